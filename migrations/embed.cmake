@@ -1,0 +1,7 @@
+file(WRITE ${OUT} "#include \"migrations/migrations.h\"\n\nnamespace penstock {\n\nconst std::vector<sql::Migration>& migrations() {\n  static const std::vector<sql::Migration> all = {\n")
+foreach(script ${SCRIPTS})
+  get_filename_component(name ${script} NAME_WE)
+  file(READ ${script} text)
+  file(APPEND ${OUT} "      {\"${name}\", R\"sql(${text})sql\"},\n")
+endforeach()
+file(APPEND ${OUT} "  };\n  return all;\n}\n\n}  // namespace penstock\n")

@@ -1,0 +1,96 @@
+// A route joins one HTTP method and path to one service function, and says both in OpenAPI.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/call.h"
+#include "base/described.h"
+
+namespace penstock::api {
+
+// What a caller must be allowed to do. access/role.h says which role may.
+enum class Permission { open, read, write, infer, approve, operate, administer };
+BOOST_DESCRIBE_ENUM(Permission, open, read, write, infer, approve, operate, administer)
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+struct Request {
+  std::string_view method;
+  std::string_view path;    // without the query
+  Fields path_values;       // {"version", "v4"}, percent-decoded
+  Fields query;             // percent-decoded
+  Fields headers;           // names in lower case
+  std::string body;         // after content decoding
+
+  const std::string* header(std::string_view name) const { return find(headers, name); }
+  const std::string* query_value(std::string_view name) const { return find(query, name); }
+  const std::string* path_value(std::string_view name) const { return find(path_values, name); }
+
+ private:
+  static const std::string* find(const Fields& fields, std::string_view name) {
+    for (const auto& [key, value] : fields)
+      if (key == name) return &value;
+    return nullptr;
+  }
+};
+
+struct Response {
+  int status = 200;
+  std::string body;
+  std::string content_type = "application/json";
+  Fields headers = {};
+  // Runs on a worker after the answer was written: shadows, whose cost no caller may feel.
+  std::function<void()> after = {};
+};
+
+struct Route {
+  std::string method;
+  std::string path;  // "/api/v1/models/{name}/versions/{version}"; "{rest*}" takes what is left
+  std::string summary;
+  Permission permission = Permission::read;
+  std::function<Response(const Call&, const Request&)> handle;
+  // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on a worker.
+  bool on_loop = false;
+  std::function<json::value()> input_schema = {}, output_schema = {};  // none: not JSON of ours
+};
+
+int http_status(Code code);
+// RFC 9457: type, title, status, detail, violations.
+Response problem(const Error& error);
+Response json_response(const json::value& body, int status = 200);
+
+// The body as JSON (an empty one is {}), with path and query values put in as the fields of their
+// names; whole numbers and true or false in the query are read as such.
+Result<json::value> request_value(const Request& request);
+
+// Decodes In, calls, encodes Out: the whole of what a handler does. A value in the path or query fills the
+// field of its name, so a service never learns which part of a request a value came from.
+template <Struct In, class Out>
+Route route(std::string method, std::string path, std::string summary, Permission permission,
+            std::function<Result<Out>(const Call&, const In&)> serve) {
+  auto handle = [serve = std::move(serve)](const Call& call, const Request& request) -> Response {
+    const auto value = request_value(request);
+    if (!value) return problem(value.error());
+    const auto in = decode<In>(*value);
+    if (!in) return problem(in.error());
+    const auto out = serve(call, *in);
+    if (!out) return problem(out.error());
+    return json_response(encode(*out));
+  };
+  return {.method = std::move(method),
+          .path = std::move(path),
+          .summary = std::move(summary),
+          .permission = permission,
+          .handle = std::move(handle),
+          .input_schema = [] { return json::value(schema<In>()); },
+          .output_schema = [] { return json::value(schema<Out>()); }};
+}
+
+struct Empty {};
+BOOST_DESCRIBE_STRUCT(Empty, (), ())
+
+}  // namespace penstock::api

@@ -1,0 +1,61 @@
+#include "base/id.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+
+namespace penstock {
+namespace {
+
+constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+// The random part of the last id: the next one in the same millisecond counts on from it.
+class Sequence {
+ public:
+  std::array<unsigned char, 10> next(std::int64_t milliseconds) {
+    const std::lock_guard lock(turn_);
+    if (milliseconds > last_) {
+      last_ = milliseconds;
+      randombytes_buf(random_.data(), random_.size());
+    } else {
+      for (auto digit = random_.rbegin(); digit != random_.rend(); ++digit)
+        if (++*digit != 0) break;
+    }
+    return random_;
+  }
+
+ private:
+  std::mutex turn_;
+  std::int64_t last_ = -1;
+  std::array<unsigned char, 10> random_{};
+};
+
+}  // namespace
+
+std::string new_ulid(Timestamp at) {
+  static Sequence sequence;
+  const std::int64_t milliseconds = at.time_since_epoch().count() / 1000;
+  const auto random = sequence.next(milliseconds);
+  std::string text(26, '0');
+  std::int64_t rest = milliseconds;
+  for (std::size_t place = 10; place-- > 0; rest >>= 5)
+    text[place] = alphabet[static_cast<std::size_t>(rest & 31)];
+  std::size_t bit = 0;
+  for (std::size_t place = 10; place < 26; ++place, bit += 5) {
+    unsigned value = 0;
+    for (std::size_t b = bit; b < bit + 5; ++b)
+      value = value << 1 | ((random[b / 8] >> (7 - b % 8)) & 1U);
+    text[place] = alphabet[value];
+  }
+  return text;
+}
+
+bool is_ulid(std::string_view text) {
+  return text.size() == 26 && std::all_of(text.begin(), text.end(), [](char letter) {
+           return alphabet.find(letter) != std::string_view::npos;
+         });
+}
+
+}  // namespace penstock

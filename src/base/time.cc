@@ -1,0 +1,122 @@
+#include "base/time.h"
+
+#include <charconv>
+#include <cstdio>
+
+namespace penstock {
+namespace {
+
+// Reads exactly `digits` digits at `text`, and moves past them.
+std::optional<int> number(std::string_view& text, std::size_t digits) {
+  int value = 0;
+  if (text.size() < digits) return {};
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + digits, value);
+  if (fault != std::errc{} || end != text.data() + digits || value < 0) return {};
+  text.remove_prefix(digits);
+  return value;
+}
+
+bool skip(std::string_view& text, std::string_view any_of) {
+  if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+std::optional<Timestamp> date(std::string_view& text) {
+  const auto year = number(text, 4);
+  if (!year || !skip(text, "-")) return {};
+  const auto month = number(text, 2);
+  if (!month || !skip(text, "-")) return {};
+  const auto day = number(text, 2);
+  if (!day) return {};
+  const std::chrono::year_month_day ymd{std::chrono::year{*year},
+                                        std::chrono::month{static_cast<unsigned>(*month)},
+                                        std::chrono::day{static_cast<unsigned>(*day)}};
+  if (!ymd.ok()) return {};
+  return Timestamp(std::chrono::sys_days(ymd));
+}
+
+std::optional<Micros> time_of_day(std::string_view& text) {
+  const auto hour = number(text, 2);
+  if (!hour || !skip(text, ":")) return {};
+  const auto minute = number(text, 2);
+  if (!minute || !skip(text, ":")) return {};
+  const auto second = number(text, 2);
+  if (!second || *hour > 23 || *minute > 59 || *second > 60) return {};
+  Micros of_day = std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+                  std::chrono::seconds(*second);
+  if (skip(text, ".")) {
+    int place = 100'000;
+    bool any = false;
+    while (!text.empty() && text.front() >= '0' && text.front() <= '9') {
+      of_day += Micros((text.front() - '0') * place);
+      place /= 10;
+      any = true;
+      text.remove_prefix(1);
+    }
+    if (!any) return {};
+  }
+  return of_day;
+}
+
+std::optional<Micros> offset(std::string_view& text) {
+  if (skip(text, "Zz")) return Micros(0);
+  if (text.empty()) return {};
+  const int sign = text.front() == '-' ? -1 : 1;
+  if (!skip(text, "+-")) return {};
+  const auto hour = number(text, 2);
+  if (!hour || !skip(text, ":")) return {};
+  const auto minute = number(text, 2);
+  if (!minute || *hour > 23 || *minute > 59) return {};
+  return sign * Micros(std::chrono::hours(*hour) + std::chrono::minutes(*minute));
+}
+
+}  // namespace
+
+std::string to_rfc3339(Timestamp at) {
+  const auto day = std::chrono::floor<std::chrono::days>(at);
+  const std::chrono::year_month_day ymd(day);
+  const std::chrono::hh_mm_ss time(at - day);
+  char text[64];
+  int size = std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d",
+                           static_cast<int>(ymd.year()), static_cast<unsigned>(ymd.month()),
+                           static_cast<unsigned>(ymd.day()), static_cast<int>(time.hours().count()),
+                           static_cast<int>(time.minutes().count()),
+                           static_cast<int>(time.seconds().count()));
+  const auto micros = static_cast<int>(time.subseconds().count());
+  if (micros)
+    size += std::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ".%06d",
+                          micros);
+  return std::string(text, static_cast<std::size_t>(size)) + "Z";
+}
+
+std::optional<Timestamp> from_rfc3339(std::string_view text) {
+  const auto day = date(text);
+  if (!day || text.empty()) return day;
+  if (!skip(text, "Tt ")) return {};
+  const auto of_day = time_of_day(text);
+  if (!of_day) return {};
+  const auto east = offset(text);
+  if (!east || !text.empty()) return {};
+  return *day + *of_day - *east;
+}
+
+std::optional<Micros> duration_from(std::string_view text) {
+  std::int64_t count = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (fault != std::errc{} || count < 0 || count > 1'000'000'000) return {};
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (unit == "ms") return std::chrono::milliseconds(count);
+  if (unit == "s") return std::chrono::seconds(count);
+  if (unit == "m") return std::chrono::minutes(count);
+  if (unit == "h") return std::chrono::hours(count);
+  if (unit == "d") return std::chrono::hours(24 * count);
+  if (unit == "w") return std::chrono::hours(24 * 7 * count);
+  return {};
+}
+
+Timestamp SystemClock::now() const {
+  return std::chrono::floor<Micros>(std::chrono::system_clock::now());
+}
+
+}  // namespace penstock

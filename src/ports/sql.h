@@ -1,0 +1,135 @@
+// The one seam to a relational database. SQLite and PostgreSQL implement it; components write
+// the SQL that both read: $1 parameters, ON CONFLICT, RETURNING, BIGINT, DOUBLE PRECISION, TEXT, BOOLEAN.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "base/call.h"
+#include "base/described.h"
+#include "base/result.h"
+
+namespace penstock::sql {
+
+using Row = std::vector<Scalar>;
+
+// An open transaction, on the thread that opened it. Destroyed before its commit, it rolls back.
+class Tx {
+ public:
+  virtual ~Tx() = default;
+  // Runs one statement. A broken unique constraint is already_exists, a value that breaks a CHECK or a
+  // reference failed_precondition, a statement that outlives the call's deadline deadline_exceeded.
+  virtual Result<std::vector<Row>> run(std::string_view statement, const Row& parameters) = 0;
+
+ private:
+  friend class Database;
+  virtual Result<void> commit() = 0;
+};
+
+class Database {
+ public:
+  virtual ~Database() = default;
+
+  // Runs `body` in a transaction, and commits if it returns a value. The commit is durable when this
+  // returns (callers at the same time may share one fsync). Blocks: call from a worker. `body` must not
+  // open another transaction.
+  template <class Body>
+  auto write(const Call& call, Body body) {
+    return in_tx(call, Access::write, body);
+  }
+  template <class Body>
+  auto read(const Call& call, Body body) {
+    return in_tx(call, Access::read, body);
+  }
+
+ protected:
+  enum class Access { read, write };
+  virtual Result<std::unique_ptr<Tx>> begin(const Call& call, Access access) = 0;
+
+ private:
+  template <class Body>
+  std::invoke_result_t<Body, Tx&> in_tx(const Call& call, Access access, Body& body) {
+    const std::unique_ptr<Tx> tx = TRY(begin(call, access));
+    auto result = body(*tx);
+    if (result) TRY(tx->commit());
+    return result;
+  }
+};
+
+// Scalars go as they are, but times as whole microseconds; lists, maps and structs go as JSON text.
+template <class T>
+Scalar to_sql(const T& value) {
+  if constexpr (is_optional<T>)
+    return value ? to_sql(*value) : Scalar{};
+  else if constexpr (Compound<T>)
+    return json::serialize(encode(value));
+  else if constexpr (std::same_as<T, Timestamp>)
+    return std::int64_t{value.time_since_epoch().count()};
+  else if constexpr (std::same_as<T, Micros>)
+    return std::int64_t{value.count()};
+  else
+    return Kind<T>::say(value);
+}
+
+template <class T>
+void from_sql(const Scalar& column, T& out) {
+  if constexpr (is_optional<T>) {
+    if (column.index() != 0) from_sql(column, out.emplace());
+  } else if constexpr (Compound<T>) {
+    Decoder().read(json::parse(std::get<std::string>(column)), "", {}, out);
+  } else if constexpr (std::same_as<T, Timestamp>) {
+    out = Timestamp(Micros(std::get<std::int64_t>(column)));
+  } else if constexpr (std::same_as<T, Micros>) {
+    out = Micros(std::get<std::int64_t>(column));
+  } else if (!Kind<T>::hear(column, out)) {
+    throw std::logic_error("a column does not hold what its struct declares");
+  }
+}
+
+template <Struct T>
+T read_row(const Row& row) {
+  T out;
+  std::size_t column = 0;
+  for_each_member(out, [&](auto, auto& field, auto&) { from_sql(row.at(column++), field); });
+  return out;
+}
+
+// Every row as a T, where the statement selects columns<T>().
+template <Struct T>
+Result<std::vector<T>> select(Tx& tx, std::string_view statement, const Row& parameters) {
+  const auto rows = TRY(tx.run(statement, parameters));
+  std::vector<T> out;
+  out.reserve(rows.size());
+  for (const Row& row : rows) out.push_back(read_row<T>(row));
+  return out;
+}
+
+// INSERT of every column of `value`.
+template <Struct T>
+Result<void> insert(Tx& tx, std::string_view table, const T& value, std::string_view suffix = "") {
+  Row row;
+  std::string marks;
+  for_each_member(value, [&](auto, auto& field, auto&) {
+    row.push_back(to_sql(field));
+    marks += (marks.empty() ? "$" : ", $") + std::to_string(row.size());
+  });
+  TRY(tx.run("INSERT INTO " + std::string(table) + " (" + columns<T>() + ") VALUES (" + marks +
+                 ") " + std::string(suffix),
+             row));
+  return {};
+}
+
+// Applies the numbered migrations that the database has not seen, each in a transaction of its own, and
+// records them with their digests. A migration that was changed after it ran is failed_precondition.
+struct Migration {
+  std::string_view name;  // "0001_audit"
+  std::string_view text;  // statements, each ended by ";" at the end of a line
+};
+Result<void> migrate(Database& db, const std::vector<Migration>& migrations, Timestamp now);
+
+}  // namespace penstock::sql
