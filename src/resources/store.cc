@@ -1,0 +1,24 @@
+#include "resources/store.h"
+
+namespace penstock::resources::store {
+
+Result<std::vector<Resource>> find(sql::Tx& tx, const std::string& project, std::string_view kind,
+                                   std::string_view name, std::int64_t version) {
+  static const std::string text =
+      "SELECT " + columns<Resource>() +
+      " FROM resources WHERE project = $1 AND kind = $2 AND name = $3 AND ($4 = 0 OR version = $4) "
+      "ORDER BY version DESC LIMIT 1";
+  return sql::select<Resource>(tx, text, {project, std::string(kind), std::string(name), version});
+}
+
+Result<std::vector<Resource>> newest(sql::Tx& tx, const std::string& project,
+                                     std::string_view kind) {
+  static const std::string text =
+      "SELECT " + columns<Resource>() +
+      " FROM resources AS r WHERE project = $1 AND ($2 = '' OR kind = $2) AND version = (SELECT "
+      "max(version) FROM resources AS o WHERE o.project = r.project AND o.kind = r.kind AND "
+      "o.name = r.name) ORDER BY kind, name";
+  return sql::select<Resource>(tx, text, {project, std::string(kind)});
+}
+
+}  // namespace penstock::resources::store
