@@ -1,0 +1,43 @@
+#include "registry/store.h"
+
+namespace penstock::registry::store {
+
+Result<std::vector<ModelVersion>> find(sql::Tx& tx, const std::string& project,
+                                       const std::string& model, std::int64_t version) {
+  static const std::string text =
+      "SELECT " + columns<ModelVersion>() +
+      " FROM model_versions WHERE project = $1 AND model = $2 AND version = $3";
+  return sql::select<ModelVersion>(tx, text, {project, model, version});
+}
+
+Result<std::vector<ModelVersion>> list(sql::Tx& tx, const std::string& project,
+                                       const std::string& model, std::int64_t limit) {
+  static const std::string text = "SELECT " + columns<ModelVersion>() +
+                                  " FROM model_versions WHERE project = $1 AND ($2 = '' OR model = "
+                                  "$2) ORDER BY model, version LIMIT $3";
+  return sql::select<ModelVersion>(tx, text, {project, model, limit});
+}
+
+Result<std::int64_t> newest(sql::Tx& tx, const std::string& project, const std::string& model) {
+  const auto rows = TRY(tx.run(
+      "SELECT coalesce(max(version), 0) FROM model_versions WHERE project = $1 AND model = $2",
+      {project, model}));
+  return std::get<std::int64_t>(rows.at(0).at(0));
+}
+
+Result<void> set_status(sql::Tx& tx, const ModelVersion& version, Status status, Timestamp at) {
+  TRY(tx.run("UPDATE model_versions SET status = $4, updated_at = $5 WHERE project = $1 AND model "
+             "= $2 AND version = $3",
+             {version.project, version.model, version.version, sql::to_sql(status),
+              sql::to_sql(at)}));
+  return {};
+}
+
+Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
+                                        const std::string& subject) {
+  static const std::string text = "SELECT " + columns<Approval>() +
+                                  " FROM approvals WHERE project = $1 AND subject = $2 ORDER BY at";
+  return sql::select<Approval>(tx, text, {project, subject});
+}
+
+}  // namespace penstock::registry::store

@@ -1,0 +1,18 @@
+// The registry's tables. One function is one statement; what the statements mean is the service's.
+#pragma once
+
+#include "ports/sql.h"
+#include "registry/version.h"
+
+namespace penstock::registry::store {
+
+Result<std::vector<ModelVersion>> find(sql::Tx& tx, const std::string& project,
+                                       const std::string& model, std::int64_t version);
+Result<std::vector<ModelVersion>> list(sql::Tx& tx, const std::string& project,
+                                       const std::string& model, std::int64_t limit);
+Result<std::int64_t> newest(sql::Tx& tx, const std::string& project, const std::string& model);
+Result<void> set_status(sql::Tx& tx, const ModelVersion& version, Status status, Timestamp at);
+Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
+                                        const std::string& subject);
+
+}  // namespace penstock::registry::store
