@@ -1,0 +1,43 @@
+// What serving needs of its neighbours: features as of an instant, and a version's artifact.
+#pragma once
+
+#include <functional>
+
+#include "base/call.h"
+#include "ports/olap.h"
+#include "ports/sql.h"
+
+namespace penstock::serving {
+
+struct FeatureRow {
+  std::vector<std::optional<double>> values;  // in the schema's order; none is missing
+  std::optional<double> oldest_seconds;       // instant asked minus the oldest event time read
+};
+
+// A feature schema that was opened for reading; safe from several threads.
+struct OpenSchema {
+  std::string reference;           // "features_v1@1"
+  std::vector<std::string> names;  // of the features, in order
+  std::function<Result<FeatureRow>(const std::map<std::string, std::string>& entities,
+                                   Timestamp as_of)>
+      read;
+};
+
+// not_found where the schema is not declared in the call's project.
+using SchemaOpener = std::function<Result<OpenSchema>(const Call& call, const std::string& schema)>;
+
+// A statement that gives every column of `rows` (a statement with `event_time` and the schema's join keys)
+// and one DOUBLE column for each feature, each as of its row's event_time, and `oldest_event_time`.
+using HistoricalJoin = std::function<Result<std::string>(
+    const Call& call, olap::Session& session, const std::string& schema, const std::string& rows)>;
+
+struct Artifact {
+  std::string path;    // of model.onnx on the local disk
+  std::string digest;  // of its bytes or its directory: one digest, one loaded model
+};
+
+// not_found where the version does not exist, failed_precondition where its artifact is not there.
+using ArtifactFinder = std::function<Result<Artifact>(sql::Tx& tx, const Call& call,
+                                                      const std::string& model, std::int64_t version)>;
+
+}  // namespace penstock::serving

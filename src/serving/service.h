@@ -1,0 +1,133 @@
+// The control plane of routes: which versions answer, and what was answered.
+#pragma once
+
+#include <mutex>
+
+#include "catalog/lineage.h"
+#include "ports/log.h"
+#include "resources/service.h"
+#include "serving/table.h"
+
+namespace penstock::serving {
+
+struct RouteName {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(RouteName, (), (name))
+
+struct TargetView {
+  std::string model;
+  std::int64_t version = 0, weight = 0;
+  Arm arm = Arm::live;
+  std::string release;
+  bool ready = false;  // loaded in the table that serves now
+  std::int64_t answered = 0, errors = 0, mirrored = 0, not_mirrored = 0, repeated = 0;
+};
+BOOST_DESCRIBE_STRUCT(TargetView, (),
+                      (model, version, weight, arm, release, ready, answered, errors, mirrored,
+                       not_mirrored, repeated))
+struct RouteView {
+  std::string name, owner, description, model, feature_schema, unit;
+  std::vector<std::string> entity_keys;
+  double threshold = 0;
+  std::vector<TargetView> targets;
+};
+BOOST_DESCRIBE_STRUCT(RouteView, (),
+                      (name, owner, description, model, feature_schema, unit, entity_keys,
+                       threshold, targets))
+struct RouteList {
+  std::vector<RouteView> routes;
+};
+BOOST_DESCRIBE_STRUCT(RouteList, (), (routes))
+
+struct PredictionName {
+  std::string id;
+};
+BOOST_DESCRIBE_STRUCT(PredictionName, (), (id))
+
+struct LabelInput {
+  std::string prediction;
+  double value = 0;
+  std::optional<Timestamp> at;  // none: now
+};
+BOOST_DESCRIBE_STRUCT(LabelInput, (), (prediction, value, at))
+constexpr auto rules_of(const LabelInput&) {
+  return std::array{Rule{.field = "prediction", .min = 1, .max = 200}};
+}
+struct LabelsInput {
+  std::vector<LabelInput> labels;
+};
+BOOST_DESCRIBE_STRUCT(LabelsInput, (), (labels))
+constexpr auto rules_of(const LabelsInput&) {
+  return std::array{Rule{.field = "labels", .min = 1, .max = 10'000}};
+}
+struct LabelsOutput {
+  std::int64_t added = 0;
+  std::int64_t repeated = 0;  // the same value for the same prediction was there already
+  std::int64_t unknown = 0;   // of those added: no prediction of that id is known (yet)
+};
+BOOST_DESCRIBE_STRUCT(LabelsOutput, (), (added, repeated, unknown))
+
+struct ServiceOptions {
+  std::string table_path;  // the copy of the last good table, read where the database cannot be
+};
+
+class Service {
+ public:
+  Service(sql::Database& db, events::Log& log, infer::Runtime& runtime, const Clock& clock,
+          ArtifactFinder artifacts, SchemaOpener schemas, ServiceOptions options);
+
+  // Kinds `route` and `stream`; routes are published again after an apply that changed one.
+  void register_kinds(resources::Service& resources);
+
+  // Inside the transaction of a release. invalid_argument where weights of live and canary do not add to
+  // 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or version;
+  // failed_precondition where an artifact is not there. An empty list takes the route out of service.
+  Result<void> set_targets(sql::Tx& tx, const Call& call, const std::string& route,
+                           const std::vector<Target>& targets, const std::string& release);
+  Result<std::vector<StoredTarget>> targets(sql::Tx& tx, const Call& call, const std::string& route);
+
+  // After the commit: loads what is not loaded yet, then swaps the table. A route whose versions cannot all
+  // be loaded keeps what it served before, and the error says which. Every project's routes are published.
+  Result<void> publish(const Call& call);
+  // At start: the table as it was last published, from its file. Absent is fine.
+  Result<void> restore();
+  const TableHolder& table() const { return table_; }
+
+  Result<RouteList> list(const Call& call);
+  Result<RouteView> show(const Call& call, const RouteName& name);
+
+  // not_found where no answered prediction of the call's project has this id.
+  Result<InferenceEvent> prediction(const Call& call, const PredictionName& name);
+  Result<LabelsOutput> add_labels(const Call& call, const LabelsInput& input);
+
+ private:
+  struct Saved;
+  Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
+                                                   const Artifact& artifact);
+  Result<std::shared_ptr<const LiveRoute>> make_live(const std::string& project,
+                                                     const Saved& saved);
+  Result<std::vector<Saved>> saved_routes(const Call& call);
+  Result<void> serve(const std::vector<Saved>& routes);
+  RouteView view(const resources::Resource& resource, const std::vector<StoredTarget>& targets) const;
+  std::shared_ptr<Counters> counters_of(const StoredTarget& target);
+
+  sql::Database& db_;
+  events::Log& log_;
+  infer::Runtime& runtime_;
+  const Clock& clock_;
+  ArtifactFinder artifacts_;
+  SchemaOpener schemas_;
+  ServiceOptions options_;
+  TableHolder table_;
+
+  std::mutex publishing_;  // one publish at a time; readers do not take it
+  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by digest
+  std::map<std::string, std::shared_ptr<Counters>> counters_;
+  std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;
+};
+
+// What a prediction was made by and from, as edges of the lineage graph; derived, never stored.
+std::vector<catalog::Edge> prediction_edges(const InferenceEvent& event);
+
+}  // namespace penstock::serving

@@ -1,0 +1,75 @@
+// Decisions on streams: outputs, state and position in one write, so each event is decided once.
+#pragma once
+
+#include "serving/gateway.h"
+#include "serving/service.h"
+
+namespace penstock::serving {
+
+// A record of an input topic: JSON of this shape; the record's key orders it.
+struct StreamEvent {
+  std::string id;
+  Entities entities;
+  Timestamp event_time;
+};
+BOOST_DESCRIBE_STRUCT(StreamEvent, (), (id, entities, event_time))
+
+// A record of an output topic.
+struct StreamDecision {
+  std::string id, route, model;
+  std::int64_t version = 0;
+  Timestamp event_time;
+  std::optional<double> score;
+  std::optional<bool> decision;
+  std::string error;  // empty, or why there is no decision
+};
+BOOST_DESCRIBE_STRUCT(StreamDecision, (),
+                      (id, route, model, version, event_time, score, decision, error))
+
+struct StreamView {
+  std::string name, route, input, output;
+  std::int64_t position = 0, end = 0, lag = 0;
+  std::int64_t decided = 0, duplicates = 0, errors = 0;  // since the stream began
+};
+BOOST_DESCRIBE_STRUCT(StreamView, (),
+                      (name, route, input, output, position, end, lag, decided, duplicates, errors))
+
+class StreamScorer {
+ public:
+  StreamScorer(Gateway& gateway, events::Log& log, std::string project, StreamDeclaration stream);
+
+  // Decides the next stretch of at most `count` records. The number of records that it moved past; 0 at the
+  // end. Safe to call from anywhere: whoever is slower commits nothing.
+  Result<std::size_t> run_once(std::size_t count = 256);
+  Result<StreamView> view() const;
+  const StreamDeclaration& declaration() const { return stream_; }
+
+ private:
+  Gateway& gateway_;
+  events::Log& log_;
+  std::string project_;
+  StreamDeclaration stream_;
+  std::string group_, input_, output_;
+};
+
+// The name that a project's topic has in the log.
+std::string topic_name(std::string_view project, std::string_view topic);
+
+// Runs every declared stream of every project. `step` decides one stretch of each and says whether there was
+// any work; the app calls it in a loop on a thread of its own.
+class Streams {
+ public:
+  Streams(sql::Database& db, Gateway& gateway, events::Log& log);
+  Result<bool> step();
+  Result<void> reload();  // after an apply
+  Result<StreamView> view(const Call& call, const std::string& name);
+
+ private:
+  sql::Database& db_;
+  Gateway& gateway_;
+  events::Log& log_;
+  std::mutex turn_;
+  std::map<std::string, std::shared_ptr<StreamScorer>> scorers_;  // by project/name
+};
+
+}  // namespace penstock::serving

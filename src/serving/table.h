@@ -1,0 +1,71 @@
+// The immutable picture of all routes that the data plane reads. A change makes another one.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <unordered_map>
+
+#include "ports/infer.h"
+#include "serving/route.h"
+#include "serving/seams.h"
+
+namespace penstock::serving {
+
+// Counted since the process started, over all tables: a swap does not reset them.
+struct Counters {
+  std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
+};
+
+// A version, loaded and warm.
+struct Deployment {
+  std::string model;
+  std::int64_t version = 0;
+  std::string digest;
+  std::shared_ptr<infer::Model> runtime;
+};
+
+struct LiveTarget {
+  Arm arm = Arm::live;
+  std::int64_t weight = 0;
+  std::string release;
+  std::shared_ptr<const Deployment> deployment;
+  std::shared_ptr<Counters> counters;
+};
+
+struct LiveRoute {
+  std::string project;
+  RouteDeclaration declaration;
+  OpenSchema features;              // no `read` where the route has no schema
+  std::vector<LiveTarget> targets;  // live and canary first, then shadows
+  std::string salt;                 // of the sticky hash: the release in force
+  std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
+};
+
+struct RoutingTable {
+  std::int64_t number = 0;  // counts from 1 within the process
+  std::unordered_map<std::string, std::shared_ptr<const LiveRoute>> routes;  // by route_key
+};
+
+std::string route_key(std::string_view project, std::string_view route);
+
+// The target of `unit` by weighted rendezvous hashing: the same unit gets the same target while weights stand,
+// and a change of weights moves only as many units as it must, only towards targets that gained.
+// Null where no target has weight.
+const LiveTarget* choose(const LiveRoute& route, std::string_view unit);
+
+// 0 to 1, the same for the same text.
+double hash_share(std::string_view text, std::string_view salt);
+
+// Where the gateway finds the table. Readers never wait for a writer.
+class TableHolder {
+ public:
+  std::shared_ptr<const RoutingTable> get() const { return table_.load(std::memory_order_acquire); }
+  void set(std::shared_ptr<const RoutingTable> table) {
+    table_.store(std::move(table), std::memory_order_release);
+  }
+
+ private:
+  std::atomic<std::shared_ptr<const RoutingTable>> table_{std::make_shared<const RoutingTable>()};
+};
+
+}  // namespace penstock::serving
