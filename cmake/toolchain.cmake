@@ -1,0 +1,14 @@
+# A compiler cache and a fast linker, where this machine has them. Either can be set from outside instead.
+find_program(PENSTOCK_CCACHE ccache)
+if(PENSTOCK_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PENSTOCK_CCACHE})
+endif()
+
+find_program(PENSTOCK_MOLD ld.mold)
+find_program(PENSTOCK_LLD ld.lld)
+mark_as_advanced(PENSTOCK_CCACHE PENSTOCK_MOLD PENSTOCK_LLD)
+if(PENSTOCK_MOLD)
+  add_link_options(-fuse-ld=mold)
+elseif(PENSTOCK_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
