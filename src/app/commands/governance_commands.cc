@@ -1,0 +1,142 @@
+// incidents, audit, cost.
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
+
+namespace penstock::app {
+namespace {
+
+void print_incident(const json::value& detail) {
+  const json::value& incident = detail.at("incident");
+  std::cout << "incident:" << text_of(incident, "id") << "  " << text_of(incident, "severity")
+            << "  " << text_of(incident, "status") << "\n  " << text_of(incident, "title")
+            << "\n  about " << text_of(incident, "subject") << ", owner "
+            << text_of(incident, "owner") << ", seen " << text_of(incident, "occurrences")
+            << " times\n";
+  for (const json::value& suspect : incident.at("suspects").as_array())
+    std::cout << "  suspect: " << suspect.as_string().c_str() << "\n";
+  for (const json::value& entry : detail.at("timeline").as_array())
+    std::cout << "  " << text_of(entry, "at") << "  " << text_of(entry, "actor") << "  "
+              << text_of(entry, "event") << "  " << text_of(entry, "detail") << "\n";
+}
+
+void add_incident_move(CLI::App& incidents, Globals& globals, const std::string& verb,
+                       const std::string& status) {
+  CLI::App* command = incidents.add_subcommand(verb, "Mark an incident as " + status);
+  auto id = std::make_shared<std::string>(), comment = std::make_shared<std::string>();
+  command->add_option("id", *id)->required();
+  command->add_option("--comment", *comment);
+  command->callback([&globals, id, comment, status] {
+    const auto answer =
+        globals.ask("POST", "/api/v1/incidents/" + net::percent_encoded(*id) + ":move",
+                    json::object{{"status", status}, {"comment", *comment}});
+    if (answer)
+      globals.show(*answer, [&] { std::cout << "incident:" << *id << " is " << status << "\n"; });
+  });
+}
+
+}  // namespace
+
+void add_incident_commands(CLI::App& parent, Globals& globals) {
+  CLI::App* incidents = parent.add_subcommand("incidents", "What a person must know about");
+  incidents->require_subcommand(1);
+  auto status = std::make_shared<std::string>(), id = std::make_shared<std::string>();
+  CLI::App* list = incidents->add_subcommand("list", "List incidents, newest first");
+  list->add_option("--status", *status, "open, acknowledged or resolved");
+  list->callback([&globals, status] {
+    const auto answer = globals.ask(
+        "GET", "/api/v1/incidents" +
+                   (status->empty() ? "" : "?status=" + net::percent_encoded(*status)));
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& incident : answer->at("incidents").as_array())
+        rows.push_back({text_of(incident, "id"), text_of(incident, "severity"),
+                        text_of(incident, "status"), text_of(incident, "owner"),
+                        text_of(incident, "title")});
+      print_table({"ID", "SEVERITY", "STATUS", "OWNER", "TITLE"}, rows);
+    });
+  });
+  CLI::App* show = incidents->add_subcommand("show", "Show an incident with its timeline");
+  show->add_option("id", *id)->required();
+  show->callback([&globals, id] {
+    const auto detail = globals.ask("GET", "/api/v1/incidents/" + net::percent_encoded(*id));
+    if (detail) globals.show(*detail, [&] { print_incident(*detail); });
+  });
+  add_incident_move(*incidents, globals, "acknowledge", "acknowledged");
+  add_incident_move(*incidents, globals, "resolve", "resolved");
+}
+
+void add_audit_commands(CLI::App& parent, Globals& globals) {
+  CLI::App* audit = parent.add_subcommand("audit", "The record of who did what");
+  audit->require_subcommand(1);
+  CLI::App* verify = audit->add_subcommand("verify", "Recompute the whole log and compare");
+  verify->callback([&globals] {
+    const auto answer = globals.ask("POST", "/api/v1/audit:verify", json::object{});
+    if (!answer) return;
+    const bool intact = answer->at("intact").as_bool();
+    globals.show(*answer, [&] {
+      std::cout << text_of(*answer, "events") << " events, root " << text_of(*answer, "root")
+                << (intact ? ", intact" : ", BROKEN: " + text_of(*answer, "fault")) << "\n";
+    });
+    if (!intact) globals.exit = Exit::failed;
+  });
+  CLI::App* list = audit->add_subcommand("list", "List audit events");
+  auto subject = std::make_shared<std::string>();
+  auto from = std::make_shared<std::int64_t>(0), limit = std::make_shared<std::int64_t>(100);
+  list->add_option("--subject", *subject, "only of this URN");
+  list->add_option("--from", *from, "number of the first event");
+  list->add_option("--limit", *limit, "at most so many");
+  list->callback([&globals, subject, from, limit] {
+    const auto answer =
+        globals.ask("GET", "/api/v1/audit/events?from=" + std::to_string(*from) +
+                               "&limit=" + std::to_string(*limit) +
+                               (subject->empty() ? "" : "&subject=" + net::percent_encoded(*subject)));
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& event : answer->at("events").as_array())
+        rows.push_back({text_of(event, "number"), text_of(event, "at"), text_of(event, "actor"),
+                        text_of(event, "action"), text_of(event, "subject")});
+      print_table({"NUMBER", "AT", "ACTOR", "ACTION", "SUBJECT"}, rows);
+    });
+  });
+}
+
+void add_cost_commands(CLI::App& parent, Globals& globals) {
+  CLI::App* cost = parent.add_subcommand("cost", "What calls cost, by one or two dimensions");
+  auto by = std::make_shared<std::string>("model,tenant"), from = std::make_shared<std::string>(),
+       until = std::make_shared<std::string>();
+  cost->add_option("--by", *by, "one or two of model, version, tenant, route, meter, day, month");
+  cost->add_option("--from", *from, "RFC 3339 time or date");
+  cost->add_option("--until", *until, "RFC 3339 time or date");
+  cost->callback([&globals, by, from, until] {
+    std::string target = "/api/v1/costs?by=" + net::percent_encoded(*by);
+    if (!from->empty()) target += "&from=" + net::percent_encoded(*from);
+    if (!until->empty()) target += "&until=" + net::percent_encoded(*until);
+    const auto answer = globals.ask("GET", target);
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::string> headings;
+      for (const json::value& dimension : answer->at("dimensions").as_array())
+        headings.emplace_back(dimension.as_string());
+      // Requests and microseconds do not add up: a quantity is shown where the meter is.
+      const bool by_meter = by->find("meter") != std::string::npos;
+      if (by_meter) headings.emplace_back("QUANTITY");
+      headings.emplace_back("AMOUNT");
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& row : answer->at("rows").as_array()) {
+        auto& cells = rows.emplace_back();
+        for (const json::value& key : row.at("keys").as_array()) cells.emplace_back(key.as_string());
+        if (by_meter) cells.push_back(text_of(row, "quantity"));
+        cells.push_back(text_of(row, "amount"));
+      }
+      print_table(headings, rows);
+      std::cout << "total " << text_of(*answer, "total") << "\n";
+    });
+  });
+}
+
+}  // namespace penstock::app
