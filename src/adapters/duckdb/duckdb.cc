@@ -1,0 +1,300 @@
+#include "adapters/duckdb/duckdb.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "adapters/duckdb/values.h"
+
+namespace penstock::duckdb {
+namespace {
+
+using Config = Owned<duckdb_config, duckdb_destroy_config>;
+using Connection = Owned<duckdb_connection, duckdb_disconnect>;
+using Database = Owned<duckdb_database, duckdb_close>;
+using Extracted = Owned<duckdb_extracted_statements, duckdb_destroy_extracted>;
+using Prepared = Owned<duckdb_prepared_statement, duckdb_destroy_prepare>;
+
+class QueryResult {
+ public:
+  QueryResult() = default;
+  QueryResult(const QueryResult&) = delete;
+  ~QueryResult() { duckdb_destroy_result(&result_); }
+  duckdb_result* out() { return &result_; }
+
+ private:
+  duckdb_result result_{};
+};
+
+// DuckDB's messages begin with the kind of fault; not every call of its C API gives the kind apart.
+Error fault(const char* message) {
+  const std::string text = message && *message ? message : "DuckDB failed without a reason";
+  const auto kind = [&](std::string_view word) { return text.starts_with(word); };
+  const auto says = [&](std::string_view word) { return text.find(word) != std::string::npos; };
+  if (kind("IO Error")) {
+    if (says("No files found") || says("No such file")) return {Code::not_found, text};
+    if (says("Permission denied")) return {Code::permission_denied, text};
+    if (says("No space left")) return {Code::resource_exhausted, text};
+    return {Code::unavailable, text};
+  }
+  if (kind("HTTP") || kind("Connection Error") || kind("Network Error"))
+    return {Code::unavailable, text};
+  if (kind("Out of Memory")) return {Code::resource_exhausted, text};
+  if (kind("Permission Error")) return {Code::permission_denied, text};
+  if (kind("INTERRUPT") || kind("Interrupt")) return {Code::deadline_exceeded, text};
+  if (kind("Constraint Error") || kind("TransactionContext Error") || kind("Dependency Error"))
+    return {Code::failed_precondition, text};
+  if (kind("INTERNAL Error") || kind("FATAL Error") || kind("Serialization Error"))
+    return {Code::internal, text};
+  return {Code::invalid_argument, text};
+}
+
+// The C API reads up to the first NUL: what follows would be dropped unseen.
+Result<std::string> sql_of(std::string_view statement) {
+  if (statement.find('\0') != std::string_view::npos)
+    return Error{Code::invalid_argument, "SQL must not hold a NUL byte"};
+  return std::string(statement);
+}
+
+// The query with each column that read() cannot say cast to text. The newlines end a comment that
+// may close the statement.
+std::string cast_to_text(std::string statement, const std::vector<LogicalType>& types) {
+  while (!statement.empty() && (statement.back() == ';' || std::isspace(static_cast<unsigned char>(
+                                                              statement.back()))))
+    statement.pop_back();
+  std::string names, outer;
+  for (std::size_t at = 0; at < types.size(); ++at) {
+    const std::string name = "c" + std::to_string(at), comma = at ? ", " : "";
+    names += comma + name;
+    outer += comma + (needs_cast(types[at].get()) ? "CAST(" + name + " AS VARCHAR)" : name);
+  }
+  return "SELECT " + outer + " FROM (\n" + statement + "\n) AS penstock_cast(" + names + ")";
+}
+
+Scalar scalar_of(olap::Type type, const olap::Chunk::Values& values, std::size_t row) {
+  if (!values.valid[row]) return std::monostate{};
+  switch (type) {
+    case olap::Type::boolean: return values.whole[row] != 0;
+    case olap::Type::bigint:
+    case olap::Type::timestamp: return values.whole[row];
+    case olap::Type::real: return values.real[row];
+    default: return values.text[row];
+  }
+}
+
+struct Statement {
+  Prepared prepared;
+  std::vector<olap::Column> columns;
+  std::vector<LogicalType> types;  // as they are read: VARCHAR where a column was cast
+};
+
+class Session final : public olap::Session {
+ public:
+  Session(std::shared_ptr<Database> database, Connection connection)
+      : database_(std::move(database)), connection_(std::move(connection)) {}
+
+  Result<void> run(std::string_view statements) override {
+    const std::string text = TRY(sql_of(statements));
+    QueryResult result;
+    if (duckdb_query(connection_.get(), text.c_str(), result.out()) == DuckDBError)
+      return fault(duckdb_result_error(result.out()));
+    return {};
+  }
+
+  Result<olap::Table> query(std::string_view statement,
+                            const std::vector<Scalar>& parameters) override {
+    olap::Table table;
+    const Statement ready = TRY(ready_to_read(statement));
+    TRY(execute(ready, parameters, [&](const olap::Chunk& chunk) -> Result<void> {
+      for (std::size_t row = 0; row < chunk.rows; ++row) {
+        auto& cells = table.rows.emplace_back();
+        cells.reserve(chunk.columns.size());
+        for (std::size_t at = 0; at < chunk.columns.size(); ++at)
+          cells.push_back(scalar_of(ready.columns[at].type, chunk.columns[at], row));
+      }
+      return {};
+    }));
+    table.columns = ready.columns;
+    return table;
+  }
+
+  Result<std::vector<olap::Column>> stream(
+      std::string_view statement, const std::vector<Scalar>& parameters,
+      const std::function<Result<void>(const olap::Chunk&)>& visit) override {
+    const Statement ready = TRY(ready_to_read(statement));
+    TRY(execute(ready, parameters, visit));
+    return ready.columns;
+  }
+
+  Result<std::vector<olap::Column>> describe(std::string_view statement) override {
+    const std::string text = TRY(sql_of(statement));
+    return TRY(prepare(text)).columns;
+  }
+
+  Result<std::vector<std::string>> tables_of(std::string_view statement) override {
+    const std::string text = TRY(sql_of(statement));
+    Extracted extracted;
+    const idx_t count = duckdb_extract_statements(connection_.get(), text.c_str(), extracted.out());
+    if (const char* message = duckdb_extract_statements_error(extracted.get()); count == 0)
+      return fault(message && *message ? message : "Parser Error: there is no statement");
+    if (count > 1)
+      return Error{Code::invalid_argument, "give one statement, not " + std::to_string(count)};
+    const Value names(duckdb_get_table_names(connection_.get(), text.c_str(), true));
+    std::vector<std::string> out;
+    for (idx_t at = 0; at < duckdb_get_list_size(names.get()); ++at) {
+      char* name = duckdb_get_varchar(Value(duckdb_get_list_child(names.get(), at)).get());
+      out.emplace_back(name);
+      duckdb_free(name);
+    }
+    std::ranges::sort(out);
+    return out;
+  }
+
+ private:
+  Result<Statement> prepare(const std::string& text) {
+    Statement out;
+    if (duckdb_prepare(connection_.get(), text.c_str(), out.prepared.out()) == DuckDBError)
+      return fault(duckdb_prepare_error(out.prepared.get()));
+    const auto prepared = out.prepared.get();
+    for (idx_t at = 0; at < duckdb_prepared_statement_column_count(prepared); ++at) {
+      out.types.emplace_back(duckdb_prepared_statement_column_logical_type(prepared, at));
+      const char* name = duckdb_prepared_statement_column_name(prepared, at);
+      out.columns.push_back(column_of(name, out.types.back().get()));
+      duckdb_free(const_cast<char*>(name));
+    }
+    return out;
+  }
+
+  // Prepared so that read() can say every column of it.
+  Result<Statement> ready_to_read(std::string_view statement) {
+    const std::string text = TRY(sql_of(statement));
+    Statement out = TRY(prepare(text));
+    const auto stuck = std::ranges::find_if(
+        out.types, [](const LogicalType& type) { return needs_cast(type.get()); });
+    if (stuck == out.types.end()) return out;
+    if (duckdb_prepared_statement_type(out.prepared.get()) != DUCKDB_STATEMENT_TYPE_SELECT) {
+      const auto& column = out.columns[static_cast<std::size_t>(stuck - out.types.begin())];
+      return Error{Code::invalid_argument, "column " + column.name + " is " + column.declared +
+                                               ", which only a SELECT can give"};
+    }
+    Statement cast = TRY(prepare(cast_to_text(text, out.types)));
+    cast.columns = std::move(out.columns);
+    return cast;
+  }
+
+  Result<void> bind(const Statement& ready, const std::vector<Scalar>& parameters) {
+    const auto prepared = ready.prepared.get();
+    const idx_t wanted = duckdb_nparams(prepared);
+    if (wanted != parameters.size())
+      return Error{Code::invalid_argument, "the statement takes " + std::to_string(wanted) +
+                                               " parameters, not " +
+                                               std::to_string(parameters.size())};
+    for (idx_t at = 1; at <= wanted; ++at) {
+      const Scalar& value = parameters[at - 1];
+      const auto type = duckdb_param_type(prepared, at);
+      const bool time = type == DUCKDB_TYPE_TIMESTAMP || type == DUCKDB_TYPE_TIMESTAMP_S ||
+                        type == DUCKDB_TYPE_TIMESTAMP_MS || type == DUCKDB_TYPE_TIMESTAMP_NS ||
+                        type == DUCKDB_TYPE_DATE;
+      duckdb_state state = DuckDBSuccess;
+      if (const auto* whole = std::get_if<std::int64_t>(&value))
+        state = type == DUCKDB_TYPE_TIMESTAMP_TZ ? duckdb_bind_timestamp_tz(prepared, at, {*whole})
+                : time                           ? duckdb_bind_timestamp(prepared, at, {*whole})
+                                                 : duckdb_bind_int64(prepared, at, *whole);
+      else if (const auto* truth = std::get_if<bool>(&value))
+        state = duckdb_bind_boolean(prepared, at, *truth);
+      else if (const auto* real = std::get_if<double>(&value))
+        state = duckdb_bind_double(prepared, at, *real);
+      else if (const auto* text = std::get_if<std::string>(&value))
+        state = duckdb_bind_varchar_length(prepared, at, text->data(), text->size());
+      else
+        state = duckdb_bind_null(prepared, at);
+      if (state == DuckDBError) return fault(duckdb_prepare_error(prepared));
+    }
+    return {};
+  }
+
+  Result<void> execute(const Statement& ready, const std::vector<Scalar>& parameters,
+                       const std::function<Result<void>(const olap::Chunk&)>& visit) {
+    TRY(bind(ready, parameters));
+    QueryResult result;
+    // Marked for removal in DuckDB since 1.0, and still the only call of its C API that does not
+    // gather the whole result in memory first.
+    if (duckdb_execute_prepared_streaming(ready.prepared.get(), result.out()) == DuckDBError)
+      return fault(duckdb_result_error(result.out()));
+    for (;;) {
+      const DataChunk chunk(duckdb_fetch_chunk(*result.out()));
+      if (!chunk) break;
+      if (duckdb_data_chunk_get_size(chunk.get()) == 0) continue;
+      const olap::Chunk rows = TRY(read(chunk.get(), ready.types));
+      TRY(visit(rows));
+    }
+    if (const char* message = duckdb_result_error(result.out()); message && *message)
+      return fault(message);
+    return {};
+  }
+
+  std::shared_ptr<Database> database_;  // outlives the connection
+  Connection connection_;
+};
+
+class Engine final : public olap::Engine {
+ public:
+  explicit Engine(Options options) : options_(std::move(options)) {}
+
+  Result<std::unique_ptr<olap::Session>> session() override {
+    const auto database = TRY(opened());
+    Connection connection;
+    if (duckdb_connect(database->get(), connection.out()) == DuckDBError)
+      return Error{Code::unavailable, "DuckDB gives no more connections"};
+    auto session = std::make_unique<Session>(database, std::move(connection));
+    TRY(session->run("SET TimeZone = 'UTC'"));
+    return std::unique_ptr<olap::Session>(std::move(session));
+  }
+
+ private:
+  Result<std::shared_ptr<Database>> opened() {
+    const std::lock_guard lock(mutex_);
+    if (database_) return database_;
+    if (options_.memory_limit_mb < 1 || options_.threads < 1)
+      return Error{Code::invalid_argument, "DuckDB needs at least 1 MB and 1 thread"};
+    Config config;
+    if (duckdb_create_config(config.out()) == DuckDBError)
+      return Error{Code::resource_exhausted, "no memory for DuckDB's configuration"};
+    const std::pair<const char*, std::string> settings[] = {
+        {"memory_limit", std::to_string(options_.memory_limit_mb) + "MiB"},
+        {"threads", std::to_string(options_.threads)},
+        {"temp_directory", options_.temp_directory},
+        {"autoinstall_known_extensions", "false"},
+        {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},
+        // INSTALL by name goes nowhere: not to the network, and not to what a home directory holds.
+        {"custom_extension_repository", "/nonexistent"},
+        {"extension_directory", "/nonexistent"},
+    };
+    for (const auto& [name, value] : settings)
+      if (duckdb_set_config(config.get(), name, value.c_str()) == DuckDBError)
+        return Error{Code::invalid_argument,
+                     "DuckDB refuses the setting " + std::string(name) + " = " + value};
+    auto database = std::make_shared<Database>();
+    char* message = nullptr;
+    if (duckdb_open_ext(options_.path.empty() ? nullptr : options_.path.c_str(), database->out(),
+                        config.get(), &message) == DuckDBError) {
+      const Error error{Code::unavailable, message ? message : "DuckDB cannot open its database"};
+      duckdb_free(message);
+      return error;
+    }
+    return database_ = std::move(database);
+  }
+
+  const Options options_;
+  std::mutex mutex_;
+  std::shared_ptr<Database> database_;
+};
+
+}  // namespace
+
+std::unique_ptr<olap::Engine> open(Options options) {
+  return std::make_unique<Engine>(std::move(options));
+}
+
+}  // namespace penstock::duckdb

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "ports/olap.h"
+
+namespace penstock::duckdb {
+
+struct Options {
+  std::string path;                     // empty = in memory
+  std::string temp_directory;           // where big sorts and joins spill; empty = nowhere
+  std::int64_t memory_limit_mb = 1024;  // of all sessions together
+  int threads = 2;                      // of all sessions together
+};
+
+// An engine that fetches nothing by itself: no extension is installed or loaded from outside.
+// Opened on the first session(), which is unavailable with the reason where it cannot be.
+//
+// Sessions read TIMESTAMP and TIMESTAMPTZ alike as microseconds UTC. Faults of the SQL are
+// invalid_argument, a missing file is not_found, too little memory resource_exhausted; the message
+// is DuckDB's. HUGEINT and UHUGEINT are decimal. A text parameter longer than memory, or SQL with a
+// NUL in it, is refused. Sessions may outlive the engine.
+std::unique_ptr<olap::Engine> open(Options options);
+
+}  // namespace penstock::duckdb
