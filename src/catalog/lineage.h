@@ -10,7 +10,8 @@ struct Edge {
   std::string project;
   std::string from_urn;  // "model:flight-delay@v1"
   std::string to_urn;    // "dataset:flights_2013_01@1"
-  std::string relation;  // "trained_on", "reads", "member_of", "approved_by", "evaluated_by", "released_by", ...
+  std::string relation;  // "trained_on", "reads", "member_of", "approved_by", "evaluated_by",
+                         // "released_by", ...
   Timestamp created_at;
 };
 BOOST_DESCRIBE_STRUCT(Edge, (), (project, from_urn, to_urn, relation, created_at))

@@ -1,0 +1,229 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "base/urn.h"
+#include "catalog/dataset.h"
+#include "catalog/lineage.h"
+#include "catalog/source.h"
+#include "ports/olap.h"
+#include "resources/service.h"
+
+namespace penstock::catalog {
+
+struct SourceName {
+  std::string name;
+};
+BOOST_DESCRIBE_STRUCT(SourceName, (), (name))
+
+struct SourceView {
+  Source source;
+  std::int64_t version = 0;
+  Classification classification = Classification::open;  // the strictest of its columns
+  Timestamp applied_at;
+  std::vector<SourceChange> changes;  // newest first, at most 100; empty in lists
+};
+BOOST_DESCRIBE_STRUCT(SourceView, (), (source, version, classification, applied_at, changes))
+struct SourceList {
+  std::vector<SourceView> sources;
+};
+BOOST_DESCRIBE_STRUCT(SourceList, (), (sources))
+
+struct CheckResult {
+  std::string name;
+  CheckSeverity severity = CheckSeverity::error;
+  bool passed = false;
+  std::int64_t violations = 0;
+  std::string fault;  // why the check itself could not run; then it has not passed
+};
+BOOST_DESCRIBE_STRUCT(CheckResult, (), (name, severity, passed, violations, fault))
+struct CheckReport {
+  std::string source;           // URN
+  std::string snapshot_digest;  // of the file that was looked at
+  std::int64_t row_count = 0;
+  bool passed = true;  // every check of severity error
+  std::vector<CheckResult> checks;
+};
+BOOST_DESCRIBE_STRUCT(CheckReport, (), (source, snapshot_digest, row_count, passed, checks))
+
+// What add_dataset needs to know; the rest of Dataset is filled in.
+struct NewDataset {
+  std::string name, digest, uri;
+  std::int64_t row_count = 0;
+  std::vector<DatasetColumn> columns;
+  std::string query, feature_schema;  // feature_schema "features_v1@1" or empty
+  std::vector<std::string> sources;   // URNs: sources, feature views, other datasets
+  std::optional<Timestamp> known_as_of;
+};
+struct DatasetName {
+  std::string name;
+  std::string version;  // "2"; empty: the newest
+};
+BOOST_DESCRIBE_STRUCT(DatasetName, (), (name, version))
+struct DatasetQuery {
+  std::string name;  // empty: all
+  std::int64_t limit = 1000;
+};
+BOOST_DESCRIBE_STRUCT(DatasetQuery, (), (name, limit))
+constexpr auto rules_of(const DatasetQuery&) {
+  return std::array{Rule{.field = "name", .max = 200, .may_miss = true},
+                    Rule{.field = "limit", .min = 1, .max = 10'000, .may_miss = true}};
+}
+struct DatasetList {
+  std::vector<Dataset> datasets;
+};
+BOOST_DESCRIBE_STRUCT(DatasetList, (), (datasets))
+
+enum class Direction { upstream, downstream };
+BOOST_DESCRIBE_ENUM(Direction, upstream, downstream)
+struct TraceInput {
+  std::string urn;
+  Direction direction = Direction::upstream;
+  std::int64_t depth = 32;
+};
+BOOST_DESCRIBE_STRUCT(TraceInput, (), (urn, direction, depth))
+constexpr auto rules_of(const TraceInput&) {
+  return std::array{Rule{.field = "urn", .min = 3, .max = 500},
+                    Rule{.field = "direction", .may_miss = true},
+                    Rule{.field = "depth", .min = 0, .max = 100, .may_miss = true}};
+}
+struct TraceNode {
+  std::string urn, kind;
+  std::int64_t depth = 0;                        // of the shortest way from where the trace began
+  std::string owner;                             // empty: nobody declared it
+  std::optional<Classification> classification;  // the strictest of itself and all upstream of it
+  std::string summary;
+  std::optional<Money> cost;
+  json::object detail;  // what its component adds
+};
+BOOST_DESCRIBE_STRUCT(TraceNode, (),
+                      (urn, kind, depth, owner, classification, summary, cost, detail))
+struct TraceEdge {
+  std::string from_urn, to_urn, relation;
+};
+BOOST_DESCRIBE_STRUCT(TraceEdge, (), (from_urn, to_urn, relation))
+struct Trace {
+  std::string urn;
+  Direction direction = Direction::upstream;
+  std::vector<TraceNode> nodes;  // by depth, then URN; the first is where it began
+  std::vector<TraceEdge> edges;  // as stored: from what was made to what it was made from
+  bool truncated = false;        // more than trace_nodes_max nodes
+};
+BOOST_DESCRIBE_STRUCT(Trace, (), (urn, direction, nodes, edges, truncated))
+inline constexpr std::size_t trace_nodes_max = 5'000;
+
+// What another component knows of its nodes: members owner, classification, summary and cost (all
+// texts, any may miss) go to the node's own fields, the rest to `detail`. An unknown URN is an
+// empty object.
+using DescribeNode =
+    std::function<Result<json::object>(sql::Tx& tx, const Call& call, const Urn& urn)>;
+// Edges of things that are derived and never stored, such as a prediction's.
+using DeriveEdges =
+    std::function<Result<std::vector<Edge>>(sql::Tx& tx, const Call& call, const Urn& urn)>;
+
+// One policy that does not hold.
+struct Broken {
+  std::string policy;  // its name
+  PolicySeverity severity = PolicySeverity::block;
+  std::string message;            // the policy's, or why it could not run
+  std::vector<std::string> rows;  // what its SELECT gave, at most 20, as JSON lists
+};
+BOOST_DESCRIBE_STRUCT(Broken, (), (policy, severity, message, rows))
+
+struct Options {
+  std::string data_directory;  // what relative paths of sources start from
+};
+
+class Service {
+ public:
+  Service(sql::Database& db, olap::Engine& olap, const Clock& clock, Options options)
+      : db_(db), olap_(olap), clock_(clock), options_(std::move(options)) {}
+
+  // Kinds source, entity and policy, in the order in which they may refer to each other.
+  void register_kinds(resources::Service& resources);
+  // At start, from wiring: what a component above says of the kind of URN that it owns.
+  void describe_with(const std::string& kind, DescribeNode describe) {
+    describers_[kind] = std::move(describe);
+  }
+  void derive_edges_with(const std::string& kind, DeriveEdges derive) {
+    derivers_[kind] = std::move(derive);
+  }
+
+  Result<SourceList> list_sources(const Call& call);
+  Result<SourceView> show_source(const Call& call, const SourceName& name);
+  Result<CheckReport> run_checks(const Call& call, const SourceName& name);
+
+  // Inside the transaction of what made it: the same name and digest twice is one dataset. Adds
+  // edges to its sources and feature schema, and the audit event.
+  Result<Dataset> add_dataset(sql::Tx& tx, const Call& call, const NewDataset& dataset);
+  Result<Dataset> add_dataset(const Call& call, const NewDataset& dataset);
+  Result<Dataset> show_dataset(const Call& call, const DatasetName& name);
+  Result<DatasetList> list_datasets(const Call& call, const DatasetQuery& query);
+
+  // The graph from `urn` on. A URN that nothing knows is not_found.
+  Result<Trace> trace(const Call& call, const TraceInput& input);
+
+  // Every policy of the project that applies and does not hold. One that cannot run blocks, and
+  // says why.
+  Result<std::vector<Broken>> evaluate_policies(sql::Tx& tx, const Call& call, AppliesTo applies_to,
+                                                const std::string& subject_urn);
+
+  // For features and training: sources as tables of a session.
+  // Makes each named source a temporary view of its declared columns in their declared types.
+  Result<void> bind(olap::Session& session, const std::vector<Source>& sources);
+  // SHA-256 of the file's bytes, hex; kept by path, size and time of change.
+  Result<std::string> snapshot_digest(const Source& source);
+  // The absolute path of its file; invalid_argument for "..".
+  Result<std::string> local_path(const std::string& path) const;
+
+ private:
+  Result<void> check_source(sql::Tx& tx, const Call& call, const Source& source);
+  Result<void> source_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource);
+  Result<CheckResult> run_check(olap::Session& session, const SourceCheck& check);
+  Result<TraceNode> describe(sql::Tx& tx, const Call& call, const std::string& urn,
+                             std::int64_t depth);
+
+  struct Snapshot {
+    std::uintmax_t size = 0;
+    std::int64_t changed = 0;  // nanoseconds
+    std::string digest;
+  };
+
+  sql::Database& db_;
+  olap::Engine& olap_;
+  const Clock& clock_;
+  Options options_;
+  std::map<std::string, DescribeNode> describers_;
+  std::map<std::string, DeriveEdges> derivers_;
+  std::mutex snapshots_turn_;
+  std::map<std::string, Snapshot> snapshots_;  // by path
+};
+
+// The newest version of each source, by name. not_found names the one that is missing.
+struct VersionedSource {
+  Source source;
+  std::int64_t version = 0;
+  std::string digest;  // of the declaration
+
+  std::string urn() const { return "source:" + source.name + "@" + std::to_string(version); }
+};
+Result<std::vector<VersionedSource>> sources_named(sql::Tx& tx, const std::string& project,
+                                                   const std::vector<std::string>& names);
+
+// "dataset_2026_05_01", "NAME@2" or "dataset:NAME@2"; without a version the newest. Nothing if
+// there is none.
+Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& project,
+                                            const std::string& reference);
+// What changed in the sources upstream of `urn` since `since`, newest first: an incident's
+// suspects.
+Result<std::vector<SourceChange>> changes_upstream(sql::Tx& tx, const Call& call,
+                                                   const std::string& urn, Timestamp since);
+
+// A single SELECT (or WITH ... SELECT) that calls no function that reads files, settings or other
+// databases; else invalid_argument at `field`.
+Result<void> check_select(std::string_view sql, const std::string& field);
+
+}  // namespace penstock::catalog

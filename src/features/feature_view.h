@@ -1,0 +1,93 @@
+// Features: what they are made of, and the lists of them that models read.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/described.h"
+#include "catalog/named.h"
+
+namespace penstock::features {
+
+// In text "double" for real.
+enum class FeatureType { real, bigint, boolean, text };
+inline constexpr std::array feature_type_names = {"double", "bigint", "boolean", "text"};
+boost::mp11::mp_list<NamedEnumerator<FeatureType::real, feature_type_names>,
+                     NamedEnumerator<FeatureType::bigint, feature_type_names>,
+                     NamedEnumerator<FeatureType::boolean, feature_type_names>,
+                     NamedEnumerator<FeatureType::text, feature_type_names>>
+boost_enum_descriptor_fn(FeatureType**);
+
+struct Feature {
+  std::string name;
+  FeatureType type = FeatureType::real;
+  std::optional<std::string> unit, description;
+};
+BOOST_DESCRIBE_STRUCT(Feature, (), (name, type, unit, description))
+constexpr auto rules_of(const Feature&) {
+  return std::array{Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "type", .may_miss = true}};
+}
+
+// `kind: feature_view`. Its SQL gives one row each time that the features of an entity changed.
+//
+// A row counts from its event_time on; where created_time is given, it is not known before that
+// either. Of two rows of an entity at one event time the one created later counts; without
+// created_time, or at equal ones, the rows are ordered by their values in the order of `features`,
+// and the last one counts. Rows without an event time or a join key are left out.
+struct FeatureView {
+  std::string name, owner, description;
+  std::string entity;
+  std::vector<std::string> sources;
+  std::string sql;
+  std::string event_time;                   // a column of the SQL
+  std::optional<std::string> created_time;  // a column of the SQL
+  std::optional<Micros> ttl;  // how old a row may be, its edge included; none: for ever
+  std::vector<Feature> features;
+  bool online = true;
+};
+BOOST_DESCRIBE_STRUCT(FeatureView, (),
+                      (name, owner, description, entity, sources, sql, event_time, created_time,
+                       ttl, features, online))
+constexpr auto rules_of(const FeatureView&) {
+  return std::array{Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "owner", .min = 1, .max = 200},
+                    Rule{.field = "description", .max = 10'000, .may_miss = true},
+                    Rule{.field = "entity", .min = 1, .max = 200},
+                    Rule{.field = "sources",
+                         .doc = "The sources that its SQL reads, by name.",
+                         .min = 1,
+                         .max = 100},
+                    Rule{.field = "sql", .min = 1, .max = 100'000},
+                    Rule{.field = "event_time", .min = 1, .max = 200},
+                    Rule{.field = "created_time", .min = 1, .max = 200},
+                    Rule{.field = "features", .min = 1, .max = 500},
+                    Rule{.field = "online", .may_miss = true}};
+}
+
+struct FeatureReference {
+  std::string view, feature;
+  std::optional<std::string> name;  // in the schema's rows; none: the feature's own
+};
+BOOST_DESCRIBE_STRUCT(FeatureReference, (), (view, feature, name))
+
+// `kind: feature_schema`: the features that a model reads, in the order in which it reads them.
+struct FeatureSchema {
+  std::string name, owner, description;
+  std::vector<FeatureReference> features;
+  // The version of each view that is meant; what is not said is the newest at the time of apply,
+  // and is kept.
+  std::map<std::string, std::int64_t> views;
+};
+BOOST_DESCRIBE_STRUCT(FeatureSchema, (), (name, owner, description, features, views))
+constexpr auto rules_of(const FeatureSchema&) {
+  return std::array{Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "owner", .min = 1, .max = 200},
+                    Rule{.field = "description", .max = 10'000, .may_miss = true},
+                    Rule{.field = "features", .min = 1, .max = 2000}};
+}
+
+}  // namespace penstock::features

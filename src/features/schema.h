@@ -1,0 +1,66 @@
+// A feature schema opened for reading: everything that a read needs, resolved once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "catalog/source.h"
+#include "features/feature_view.h"
+
+namespace penstock::features {
+
+// One version of a view, ready to be read or written.
+struct ViewHandle {
+  FeatureView view;
+  std::int64_t version = 0;
+  std::vector<catalog::JoinKey> keys;
+  std::string prefix;  // of its keys in the online store
+
+  std::string reference() const { return view.name + "@" + std::to_string(version); }
+  std::string urn() const { return "feature_view:" + reference(); }
+};
+
+// Where a feature of a schema's row comes from.
+struct Slot {
+  std::size_t view = 0;     // of SchemaHandle::views
+  std::size_t feature = 0;  // of its FeatureView::features
+};
+
+// Immutable; safe from several threads.
+struct SchemaHandle {
+  std::string project, name;
+  std::int64_t version = 0;        // 0: made for one request, of features by name
+  std::vector<std::string> names;  // of the features, in the order of their values
+  std::vector<FeatureType> types;
+  std::vector<Slot> slots;
+  std::vector<std::shared_ptr<const ViewHandle>> views;
+  std::vector<catalog::JoinKey> keys;  // of all its views, each once
+
+  std::string reference() const { return name + "@" + std::to_string(version); }
+  std::string urn() const { return "feature_schema:" + reference(); }
+};
+
+// Feast's names.
+enum class Status {
+  PRESENT,          // there is a value
+  NULL_VALUE,       // there is a row, and the value in it is null
+  NOT_FOUND,        // there is no row, or only one from after the instant asked for
+  OUTSIDE_MAX_AGE,  // there is a row, older than the view's TTL
+};
+BOOST_DESCRIBE_ENUM(Status, PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE)
+
+struct FeatureRow {
+  std::vector<Scalar> values;    // in the schema's order; monostate where the status is not PRESENT
+  std::vector<Status> statuses;  // in the schema's order
+  std::vector<std::optional<Timestamp>>
+      event_times;                  // of each view's row that counts, in the views' order
+  std::optional<Timestamp> oldest;  // the least of them
+  std::int64_t from_future = 0;     // views whose row was from after the instant; NOT_FOUND too
+};
+
+// A feature as a model takes it: booleans as 0 and 1; nothing for null and text.
+std::optional<double> as_number(const Scalar& value);
+
+}  // namespace penstock::features

@@ -1,0 +1,231 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "base/metrics.h"
+#include "catalog/service.h"
+#include "features/schema.h"
+#include "ports/blob.h"
+#include "ports/kv.h"
+#include "ports/olap.h"
+
+namespace penstock::features {
+
+class Offline;
+class Online;
+
+struct ViewStatus {
+  FeatureView view;
+  std::int64_t version = 0;
+  std::optional<Timestamp>
+      watermark;  // online rows are complete up to here; none: never materialized
+  std::optional<double> staleness_seconds;  // now minus watermark
+};
+BOOST_DESCRIBE_STRUCT(ViewStatus, (), (view, version, watermark, staleness_seconds))
+struct ViewList {
+  std::vector<ViewStatus> views;
+};
+BOOST_DESCRIBE_STRUCT(ViewList, (), (views))
+
+struct MaterializeInput {
+  std::vector<std::string> views;  // names, all their versions in use; empty: every online view
+  Timestamp until;
+};
+BOOST_DESCRIBE_STRUCT(MaterializeInput, (), (views, until))
+struct Materialized {
+  std::string view;       // "carrier_delay@1"
+  std::int64_t rows = 0;  // moved by this call
+  Timestamp watermark;    // after it
+};
+BOOST_DESCRIBE_STRUCT(Materialized, (), (view, rows, watermark))
+struct MaterializeOutput {
+  std::int64_t rows = 0;
+  std::vector<Materialized> views;
+};
+BOOST_DESCRIBE_STRUCT(MaterializeOutput, (), (rows, views))
+
+// A view's offline rows as one Parquet file: join keys, event_time, created_time, arrived_at,
+// features. A row of feature_tables.
+struct OfflineTable {
+  std::string project, view;
+  std::int64_t version = 0;
+  std::string digest;  // of what it was made from: the view and its sources' snapshots
+  std::string path;    // in the blob store
+  std::int64_t row_count = 0;
+  bool ties = false;                 // two rows of an entity have one event time
+  std::vector<std::string> sources;  // URNs
+  Timestamp created_at;
+};
+BOOST_DESCRIBE_STRUCT(OfflineTable, (),
+                      (project, view, version, digest, path, row_count, ties, sources, created_at))
+struct ViewName {
+  std::string view;
+  std::int64_t version = 0;  // 0: the newest
+};
+BOOST_DESCRIBE_STRUCT(ViewName, (), (view, version))
+constexpr auto rules_of(const ViewName&) {
+  return std::array{Rule{.field = "version", .min = 0, .may_miss = true}};
+}
+
+// Features for each row of a query or a file: all its rows, in its order, with their columns first.
+struct HistoricalInput {
+  std::string entity_sql;      // SELECT over sources; must give event_time and the join keys; or
+  std::string entity_path;     // a Parquet file, absolute or below the data folder
+  std::string feature_schema;  // "features_v1" or "features_v1@1"; or
+  std::vector<std::string> features;     // "view:feature"
+  std::optional<Timestamp> known_as_of;  // rows created later are not seen
+  std::string output;   // a path in the blob store; empty: historical/<project>/<digest>.parquet
+  std::string dataset;  // a name: the result becomes a dataset of the catalog
+};
+BOOST_DESCRIBE_STRUCT(HistoricalInput, (),
+                      (entity_sql, entity_path, feature_schema, features, known_as_of, output,
+                       dataset))
+constexpr auto rules_of(const HistoricalInput&) {
+  return std::array{Rule{.field = "entity_sql", .max = 100'000, .may_miss = true},
+                    Rule{.field = "entity_path", .max = 2000, .may_miss = true},
+                    Rule{.field = "feature_schema", .max = 200, .may_miss = true},
+                    Rule{.field = "features", .max = 2000},
+                    Rule{.field = "output", .max = 500, .may_miss = true},
+                    Rule{.field = "dataset", .max = 200, .may_miss = true}};
+}
+struct HistoricalOutput {
+  std::string path;  // in the blob store
+  std::string uri;   // where it can be read
+  std::int64_t row_count = 0;
+  std::string
+      digest;  // SHA-256 of the file; the same input over the same sources gives the same bytes
+  std::vector<catalog::DatasetColumn> columns;
+  std::string feature_schema;        // "features_v1@1", empty for a list of features
+  std::vector<std::string> sources;  // URNs of sources and feature views
+  std::string dataset;               // "dataset:NAME@N", empty if none was asked for
+};
+BOOST_DESCRIBE_STRUCT(HistoricalOutput, (),
+                      (path, uri, row_count, digest, columns, feature_schema, sources, dataset))
+
+struct OnlineInput {
+  std::string feature_schema;         // "features_v1" or "features_v1@1"; or
+  std::vector<std::string> features;  // "view:feature"
+  std::vector<std::map<std::string, std::string>> entities;
+  std::optional<Timestamp> event_time;  // none: now
+};
+BOOST_DESCRIBE_STRUCT(OnlineInput, (), (feature_schema, features, entities, event_time))
+constexpr auto rules_of(const OnlineInput&) {
+  return std::array{Rule{.field = "feature_schema", .max = 200, .may_miss = true},
+                    Rule{.field = "features", .max = 2000},
+                    Rule{.field = "entities", .min = 1, .max = 10'000}};
+}
+struct OnlineRow {
+  std::vector<json::value> values;
+  std::vector<Status> statuses;
+  std::vector<std::optional<Timestamp>> event_times;  // of each value
+};
+BOOST_DESCRIBE_STRUCT(OnlineRow, (), (values, statuses, event_times))
+struct OnlineOutput {
+  std::string feature_schema;
+  std::vector<std::string> names;
+  std::vector<OnlineRow> rows;  // in the order of `entities`
+};
+BOOST_DESCRIBE_STRUCT(OnlineOutput, (), (feature_schema, names, rows))
+
+struct PushInput {
+  std::string view;                // its newest version and those in use all get the rows
+  std::vector<json::object> rows;  // join keys, the view's event_time (and created_time), features
+};
+BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows))
+constexpr auto rules_of(const PushInput&) {
+  return std::array{Rule{.field = "rows", .min = 1, .max = 10'000}};
+}
+struct PushOutput {
+  std::int64_t written = 0;
+  std::int64_t ignored = 0;  // older than what is there
+};
+BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored))
+
+struct VerifyInput {
+  std::string name;            // a feature view or a feature schema
+  std::int64_t sample = 1000;  // entities of each view
+};
+BOOST_DESCRIBE_STRUCT(VerifyInput, (), (name, sample))
+constexpr auto rules_of(const VerifyInput&) {
+  return std::array{Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "sample", .min = 1, .max = 100'000, .may_miss = true}};
+}
+struct VerifyDifference {
+  std::string view, entity, feature, online, offline, cause;
+};
+BOOST_DESCRIBE_STRUCT(VerifyDifference, (), (view, entity, feature, online, offline, cause))
+struct VerifyOutput {
+  std::int64_t entities = 0, values = 0, differing = 0;
+  std::vector<VerifyDifference> differences;  // at most 1,000
+};
+BOOST_DESCRIBE_STRUCT(VerifyOutput, (), (entities, values, differing, differences))
+
+struct Options {
+  std::string scratch;  // a folder of the local disk for files that are being made
+};
+
+class Service {
+ public:
+  Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::Store& kv,
+          catalog::Service& catalog, const Clock& clock, Metrics& metrics, Options options);
+  ~Service();
+
+  // Kinds feature_view and feature_schema; after the catalog's.
+  void register_kinds(resources::Service& resources);
+
+  Result<ViewList> list(const Call& call);
+
+  // The view's SQL, evaluated once for each state of its sources.
+  Result<OfflineTable> materialize_offline(const Call& call, const ViewName& name);
+  Result<HistoricalOutput> historical(const Call& call, const HistoricalInput& input);
+  // For whoever writes rows of its own (batch): a statement over `session` that gives every column
+  // of `rows` (a SELECT with event_time and the join keys; sources that it names are bound), then
+  // each feature of `schema` under its name as of the row's event_time (numbers and booleans as
+  // DOUBLE), then oldest_event_time; all rows in their order.
+  Result<std::string> historical_statement(const Call& call, olap::Session& session,
+                                           const std::string& schema, const std::string& rows);
+
+  // Moves what arrived offline up to `until` into the online store. Idempotent, and resumable at
+  // any point.
+  Result<MaterializeOutput> materialize(const Call& call, const MaterializeInput& input);
+  Result<PushOutput> push(const Call& call, const PushInput& input);
+  Result<VerifyOutput> verify(const Call& call, const VerifyInput& input);
+
+  // "features_v1" (the newest) or "features_v1@1". Handles are kept; ask once and hold on to it.
+  Result<std::shared_ptr<const SchemaHandle>> open_schema(const Call& call,
+                                                          const std::string& reference);
+  // For "view:feature" names, of the views' newest versions.
+  Result<std::shared_ptr<const SchemaHandle>> open_features(
+      const Call& call, const std::vector<std::string>& features);
+  Result<OnlineOutput> online(const Call& call, const OnlineInput& input);
+
+  // One entity's features as of `event_time`: no SQL, no lock. A join key that is missing or no
+  // value of its type is invalid_argument. Microseconds.
+  Result<FeatureRow> read(const SchemaHandle& schema,
+                          const std::map<std::string, std::string>& entities,
+                          Timestamp event_time) const;
+
+ private:
+  Result<void> check_view(sql::Tx& tx, const Call& call, const FeatureView& view);
+  Result<json::object> check_schema(sql::Tx& tx, const Call& call, FeatureSchema schema);
+  Result<std::vector<std::shared_ptr<const ViewHandle>>> views_in_use(
+      const Call& call, const std::vector<std::string>& names);
+  Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
+                                                        const std::vector<std::string>& features);
+
+  sql::Database& db_;
+  olap::Engine& olap_;
+  kv::Store& kv_;
+  catalog::Service& catalog_;
+  const Clock& clock_;
+  std::unique_ptr<Offline> offline_;
+  std::unique_ptr<Online> online_;
+  std::mutex schemas_turn_;
+  std::map<std::string, std::shared_ptr<const SchemaHandle>>
+      schemas_;  // by project/reference with version
+};
+
+}  // namespace penstock::features
