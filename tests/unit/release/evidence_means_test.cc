@@ -97,21 +97,21 @@ MeanLook gap(double difference, double spread = 1) {
 TEST(AsymptoticMeanTest, JudgesByTheMarginsAndTheDirection) {
   struct Case {
     std::string what;
-    Worse worse;
     double difference;
+    Worse worse;
     Verdict verdict;
   };
   const Case cases[] = {
-      {"cost went up", Worse::higher, 0.5, Verdict::harmful},
-      {"cost went down", Worse::higher, -0.5, Verdict::proven_safe},
-      {"cost is the same", Worse::higher, 0, Verdict::proven_safe},
-      {"cost is in between", Worse::higher, 0.15, Verdict::undecided},
-      {"score went down", Worse::lower, -0.5, Verdict::harmful},
-      {"score went up", Worse::lower, 0.5, Verdict::proven_safe},
-      {"score is in between", Worse::lower, -0.15, Verdict::undecided},
-      {"shifted up", Worse::either, 0.5, Verdict::harmful},
-      {"shifted down", Worse::either, -0.5, Verdict::harmful},
-      {"not shifted", Worse::either, 0, Verdict::proven_safe},
+      {"cost went up", 0.5, Worse::higher, Verdict::harmful},
+      {"cost went down", -0.5, Worse::higher, Verdict::proven_safe},
+      {"cost is the same", 0, Worse::higher, Verdict::proven_safe},
+      {"cost is in between", 0.15, Worse::higher, Verdict::undecided},
+      {"score went down", -0.5, Worse::lower, Verdict::harmful},
+      {"score went up", 0.5, Worse::lower, Verdict::proven_safe},
+      {"score is in between", -0.15, Worse::lower, Verdict::undecided},
+      {"shifted up", 0.5, Worse::either, Verdict::harmful},
+      {"shifted down", -0.5, Worse::either, Verdict::harmful},
+      {"not shifted", 0, Worse::either, Verdict::proven_safe},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);

@@ -51,6 +51,7 @@ std::vector<Outcome> simulate(const RatePlan& plan, const Scene& scene, int rele
                               std::uint64_t seed) {
   Random random(seed);
   std::vector<Outcome> outcomes;
+  outcomes.reserve(static_cast<std::size_t>(releases));
   for (int release = 0; release < releases; ++release) {
     RateTest test(plan);
     Outcome outcome;
@@ -73,6 +74,7 @@ double share(const std::vector<Outcome>& outcomes, int Outcome::*what) {
 
 int median(const std::vector<Outcome>& outcomes, int Outcome::*what) {
   std::vector<int> at;
+  at.reserve(outcomes.size());
   for (const Outcome& one : outcomes) at.push_back(one.*what);
   std::nth_element(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(at.size() / 2), at.end());
   return at[at.size() / 2];

@@ -91,17 +91,27 @@ TEST(RateTest, DoesNotDependOnTheOrderOrTheSizeOfItsLooks) {
   }
 }
 
-TEST(RateTest, IsHarmfulAtExactlyTheFirstEventThatCrosses) {
-  RateTest test(RatePlan{});
-  std::vector<RateLook> seen;
-  int crossed = 0;
-  for (int i = 1; i <= 40; ++i) {
-    seen.push_back(events(0.1, 1, i % 4 == 0 ? 1 : 0));
-    const bool is_over = slow_e(seen, 1, false) >= 20;
-    if (is_over && crossed == 0) crossed = i;
-    EXPECT_EQ(test.add(seen.back()) == Verdict::harmful, crossed > 0) << "after look " << i;
+TEST(RateTest, SpeaksAtExactlyTheFirstEventThatCrosses) {
+  struct Case {
+    std::string what;
+    int canary_events;  // of every ten
+    Verdict verdict;
+  };
+  // Small steps, so that a threshold a little off would show as another event.
+  for (const Case& c : {Case{"harm", 7, Verdict::harmful}, {"safety", 4, Verdict::proven_safe}}) {
+    SCOPED_TRACE(c.what);
+    RateTest test(RatePlan{});
+    std::vector<RateLook> seen;
+    int crossed = 0;
+    for (int i = 1; i <= 400 && crossed == 0; ++i) {
+      const bool is_canary = i * 7 % 10 < c.canary_events;
+      seen.push_back(events(0.5, is_canary, !is_canary));
+      const bool is_safety = c.verdict == Verdict::proven_safe;
+      if (slow_e(seen, is_safety ? 1.5 : 1, is_safety) >= 20) crossed = i;
+      EXPECT_EQ(test.add(seen.back()) == c.verdict, crossed > 0) << "after event " << i;
+    }
+    EXPECT_GT(crossed, 20);
   }
-  EXPECT_GT(crossed, 1);
 }
 
 TEST(RateTest, ProvesSafetyOnlyBelowTheMargin) {
@@ -239,10 +249,12 @@ TEST(RateTest, RefusesImpossibleLooksAndCountsNothingOfThem) {
 TEST(RateTest, NeverLetsItsTotalsOverflow) {
   RateTest test(RatePlan{});
   const RateLook huge{0.5, 1'000'000'000'000, 1'000'000'000'000, 0, 0, 0};
-  RateState state;
-  state.canary_calls = state.baseline_calls = 999'999'999'999'999'999;
   EXPECT_EQ(test.add(huge), Verdict::undecided);
-  EXPECT_EQ(RateTest(state).add(huge), Verdict::broken);
+  for (auto RateState::*calls : {&RateState::canary_calls, &RateState::baseline_calls}) {
+    RateState state;
+    state.*calls = 999'999'999'999'999'999;
+    EXPECT_EQ(RateTest(state).add(huge), Verdict::broken);
+  }
 }
 
 TEST(RateTest, NamesTheFaultOfAPlanAndIsBrokenByIt) {
@@ -313,7 +325,7 @@ TEST(StateText, ReadsBackToTheBitAndGoesOnAlike) {
       EXPECT_EQ(std::bit_cast<std::uint64_t>(restored->harm_log_products[k]),
                 std::bit_cast<std::uint64_t>(test.state().harm_log_products[k]));
     RateTest again(*restored);
-    for (int i = 0; i < 10; ++i) {
+    for (std::int64_t i = 0; i < 10; ++i) {
       const RateLook look = events(0.3, i, 3 * i);
       EXPECT_EQ(again.add(look), test.add(look));
     }
