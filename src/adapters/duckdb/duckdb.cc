@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "adapters/duckdb/tables.h"
 #include "adapters/duckdb/values.h"
 
 namespace penstock::duckdb {
@@ -12,7 +13,6 @@ namespace {
 using Config = Owned<duckdb_config, duckdb_destroy_config>;
 using Connection = Owned<duckdb_connection, duckdb_disconnect>;
 using Database = Owned<duckdb_database, duckdb_close>;
-using Extracted = Owned<duckdb_extracted_statements, duckdb_destroy_extracted>;
 using Prepared = Owned<duckdb_prepared_statement, duckdb_destroy_prepare>;
 
 class QueryResult {
@@ -59,8 +59,8 @@ Result<std::string> sql_of(std::string_view statement) {
 // The query with each column that read() cannot say cast to text. The newlines end a comment that
 // may close the statement.
 std::string cast_to_text(std::string statement, const std::vector<LogicalType>& types) {
-  while (!statement.empty() && (statement.back() == ';' || std::isspace(static_cast<unsigned char>(
-                                                              statement.back()))))
+  while (!statement.empty() &&
+         (statement.back() == ';' || std::isspace(static_cast<unsigned char>(statement.back()))))
     statement.pop_back();
   std::string names, outer;
   for (std::size_t at = 0; at < types.size(); ++at) {
@@ -82,11 +82,39 @@ Scalar scalar_of(olap::Type type, const olap::Chunk::Values& values, std::size_t
   }
 }
 
-struct Statement {
-  Prepared prepared;
+struct Shape {
   std::vector<olap::Column> columns;
-  std::vector<LogicalType> types;  // as they are read: VARCHAR where a column was cast
+  std::vector<LogicalType> types;
+
+  void add(std::string name, LogicalType type) {
+    columns.push_back(column_of(std::move(name), type.get()));
+    types.push_back(std::move(type));
+  }
+  // The first column that read() cannot say, or null.
+  const olap::Column* stuck() const {
+    for (std::size_t at = 0; at < types.size(); ++at)
+      if (needs_cast(types[at].get())) return &columns[at];
+    return nullptr;
+  }
 };
+
+Shape shape_of(duckdb_prepared_statement prepared) {
+  Shape out;
+  for (idx_t at = 0; at < duckdb_prepared_statement_column_count(prepared); ++at) {
+    const char* name = duckdb_prepared_statement_column_name(prepared, at);
+    out.add(name ? name : "",
+            LogicalType(duckdb_prepared_statement_column_logical_type(prepared, at)));
+    duckdb_free(const_cast<char*>(name));
+  }
+  return out;
+}
+
+Shape shape_of(duckdb_result* result) {
+  Shape out;
+  for (idx_t at = 0; at < duckdb_column_count(result); ++at)
+    out.add(duckdb_column_name(result, at), LogicalType(duckdb_column_logical_type(result, at)));
+  return out;
+}
 
 class Session final : public olap::Session {
  public:
@@ -104,86 +132,66 @@ class Session final : public olap::Session {
   Result<olap::Table> query(std::string_view statement,
                             const std::vector<Scalar>& parameters) override {
     olap::Table table;
-    const Statement ready = TRY(ready_to_read(statement));
-    TRY(execute(ready, parameters, [&](const olap::Chunk& chunk) -> Result<void> {
-      for (std::size_t row = 0; row < chunk.rows; ++row) {
-        auto& cells = table.rows.emplace_back();
-        cells.reserve(chunk.columns.size());
-        for (std::size_t at = 0; at < chunk.columns.size(); ++at)
-          cells.push_back(scalar_of(ready.columns[at].type, chunk.columns[at], row));
-      }
-      return {};
-    }));
-    table.columns = ready.columns;
+    table.columns =
+        TRY(execute(statement, parameters, [&](const Shape& shape, const olap::Chunk& chunk) {
+          for (std::size_t row = 0; row < chunk.rows; ++row) {
+            auto& cells = table.rows.emplace_back();
+            cells.reserve(chunk.columns.size());
+            for (std::size_t at = 0; at < chunk.columns.size(); ++at)
+              cells.push_back(scalar_of(shape.columns[at].type, chunk.columns[at], row));
+          }
+          return Result<void>();
+        }));
     return table;
   }
 
   Result<std::vector<olap::Column>> stream(
       std::string_view statement, const std::vector<Scalar>& parameters,
       const std::function<Result<void>(const olap::Chunk&)>& visit) override {
-    const Statement ready = TRY(ready_to_read(statement));
-    TRY(execute(ready, parameters, visit));
-    return ready.columns;
+    return execute(statement, parameters,
+                   [&](const Shape&, const olap::Chunk& chunk) { return visit(chunk); });
   }
 
   Result<std::vector<olap::Column>> describe(std::string_view statement) override {
     const std::string text = TRY(sql_of(statement));
-    return TRY(prepare(text)).columns;
+    const Prepared prepared = TRY(prepare(text));
+    return shape_of(prepared.get()).columns;
   }
 
   Result<std::vector<std::string>> tables_of(std::string_view statement) override {
     const std::string text = TRY(sql_of(statement));
-    Extracted extracted;
-    const idx_t count = duckdb_extract_statements(connection_.get(), text.c_str(), extracted.out());
-    if (const char* message = duckdb_extract_statements_error(extracted.get()); count == 0)
-      return fault(message && *message ? message : "Parser Error: there is no statement");
-    if (count > 1)
-      return Error{Code::invalid_argument, "give one statement, not " + std::to_string(count)};
-    const Value names(duckdb_get_table_names(connection_.get(), text.c_str(), true));
-    std::vector<std::string> out;
-    for (idx_t at = 0; at < duckdb_get_list_size(names.get()); ++at) {
-      char* name = duckdb_get_varchar(Value(duckdb_get_list_child(names.get(), at)).get());
-      out.emplace_back(name);
-      duckdb_free(name);
-    }
-    std::ranges::sort(out);
-    return out;
+    // DuckDB's own list of table names comes out empty where it cannot bind them, so we read the
+    // parsed tree.
+    const olap::Table answer = TRY(query(
+        "SELECT json_serialize_sql($1::VARCHAR, skip_empty := true, skip_null := true)", {text}));
+    boost::system::error_code failed;
+    json::parse_options deep;
+    deep.max_depth = 10'000;
+    const json::value tree =
+        json::parse(std::get<std::string>(answer.rows.at(0).at(0)), failed, {}, deep);
+    if (failed) return Error{Code::invalid_argument, "the query is nested too deeply"};
+    const json::object& said = tree.as_object();
+    if (said.at("error").as_bool())
+      return Error{Code::invalid_argument, std::string(said.at("error_message").as_string())};
+    const std::size_t count = said.at("statements").as_array().size();
+    if (count != 1)
+      return Error{Code::invalid_argument, "give one query, not " + std::to_string(count)};
+    const auto names = tables_in(tree);
+    return std::vector<std::string>(names.begin(), names.end());
   }
 
  private:
-  Result<Statement> prepare(const std::string& text) {
-    Statement out;
-    if (duckdb_prepare(connection_.get(), text.c_str(), out.prepared.out()) == DuckDBError)
-      return fault(duckdb_prepare_error(out.prepared.get()));
-    const auto prepared = out.prepared.get();
-    for (idx_t at = 0; at < duckdb_prepared_statement_column_count(prepared); ++at) {
-      out.types.emplace_back(duckdb_prepared_statement_column_logical_type(prepared, at));
-      const char* name = duckdb_prepared_statement_column_name(prepared, at);
-      out.columns.push_back(column_of(name, out.types.back().get()));
-      duckdb_free(const_cast<char*>(name));
-    }
+  using Visit = std::function<Result<void>(const Shape&, const olap::Chunk&)>;
+
+  Result<Prepared> prepare(const std::string& text) {
+    Prepared out;
+    if (duckdb_prepare(connection_.get(), text.c_str(), out.out()) == DuckDBError)
+      return fault(duckdb_prepare_error(out.get()));
     return out;
   }
 
-  // Prepared so that read() can say every column of it.
-  Result<Statement> ready_to_read(std::string_view statement) {
-    const std::string text = TRY(sql_of(statement));
-    Statement out = TRY(prepare(text));
-    const auto stuck = std::ranges::find_if(
-        out.types, [](const LogicalType& type) { return needs_cast(type.get()); });
-    if (stuck == out.types.end()) return out;
-    if (duckdb_prepared_statement_type(out.prepared.get()) != DUCKDB_STATEMENT_TYPE_SELECT) {
-      const auto& column = out.columns[static_cast<std::size_t>(stuck - out.types.begin())];
-      return Error{Code::invalid_argument, "column " + column.name + " is " + column.declared +
-                                               ", which only a SELECT can give"};
-    }
-    Statement cast = TRY(prepare(cast_to_text(text, out.types)));
-    cast.columns = std::move(out.columns);
-    return cast;
-  }
-
-  Result<void> bind(const Statement& ready, const std::vector<Scalar>& parameters) {
-    const auto prepared = ready.prepared.get();
+  static Result<void> bind(duckdb_prepared_statement prepared,
+                           const std::vector<Scalar>& parameters) {
     const idx_t wanted = duckdb_nparams(prepared);
     if (wanted != parameters.size())
       return Error{Code::invalid_argument, "the statement takes " + std::to_string(wanted) +
@@ -213,20 +221,58 @@ class Session final : public olap::Session {
     return {};
   }
 
-  Result<void> execute(const Statement& ready, const std::vector<Scalar>& parameters,
-                       const std::function<Result<void>(const olap::Chunk&)>& visit) {
-    TRY(bind(ready, parameters));
+  // The columns as the statement has them, whether or not they had to be cast to be read.
+  Result<std::vector<olap::Column>> execute(std::string_view statement,
+                                            const std::vector<Scalar>& parameters,
+                                            const Visit& visit) {
+    const std::string text = TRY(sql_of(statement));
+    Prepared prepared = TRY(prepare(text));
+    TRY(bind(prepared.get(), parameters));
+    Shape planned = shape_of(prepared.get());
+    if (planned.stuck())
+      return execute_cast(text, prepared.get(), parameters, std::move(planned), visit);
     QueryResult result;
+    TRY(start(prepared.get(), result));
+    // Types that hang on parameters are only known now.
+    Shape actual = shape_of(result.out());
+    if (actual.stuck())
+      return execute_cast(text, prepared.get(), parameters, std::move(actual), visit);
+    TRY(fetch(result, actual.types, actual, visit));
+    return std::move(actual.columns);
+  }
+
+  Result<std::vector<olap::Column>> execute_cast(const std::string& text,
+                                                 duckdb_prepared_statement original,
+                                                 const std::vector<Scalar>& parameters, Shape shape,
+                                                 const Visit& visit) {
+    if (duckdb_prepared_statement_type(original) != DUCKDB_STATEMENT_TYPE_SELECT)
+      return Error{Code::invalid_argument, "column " + shape.stuck()->name + " is " +
+                                               shape.stuck()->declared +
+                                               ", which only a SELECT can give"};
+    const Prepared prepared = TRY(prepare(cast_to_text(text, shape.types)));
+    TRY(bind(prepared.get(), parameters));
+    QueryResult result;
+    TRY(start(prepared.get(), result));
+    TRY(fetch(result, shape_of(result.out()).types, shape, visit));
+    return std::move(shape.columns);
+  }
+
+  static Result<void> start(duckdb_prepared_statement prepared, QueryResult& result) {
     // Marked for removal in DuckDB since 1.0, and still the only call of its C API that does not
     // gather the whole result in memory first.
-    if (duckdb_execute_prepared_streaming(ready.prepared.get(), result.out()) == DuckDBError)
+    if (duckdb_execute_prepared_streaming(prepared, result.out()) == DuckDBError)
       return fault(duckdb_result_error(result.out()));
+    return {};
+  }
+
+  static Result<void> fetch(QueryResult& result, const std::vector<LogicalType>& types,
+                            const Shape& shape, const Visit& visit) {
     for (;;) {
       const DataChunk chunk(duckdb_fetch_chunk(*result.out()));
       if (!chunk) break;
       if (duckdb_data_chunk_get_size(chunk.get()) == 0) continue;
-      const olap::Chunk rows = TRY(read(chunk.get(), ready.types));
-      TRY(visit(rows));
+      const olap::Chunk rows = TRY(read(chunk.get(), types));
+      TRY(visit(shape, rows));
     }
     if (const char* message = duckdb_result_error(result.out()); message && *message)
       return fault(message);

@@ -89,12 +89,12 @@ std::string declared_of(duckdb_logical_type type) {
     case DUCKDB_TYPE_STRUCT: {
       std::string out = "STRUCT(";
       for (idx_t at = 0; at < duckdb_struct_type_child_count(type); ++at)
-        out += (at ? ", " : "") + olap::quoted_name(taken(duckdb_struct_type_child_name(type, at))) +
-               " " + declared_of(LogicalType(duckdb_struct_type_child_type(type, at)).get());
+        out += (at ? ", " : "") +
+               olap::quoted_name(taken(duckdb_struct_type_child_name(type, at))) + " " +
+               declared_of(LogicalType(duckdb_struct_type_child_type(type, at)).get());
       return out + ")";
     }
-    default:
-      return "UNKNOWN";
+    default: return "UNKNOWN";
   }
 }
 
@@ -120,8 +120,8 @@ std::string decimal_text(Wide value, std::size_t scale) {
 }
 
 Wide wide(duckdb_hugeint value) {
-  return static_cast<Wide>((static_cast<UnsignedWide>(static_cast<std::uint64_t>(value.upper)) << 64) |
-                           value.lower);
+  return static_cast<Wide>(
+      (static_cast<UnsignedWide>(static_cast<std::uint64_t>(value.upper)) << 64) | value.lower);
 }
 
 // One column while it is read.
@@ -180,9 +180,8 @@ void read_decimal(Reading& in, duckdb_logical_type type) {
     case DUCKDB_TYPE_INTEGER: return in.decimal<std::int32_t>(scale);
     case DUCKDB_TYPE_BIGINT: return in.decimal<std::int64_t>(scale);
     default:
-      in.each<duckdb_hugeint>(in.out.text, [&](duckdb_hugeint value) {
-        return decimal_text(wide(value), scale);
-      });
+      in.each<duckdb_hugeint>(
+          in.out.text, [&](duckdb_hugeint value) { return decimal_text(wide(value), scale); });
   }
 }
 
@@ -232,7 +231,9 @@ bool read_values(Reading& in, duckdb_logical_type type) {
     case DUCKDB_TYPE_FLOAT:
       in.each<float>(in.out.real, [](float value) { return static_cast<double>(value); });
       break;
-    case DUCKDB_TYPE_DOUBLE: in.each<double>(in.out.real, [](double value) { return value; }); break;
+    case DUCKDB_TYPE_DOUBLE:
+      in.each<double>(in.out.real, [](double value) { return value; });
+      break;
     case DUCKDB_TYPE_DECIMAL: read_decimal(in, type); break;
     case DUCKDB_TYPE_ENUM: read_enum(in, type); break;
     case DUCKDB_TYPE_HUGEINT:
@@ -268,7 +269,9 @@ olap::Column column_of(std::string name, duckdb_logical_type type) {
 
 bool needs_cast(duckdb_logical_type type) {
   const duckdb_type id = duckdb_get_type_id(type);
-  return id != DUCKDB_TYPE_SQLNULL && column_of("", type).type == olap::Type::other;
+  // Before its parameters are bound, a statement may not know its columns: it has one, of no type.
+  if (id == DUCKDB_TYPE_INVALID || id == DUCKDB_TYPE_SQLNULL) return false;
+  return column_of("", type).type == olap::Type::other;
 }
 
 Result<olap::Chunk> read(duckdb_data_chunk chunk, const std::vector<LogicalType>& types) {

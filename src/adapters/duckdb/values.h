@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <duckdb.h>
 
 #include "ports/olap.h"
@@ -31,7 +32,6 @@ class Owned {
 
 using LogicalType = Owned<duckdb_logical_type, duckdb_destroy_logical_type>;
 using DataChunk = Owned<duckdb_data_chunk, duckdb_destroy_data_chunk>;
-using Value = Owned<duckdb_value, duckdb_destroy_value>;
 
 olap::Column column_of(std::string name, duckdb_logical_type type);
 
