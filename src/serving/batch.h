@@ -30,7 +30,7 @@ struct BatchOutput {
   std::string feature_schema, input_digest, digest;  // digest: of the Parquet file's bytes
   std::string path;          // in the blob store
   std::int64_t rows = 0;
-  Timestamp features_as_of;  // the oldest event time of a feature that went in
+  std::optional<Timestamp> features_as_of;  // the oldest event time of a feature that went in
   Timestamp rows_until;      // the latest event_time of its rows
   Timestamp made_at;
 };
@@ -47,20 +47,21 @@ BOOST_DESCRIBE_STRUCT(BatchResult, (), (rows, published, partitions))
 
 class BatchScorer {
  public:
-  BatchScorer(Service& service, Gateway& gateway, sql::Database& db, olap::Engine& olap,
-              blob::Store& blobs, events::Log& log, const Clock& clock, HistoricalJoin historical,
-              std::string scratch);
+  // `scratch` is a directory of the local disk; what a killed run left there may be removed at any time.
+  BatchScorer(Service& service, sql::Database& db, olap::Engine& olap, blob::Store& blobs,
+              events::Log& log, const Clock& clock, HistoricalJoin historical, std::string scratch);
 
   // Blocks for as long as it takes. The same (model version, input, partition) gives the same bytes, and is
-  // published once, whoever runs it and however often it is killed.
+  // published once, whoever runs it and however often it is killed. One summary event a partition goes to the
+  // log, with id batch.<output>.<day>.<input digest>, and its rows counted in entities["rows"].
   Result<BatchResult> score(const Call& call, const BatchInput& input);
+  // What stands published, by day.
+  Result<BatchResult> outputs(const Call& call, const std::string& output);
 
  private:
-  struct Run;
-  Result<void> publish(const Call& call, Run& run, const std::string& day);
+  class Run;
 
   Service& service_;
-  Gateway& gateway_;
   sql::Database& db_;
   olap::Engine& olap_;
   blob::Store& blobs_;
@@ -68,6 +69,7 @@ class BatchScorer {
   const Clock& clock_;
   HistoricalJoin historical_;
   std::string scratch_;
+  std::mutex recording_;  // looks for a partition's event, then adds it
 };
 
 }  // namespace penstock::serving

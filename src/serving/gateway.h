@@ -4,13 +4,10 @@
 #include <mutex>
 
 #include "base/call.h"
-#include "base/metrics.h"
 #include "ports/log.h"
 #include "serving/table.h"
 
 namespace penstock::serving {
-
-using Entities = std::map<std::string, std::string>;
 
 // Either `rows` (join keys; features are read here) or `tensors` (the model's own inputs).
 struct InferRequest {
@@ -43,26 +40,49 @@ struct InferAnswer {
 inline constexpr std::size_t rows_max = 10'000;
 inline constexpr std::size_t id_max = 200;
 
+// What came of a request before anything was written of it.
+struct Decided {
+  std::vector<InferenceEvent> events;  // one for each row; each has the error's code where there is one
+  std::vector<infer::Tensor> outputs;
+  std::optional<Error> error;          // of the whole request: a row is never answered alone
+};
+
 class Gateway {
  public:
-  Gateway(const TableHolder& table, events::Log& log, const Clock& clock, Metrics& metrics);
+  Gateway(const TableHolder& table, events::Log& log, const Clock& clock)
+      : table_(table), log_(log), clock_(clock) {}
 
-  // not_found for an unknown route, unavailable for one without targets, invalid_argument for wrong entities
-  // or tensors, already_exists for an id that was used for other entities or another route.
+  // not_found for an unknown route or version, unavailable for a route without targets, invalid_argument for
+  // wrong entities or tensors, already_exists for an id that was used for other entities or another route.
   Result<InferAnswer> infer(const Call& call, const InferRequest& request);
 
-  // The parts, for batch and stream: events without their writing.
-  // Chooses, reads and runs; gives the event of each row, in order; errors are in the events.
-  Result<std::vector<InferenceEvent>> decide(const Call& call, const LiveRoute& route,
-                                             const InferRequest& request, Mode mode) const;
+  // For stream and batch: chooses, reads and runs, and writes nothing. Errors of the request itself are
+  // returned; errors of features and models are in the answer.
+  // `ids` has one id for each row (decide.h: ids_of).
+  Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
+                         const std::vector<std::string>& ids, Mode mode) const;
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
 
  private:
+  Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,
+                                              const std::vector<std::string>& ids) const;
+  std::function<void()> mirror(const std::shared_ptr<const LiveRoute>& route,
+                               const InferRequest& request,
+                               const std::vector<InferenceEvent>& events);
+
   const TableHolder& table_;
   events::Log& log_;
   const Clock& clock_;
-  Metrics& metrics_;
-  mutable std::array<std::mutex, 64> turns_;  // by id: two retries at once log one event
+  std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };
+
+// Appends the events, each findable by its id from then on, in one write.
+Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
+// The answered prediction of this id, if there is one.
+Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_view group,
+                                               std::string_view project, std::string_view id);
+inline constexpr std::string_view gateway_group = "penstock.gateway";
+// Of the state that finds a prediction.
+std::string prediction_key(std::string_view project, std::string_view id);
 
 }  // namespace penstock::serving

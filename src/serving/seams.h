@@ -9,6 +9,8 @@
 
 namespace penstock::serving {
 
+using Entities = std::map<std::string, std::string>;  // join keys, as the caller gave them
+
 struct FeatureRow {
   std::vector<std::optional<double>> values;  // in the schema's order; none is missing
   std::optional<double> oldest_seconds;       // instant asked minus the oldest event time read
@@ -18,7 +20,7 @@ struct FeatureRow {
 struct OpenSchema {
   std::string reference;           // "features_v1@1"
   std::vector<std::string> names;  // of the features, in order
-  std::function<Result<FeatureRow>(const std::map<std::string, std::string>& entities,
+  std::function<Result<FeatureRow>(const Entities& entities,
                                    Timestamp as_of)>
       read;
 };

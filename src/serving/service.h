@@ -68,6 +68,19 @@ struct LabelsOutput {
 };
 BOOST_DESCRIBE_STRUCT(LabelsOutput, (), (added, repeated, unknown))
 
+// A route as it was published: what the table's file keeps, one of these for each route.
+struct SavedRoute {
+  std::string project;
+  RouteDeclaration declaration;
+  std::vector<StoredTarget> targets;
+  std::vector<std::string> paths, digests;  // of each target's artifact
+};
+BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, paths, digests))
+struct SavedTable {
+  std::vector<SavedRoute> routes;
+};
+BOOST_DESCRIBE_STRUCT(SavedTable, (), (routes))
+
 struct ServiceOptions {
   std::string table_path;  // the copy of the last good table, read where the database cannot be
 };
@@ -75,10 +88,11 @@ struct ServiceOptions {
 class Service {
  public:
   Service(sql::Database& db, events::Log& log, infer::Runtime& runtime, const Clock& clock,
-          ArtifactFinder artifacts, SchemaOpener schemas, ServiceOptions options);
+          Metrics& metrics, ArtifactFinder artifacts, SchemaOpener schemas, ServiceOptions options);
 
   // Kinds `route` and `stream`; routes are published again after an apply that changed one.
   void register_kinds(resources::Service& resources);
+  std::vector<resources::KindHandler> kinds() const;
 
   // Inside the transaction of a release. invalid_argument where weights of live and canary do not add to
   // 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or version;
@@ -93,6 +107,9 @@ class Service {
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   const TableHolder& table() const { return table_; }
+  // A route as if `version` (0: the one with the greatest weight) answered every call of it: for batch.
+  Result<std::shared_ptr<const LiveRoute>> pinned(const Call& call, const std::string& route,
+                                                  std::int64_t version);
 
   Result<RouteList> list(const Call& call);
   Result<RouteView> show(const Call& call, const RouteName& name);
@@ -102,27 +119,28 @@ class Service {
   Result<LabelsOutput> add_labels(const Call& call, const LabelsInput& input);
 
  private:
-  struct Saved;
+  Result<std::vector<SavedRoute>> saved_routes(const Call& call);
+  Result<void> serve(const std::vector<SavedRoute>& routes);
+  Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved);
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
-                                                   const Artifact& artifact);
-  Result<std::shared_ptr<const LiveRoute>> make_live(const std::string& project,
-                                                     const Saved& saved);
-  Result<std::vector<Saved>> saved_routes(const Call& call);
-  Result<void> serve(const std::vector<Saved>& routes);
-  RouteView view(const resources::Resource& resource, const std::vector<StoredTarget>& targets) const;
-  std::shared_ptr<Counters> counters_of(const StoredTarget& target);
+                                                   const std::string& path,
+                                                   const std::string& digest);
+  Result<void> save() const;
 
   sql::Database& db_;
   events::Log& log_;
   infer::Runtime& runtime_;
   const Clock& clock_;
+  Metrics& metrics_;
   ArtifactFinder artifacts_;
   SchemaOpener schemas_;
   ServiceOptions options_;
   TableHolder table_;
 
-  std::mutex publishing_;  // one publish at a time; readers do not take it
-  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by digest
+  std::mutex labelling_;   // looks for a label, then adds it
+  std::mutex publishing_;  // one publish at a time; readers of the table do not take it
+  std::map<std::string, SavedRoute> served_;  // by route_key
+  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by model, version and digest
   std::map<std::string, std::shared_ptr<Counters>> counters_;
   std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;
 };

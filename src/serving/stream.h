@@ -1,6 +1,8 @@
 // Decisions on streams: outputs, state and position in one write, so each event is decided once.
 #pragma once
 
+#include <set>
+
 #include "serving/gateway.h"
 #include "serving/service.h"
 
@@ -34,6 +36,11 @@ struct StreamView {
 BOOST_DESCRIBE_STRUCT(StreamView, (),
                       (name, route, input, output, position, end, lag, decided, duplicates, errors))
 
+struct StreamTotals {
+  std::int64_t decided = 0, duplicates = 0, errors = 0;
+};
+BOOST_DESCRIBE_STRUCT(StreamTotals, (), (decided, duplicates, errors))
+
 class StreamScorer {
  public:
   StreamScorer(Gateway& gateway, events::Log& log, std::string project, StreamDeclaration stream);
@@ -45,6 +52,16 @@ class StreamScorer {
   const StreamDeclaration& declaration() const { return stream_; }
 
  private:
+  // What one stretch of input has made so far. Its own decisions count as seen: a duplicate may stand in the
+  // same stretch as the first.
+  struct Progress {
+    events::Step step;
+    StreamTotals totals;
+    std::set<std::string> seen;
+  };
+  Result<void> decide(const LiveRoute& route, const events::Record& record, Progress& progress);
+  Result<StreamTotals> totals() const;
+
   Gateway& gateway_;
   events::Log& log_;
   std::string project_;
@@ -54,6 +71,9 @@ class StreamScorer {
 
 // The name that a project's topic has in the log.
 std::string topic_name(std::string_view project, std::string_view topic);
+
+// The consumer group of a stream; its state holds each event that it decided, by prediction_key.
+std::string stream_group(std::string_view project, std::string_view stream);
 
 // Runs every declared stream of every project. `step` decides one stretch of each and says whether there was
 // any work; the app calls it in a loop on a thread of its own.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "base/metrics.h"
 #include "ports/infer.h"
 #include "serving/route.h"
 #include "serving/seams.h"
@@ -28,6 +29,7 @@ struct LiveTarget {
   Arm arm = Arm::live;
   std::int64_t weight = 0;
   std::string release;
+  std::uint64_t seed = 0;  // of the sticky hash: seed_of()
   std::shared_ptr<const Deployment> deployment;
   std::shared_ptr<Counters> counters;
 };
@@ -37,8 +39,8 @@ struct LiveRoute {
   RouteDeclaration declaration;
   OpenSchema features;              // no `read` where the route has no schema
   std::vector<LiveTarget> targets;  // live and canary first, then shadows
-  std::string salt;                 // of the sticky hash: the release in force
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
+  Histogram* seconds = nullptr;     // of whole calls
 };
 
 struct RoutingTable {
@@ -48,13 +50,17 @@ struct RoutingTable {
 
 std::string route_key(std::string_view project, std::string_view route);
 
+// Of one target's sticky hash. `salt` is the release in force, so each release draws its canary anew.
+std::uint64_t seed_of(std::string_view route, std::string_view salt, std::string_view model,
+                      std::int64_t version);
+
 // The target of `unit` by weighted rendezvous hashing: the same unit gets the same target while weights stand,
 // and a change of weights moves only as many units as it must, only towards targets that gained.
 // Null where no target has weight.
 const LiveTarget* choose(const LiveRoute& route, std::string_view unit);
 
-// 0 to 1, the same for the same text.
-double hash_share(std::string_view text, std::string_view salt);
+// Above 0 and below 1, the same for the same text and seed.
+double hash_share(std::string_view text, std::uint64_t seed);
 
 // Where the gateway finds the table. Readers never wait for a writer.
 class TableHolder {

@@ -1,0 +1,243 @@
+#include "serving/decide.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/id.h"
+
+namespace penstock::serving {
+namespace {
+
+std::size_t rows_in(const InferRequest& request) {
+  if (!request.rows.empty()) return request.rows.size();
+  if (request.tensors.empty() || request.tensors.front().shape.empty()) return 0;
+  return static_cast<std::size_t>(std::max<std::int64_t>(request.tensors.front().shape.front(), 0));
+}
+
+template <class T>
+double element(const infer::Tensor& tensor, std::size_t index) {
+  T value{};
+  std::memcpy(&value, tensor.bytes.data() + index * sizeof value, sizeof value);
+  return static_cast<double>(value);
+}
+
+Result<void> check_entities(const RouteDeclaration& route, const Entities& entities) {
+  std::string expected;
+  for (const std::string& key : route.entity_keys)
+    expected += (expected.empty() ? "" : ", ") + key;
+  for (const std::string& key : route.entity_keys)
+    if (!entities.contains(key))
+      return Error{Code::invalid_argument,
+                   "entity " + key + " is missing; route " + route.name + " expects " + expected,
+                   {{"entities." + key, "is missing"}}};
+  for (const auto& [key, value] : entities)
+    if (std::find(route.entity_keys.begin(), route.entity_keys.end(), key) == route.entity_keys.end())
+      return Error{Code::invalid_argument,
+                   "entity " + key + " is unknown; route " + route.name + " expects " + expected,
+                   {{"entities." + key, "is unknown; expected " + expected}}};
+  return {};
+}
+
+std::string unit_of(const RouteDeclaration& route, const InferRequest& request,
+                    const InferenceEvent& event) {
+  if (!request.unit.empty()) return request.unit;
+  if (const auto found = event.entities.find(route.unit); found != event.entities.end())
+    return found->second;
+  if (event.entities.empty() || !route.unit.empty()) return event.id;
+  std::string unit;
+  for (const auto& [key, value] : event.entities) unit.append(value).append("\x1f");
+  return unit;
+}
+
+Result<const LiveTarget*> target_for(const LiveRoute& route, const InferRequest& request,
+                                     const std::string& unit) {
+  if (request.version == 0) {
+    if (const LiveTarget* target = choose(route, unit)) return target;
+    return Error{Code::unavailable,
+                 "route " + route.declaration.name + " has no version that answers"};
+  }
+  std::string known;
+  for (const LiveTarget& target : route.targets) {
+    if (target.arm == Arm::shadow) continue;  // never visible, not even when asked for by name
+    if (target.deployment->version == request.version) return &target;
+    known += (known.empty() ? "" : ", ") + std::to_string(target.deployment->version);
+  }
+  return Error{Code::not_found, "route " + route.declaration.name + " does not serve version " +
+                                    std::to_string(request.version) + "; it serves " + known};
+}
+
+// The features that a caller sent itself, for the monitors: the one FP32 matrix, if that is what it sent.
+void note_features(const std::vector<infer::Tensor>& tensors, std::vector<InferenceEvent>& events) {
+  if (tensors.size() != 1 || tensors[0].datatype != "FP32" || tensors[0].shape.size() != 2) return;
+  const auto width = static_cast<std::size_t>(tensors[0].shape[1]);
+  if (tensors[0].bytes.size() != events.size() * width * sizeof(float)) return;
+  for (std::size_t row = 0; row < events.size(); ++row)
+    for (std::size_t column = 0; column < width; ++column) {
+      const double value = element<float>(tensors[0], row * width + column);
+      events[row].features.push_back(std::isnan(value) ? std::nullopt : std::optional(value));
+    }
+}
+
+Result<void> read_features(const Clock& clock, const LiveRoute& route, InferenceEvent& event) {
+  const Timestamp start = clock.now();
+  FeatureRow row = TRY(route.features.read(event.entities, event.event_time));
+  if (row.values.size() != route.features.names.size())
+    return Error{Code::internal, "the feature store gave " + std::to_string(row.values.size()) +
+                                     " values for " + route.features.reference};
+  event.features = std::move(row.values);
+  event.oldest_feature_seconds = row.oldest_seconds;
+  event.feature_micros = (clock.now() - start).count();
+  return {};
+}
+
+void share(const LiveRoute& route, const LiveTarget& target, bool asked, InferenceEvent& event) {
+  event.model = target.deployment->model;
+  event.version = target.deployment->version;
+  event.release = target.release;
+  event.arm = target.arm;
+  // A version that was asked for was not drawn, so it says nothing about chance.
+  event.assignment_probability =
+      asked ? 1.0 : static_cast<double>(target.weight) / static_cast<double>(weight_total);
+  event.route = route.declaration.name;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now) {
+  const std::size_t rows = rows_in(request);
+  if (rows == 0) return Error{Code::invalid_argument, "there is no row to predict"};
+  if (rows > rows_max)
+    return Error{Code::invalid_argument, "there are " + std::to_string(rows) +
+                                             " rows; at most " + std::to_string(rows_max) +
+                                             " go in one call"};
+  if (request.id.size() > id_max)
+    return Error{Code::invalid_argument, "id must be at most 200 characters", {{"id", "is too long"}}};
+  std::vector<std::string> ids;
+  ids.reserve(rows);
+  for (std::size_t row = 0; row < rows; ++row)
+    ids.push_back(request.id.empty() ? new_ulid(now)
+                  : rows == 1        ? request.id
+                                     : request.id + "." + std::to_string(row));
+  return ids;
+}
+
+infer::Tensor feature_tensor(const std::string& input, std::size_t width,
+                             const std::vector<InferenceEvent*>& rows) {
+  infer::Tensor tensor{.name = input,
+                       .datatype = "FP32",
+                       .shape = {static_cast<std::int64_t>(rows.size()),
+                                 static_cast<std::int64_t>(width)}};
+  tensor.bytes.resize(rows.size() * width * sizeof(float));
+  char* at = tensor.bytes.data();
+  for (const InferenceEvent* row : rows)
+    for (const std::optional<double>& value : row->features) {
+      const float cell = value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
+      std::memcpy(at, &cell, sizeof cell);
+      at += sizeof cell;
+    }
+  return tensor;
+}
+
+Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
+                                      const std::string& name, std::size_t rows) {
+  for (const infer::Tensor& tensor : outputs) {
+    if (tensor.name != name) continue;
+    const std::size_t size = infer::size_of(tensor.datatype);
+    const std::size_t count = size ? tensor.bytes.size() / size : 0;
+    if (count == 0 || count % rows != 0)
+      return Error{Code::data_loss, "the model gave " + std::to_string(count) + " scores for " +
+                                        std::to_string(rows) + " rows"};
+    const std::size_t width = count / rows;
+    std::vector<double> scores;
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t last = row * width + width - 1;
+      double score = std::numeric_limits<double>::quiet_NaN();
+      if (tensor.datatype == "FP32") score = element<float>(tensor, last);
+      if (tensor.datatype == "FP64") score = element<double>(tensor, last);
+      if (tensor.datatype == "INT64") score = static_cast<double>(element<std::int64_t>(tensor, last));
+      if (!std::isfinite(score)) return Error{Code::data_loss, "the model gave no finite score"};
+      scores.push_back(score);
+    }
+    return scores;
+  }
+  return Error{Code::data_loss, "the model gave no output " + name};
+}
+
+Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
+                                             const LiveTarget& target,
+                                             const std::vector<infer::Tensor>& tensors,
+                                             const std::vector<InferenceEvent*>& rows) {
+  const Timestamp start = clock.now();
+  infer::Model& model = *target.deployment->runtime;
+  std::vector<infer::Tensor> read;
+  if (tensors.empty())
+    read.push_back(feature_tensor(model.inputs().front().name, route.features.names.size(), rows));
+  auto outputs = TRY(model.run(tensors.empty() ? read : tensors));
+  const auto scores = TRY(scores_of(outputs, route.declaration.output, rows.size()));
+  const std::int64_t micros = (clock.now() - start).count();
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    rows[row]->score = scores[row];
+    rows[row]->decision = scores[row] >= route.declaration.threshold;
+    rows[row]->model_micros = micros;
+  }
+  return outputs;
+}
+
+Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
+                                const InferRequest& request, const std::vector<std::string>& ids,
+                                Mode mode) const {
+  const Timestamp now = clock_.now();
+  const bool reads = request.tensors.empty();
+  if (reads && !route.features.read)
+    return Error{Code::invalid_argument, "route " + route.declaration.name +
+                                             " has no feature schema; send the model's own inputs"};
+  Decided out;
+  out.events.resize(ids.size());
+  std::map<const LiveTarget*, std::vector<InferenceEvent*>> groups;
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    InferenceEvent& event = out.events[row];
+    event.id = ids[row];
+    event.event_time = request.event_time.value_or(now);
+    event.project = call.project;
+    event.tenant = call.tenant;
+    event.actor = call.actor;
+    event.runtime = "onnx";
+    event.mode = mode;
+    event.request_bytes = request.request_bytes / static_cast<std::int64_t>(ids.size());
+    if (reads) {
+      TRY(check_entities(route.declaration, request.rows[row]));
+      event.entities = request.rows[row];
+      event.feature_schema = route.features.reference;
+    }
+    event.unit = unit_of(route.declaration, request, event);
+    // Rows of tensors go through one model together, so the first one's unit chooses for all.
+    const LiveTarget* target = TRY(
+        target_for(route, request, reads ? event.unit : unit_of(route.declaration, request, out.events[0])));
+    share(route, *target, request.version != 0, event);
+    groups[target].push_back(&event);
+  }
+  if (!reads) note_features(request.tensors, out.events);
+
+  const auto work = [&]() -> Result<void> {
+    if (reads)
+      for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
+    for (const auto& [target, rows] : groups)
+      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows));
+    return {};
+  };
+  if (const auto done = work(); !done) out.error = done.error();
+  if (reads) out.outputs.clear();
+  const Timestamp end = clock_.now();
+  for (InferenceEvent& event : out.events) {
+    event.at = end;
+    event.total_micros = (end - now).count();
+    if (!out.error) continue;
+    event.error = name_of(out.error->code);
+    event.score.reset();
+    event.decision.reset();
+  }
+  return out;
+}
+
+}  // namespace penstock::serving

@@ -1,0 +1,157 @@
+#include "serving/gateway.h"
+
+#include <algorithm>
+
+#include "base/id.h"
+#include "serving/decide.h"
+
+namespace penstock::serving {
+namespace {
+
+// One event, however often its caller asks: what a repeat must agree with.
+Result<void> check_same(const InferenceEvent& stored, const LiveRoute& route,
+                        const InferRequest& request, std::size_t row) {
+  const bool same = stored.route == route.declaration.name &&
+                    (request.rows.empty() || stored.entities == request.rows[row]);
+  if (same) return {};
+  return Error{Code::already_exists,
+               "id " + stored.id + " was used for another call; ids are for retries of one call"};
+}
+
+Prediction prediction_of(const InferenceEvent& event) {
+  return {.id = event.id,
+          .model = event.model,
+          .version = event.version,
+          .arm = event.arm,
+          .score = event.score.value_or(0),
+          .decision = event.decision.value_or(false)};
+}
+
+const LiveTarget* target_of(const LiveRoute& route, const InferenceEvent& event) {
+  for (const LiveTarget& target : route.targets)
+    if (target.deployment->version == event.version && target.deployment->model == event.model)
+      return &target;
+  return nullptr;
+}
+
+void count(const LiveRoute& route, const std::vector<InferenceEvent>& events) {
+  for (const InferenceEvent& event : events)
+    if (const LiveTarget* target = target_of(route, event))
+      ++(event.error.empty() ? target->counters->answered : target->counters->errors);
+}
+
+// Runs one shadow on what the caller sent, and records what it would have said.
+void run_mirror(events::Log& log, const Clock& clock, const LiveTarget& target,
+                const LiveRoute& route, const std::vector<infer::Tensor>& tensors,
+                std::vector<InferenceEvent> events) {
+  const Timestamp start = clock.now();
+  const std::string suffix = ".shadow.v" + std::to_string(target.deployment->version);
+  for (InferenceEvent& event : events) {
+    event.id += suffix;
+    event.mode = Mode::shadow;
+    event.arm = Arm::shadow;
+    event.version = target.deployment->version;
+    event.model = target.deployment->model;
+    event.release = target.release;
+    event.assignment_probability = route.declaration.shadow.sample;
+    event.score.reset();
+    event.decision.reset();
+    event.feature_micros = 0;
+  }
+  std::vector<InferenceEvent*> rows;
+  for (InferenceEvent& event : events) rows.push_back(&event);
+  const auto ran = run_model(clock, route, target, tensors, rows);
+  for (InferenceEvent& event : events) {
+    event.at = clock.now();
+    event.total_micros = (event.at - start).count();
+    if (!ran) event.error = name_of(ran.error().code);
+  }
+  (void)record(log, events);  // a lost mirror is telemetry lost, and nobody's error
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
+                                                        std::string_view name) const {
+  const auto table = table_.get();
+  const auto found = table->routes.find(route_key(call.project, name));
+  if (found == table->routes.end())
+    return Error{Code::not_found, "there is no route " + std::string(name) +
+                                      " in service; see GET /api/v1/routes"};
+  return found->second;
+}
+
+Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
+                                                     const InferRequest& request,
+                                                     const std::vector<std::string>& ids) const {
+  InferAnswer answer;
+  for (std::size_t row = 0; row < ids.size(); ++row) {
+    const auto stored = TRY(recorded(log_, gateway_group, route.project, ids[row]));
+    if (!stored) return std::optional<InferAnswer>();
+    TRY(check_same(*stored, route, request, row));
+    answer.predictions.push_back(prediction_of(*stored));
+    answer.predictions.back().repeated = true;
+    if (const LiveTarget* target = target_of(route, *stored)) ++target->counters->repeated;
+  }
+  return std::optional(std::move(answer));
+}
+
+Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request) {
+  const Timestamp start = clock_.now();
+  const auto live = TRY(route(call, request.route));
+  const auto ids = TRY(ids_of(request, start));
+  if (!request.id.empty())
+    if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
+
+  Decided decided = TRY(decide(call, *live, request, ids, Mode::online));
+  const Timestamp end = clock_.now();
+  for (InferenceEvent& event : decided.events) event.total_micros = (end - start).count();
+  if (request.id.empty()) {
+    TRY(record(log_, decided.events));
+  } else {
+    // Two retries at once have both decided; the first to come here is the one that counts.
+    const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
+    if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
+    TRY(record(log_, decided.events));
+  }
+  count(*live, decided.events);
+  live->seconds->observe(static_cast<double>((clock_.now() - start).count()) * 1e-6);
+  if (decided.error) return *decided.error;
+
+  InferAnswer answer;
+  for (const InferenceEvent& event : decided.events)
+    answer.predictions.push_back(prediction_of(event));
+  answer.after = mirror(live, request, decided.events);
+  answer.outputs = std::move(decided.outputs);
+  return answer;
+}
+
+std::function<void()> Gateway::mirror(const std::shared_ptr<const LiveRoute>& route,
+                                      const InferRequest& request,
+                                      const std::vector<InferenceEvent>& events) {
+  std::vector<std::function<void()>> mirrors;
+  const ShadowLimits& limits = route->declaration.shadow;
+  for (const LiveTarget& target : route->targets) {
+    if (target.arm != Arm::shadow) continue;
+    if (hash_share(events.front().id, target.seed) >= limits.sample) continue;
+    // Counted until the closure is gone, run or dropped: waiting mirrors are bounded too.
+    std::atomic<std::int64_t>& running = *route->mirrors_running;
+    if (running.fetch_add(1) >= limits.max_concurrency) {
+      running.fetch_sub(1);
+      ++target.counters->not_mirrored;
+      continue;
+    }
+    const std::shared_ptr<void> turn(
+        nullptr, [counted = route->mirrors_running](void*) { counted->fetch_sub(1); });
+    mirrors.push_back([this, turn, route, &target, tensors = request.tensors, events] {
+      run_mirror(log_, clock_, target, *route, tensors, events);
+      ++target.counters->mirrored;
+    });
+  }
+  if (mirrors.empty()) return {};
+  return [mirrors = std::move(mirrors)] {
+    for (const auto& run : mirrors) run();
+  };
+}
+
+}  // namespace penstock::serving

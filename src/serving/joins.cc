@@ -1,0 +1,43 @@
+#include "serving/joins.h"
+
+#include "registry/service.h"
+
+namespace penstock::serving {
+
+SchemaOpener schemas_of(features::Service& features) {
+  return [&features](const Call& call, const std::string& schema) -> Result<OpenSchema> {
+    const auto handle = TRY(features.open_schema(call, schema));
+    const auto read = [&features, handle](const Entities& entities,
+                                          Timestamp as_of) -> Result<FeatureRow> {
+      const auto found = TRY(features.read(*handle, entities, as_of));
+      FeatureRow row;
+      row.values.reserve(found.values.size());
+      for (const Scalar& value : found.values) row.values.push_back(features::as_number(value));
+      if (found.oldest)
+        row.oldest_seconds = static_cast<double>((as_of - *found.oldest).count()) * 1e-6;
+      return row;
+    };
+    return OpenSchema{handle->reference(), handle->names, read};
+  };
+}
+
+HistoricalJoin historical_of(features::Service& features) {
+  return [&features](const Call& call, olap::Session& session, const std::string& schema,
+                     const std::string& rows) {
+    return features.historical_statement(call, session, schema, rows);
+  };
+}
+
+ArtifactFinder artifacts_of(registry::Artifacts& artifacts) {
+  return [&artifacts](sql::Tx& tx, const Call& call, const std::string& model,
+                      std::int64_t version) -> Result<Artifact> {
+    const auto record = TRY(registry::version(tx, call.project, model, version)).record;
+    const auto path = artifacts.file(record.artifact_uri, "model.onnx");
+    if (path) return Artifact{*path, record.artifact_uri};
+    return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +
+                                                std::to_string(version) +
+                                                " cannot be served: " + path.error().message};
+  };
+}
+
+}  // namespace penstock::serving

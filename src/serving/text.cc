@@ -1,0 +1,75 @@
+#include "serving/text.h"
+
+#include <simdjson.h>
+
+namespace penstock::serving {
+namespace {
+
+json::value tree(simdjson::dom::element element) {
+  using simdjson::dom::element_type;
+  switch (element.type()) {
+    case element_type::ARRAY: {
+      json::array out;
+      for (const simdjson::dom::element item : simdjson::dom::array(element))
+        out.push_back(tree(item));
+      return out;
+    }
+    case element_type::OBJECT: {
+      json::object out;
+      for (const auto field : simdjson::dom::object(element)) out[field.key] = tree(field.value);
+      return out;
+    }
+    case element_type::INT64: return std::int64_t(element);
+    case element_type::UINT64: return std::uint64_t(element);
+    case element_type::DOUBLE: return double(element);
+    case element_type::STRING: return json::value(std::string_view(element));
+    case element_type::BOOL: return bool(element);
+    case element_type::NULL_VALUE: return nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void write_text(std::string& out, std::string_view text) {
+  static constexpr char hex[] = "0123456789abcdef";
+  out += '"';
+  for (const char letter : text) {
+    if (letter == '"' || letter == '\\') {
+      out += '\\';
+      out += letter;
+    } else if (static_cast<unsigned char>(letter) < 0x20) {
+      out += "\\u00";
+      out += hex[(letter >> 4) & 15];
+      out += hex[letter & 15];
+    } else {
+      out += letter;
+    }
+  }
+  out += '"';
+}
+
+void write_number(std::string& out, double number) {
+  if (std::isnan(number)) {
+    out += "null";
+    return;
+  }
+  // What JSON can say of the infinite; event readers take it for the greatest double.
+  if (std::isinf(number)) number = std::copysign(std::numeric_limits<double>::max(), number);
+  char text[40];
+  const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+  const std::string_view said(text, static_cast<std::size_t>(end - text));
+  out += said;
+  if (said.find_first_of(".e") == std::string_view::npos) out += ".0";
+}
+
+Result<json::value> parse_exact(std::string_view text) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  if (const auto fault = parser.parse(text.data(), text.size()).get(root))
+    return Error{Code::invalid_argument,
+                 "this is no JSON: " + std::string(simdjson::error_message(fault))};
+  return tree(root);
+}
+
+}  // namespace penstock::serving
