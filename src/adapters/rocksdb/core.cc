@@ -1,0 +1,126 @@
+#include "adapters/rocksdb/core.h"
+
+#include <filesystem>
+#include <rocksdb/cache.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+
+namespace penstock::rocksdb {
+
+namespace rdb = ::rocksdb;
+
+namespace {
+
+rdb::DBOptions database_options() {
+  rdb::DBOptions options;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.max_open_files = 256;
+  options.max_background_jobs = 2;
+  // A family that is seldom written must not keep the logs of all the others alive.
+  options.max_total_wal_size = 64 << 20;
+  options.keep_log_file_num = 2;
+  options.max_log_file_size = 1 << 20;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  return options;
+}
+
+rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache, bool points) {
+  rdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.cache_index_and_filter_blocks = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  if (points) table.filter_policy.reset(rdb::NewBloomFilterPolicy(10));
+  rdb::ColumnFamilyOptions options;
+  options.write_buffer_size = 16 << 20;
+  options.max_write_buffer_number = 2;
+  options.table_factory.reset(rdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+Error too_long(std::string_view what, std::size_t bytes, std::size_t limit) {
+  return {Code::invalid_argument, std::string(what) + " of " + std::to_string(bytes) +
+                                      " bytes is over the limit of " + std::to_string(limit)};
+}
+
+}  // namespace
+
+Error fault(const rdb::Status& status) {
+  const std::string text = "RocksDB: " + status.ToString();
+  if (status.IsNoSpace() || status.IsMemoryLimit()) return {Code::resource_exhausted, text};
+  if (status.IsCorruption()) return {Code::data_loss, text};
+  if (status.IsInvalidArgument()) return {Code::invalid_argument, text};
+  if (status.IsIOError() || status.IsBusy() || status.IsTryAgain() || status.IsTimedOut())
+    return {Code::unavailable, text};
+  return {Code::internal, text};
+}
+
+Result<void> check_limits(const kv::Batch& batch) {
+  std::size_t total = 0;
+  for (const kv::Batch::Write& write : batch.writes) {
+    if (write.key.size() > max_key) return too_long("a key", write.key.size(), max_key);
+    const std::size_t size = write.value ? write.value->size() : 0;
+    if (size > max_value) return too_long("a value", size, max_value);
+    total += write.key.size() + size;
+  }
+  if (total > max_write) return too_long("a write", total, max_write);
+  return {};
+}
+
+Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);
+  if (failed) return Error{Code::unavailable, "cannot make " + directory + ": " + failed.message()};
+  const auto cache = rdb::NewLRUCache(32 << 20);
+  const std::vector<rdb::ColumnFamilyDescriptor> families = {
+      {rdb::kDefaultColumnFamilyName, family_options(cache, true)},
+      {"kv", family_options(cache, true)},
+      {"log", family_options(cache, false)},
+      {"positions", family_options(cache, true)},
+      {"state", family_options(cache, true)},
+  };
+  std::unique_ptr<Core> core(new Core);
+  rdb::DB* db = nullptr;
+  const rdb::Status status =
+      rdb::DB::Open(database_options(), directory, families, &core->families_, &db);
+  core->db_.reset(db);
+  if (!status.ok()) return fault(status);
+  return core;
+}
+
+Core::~Core() {
+  if (!db_) return;
+  for (rdb::ColumnFamilyHandle* family : families_) db_->DestroyColumnFamilyHandle(family);
+  db_->Close();
+}
+
+Result<void> Core::write(rdb::WriteBatch& batch) {
+  // RocksDB refuses writes after a fault of the disk until it is told that the fault may be over.
+  if (failed_.exchange(false)) {
+    if (const rdb::Status status = db_->Resume(); !status.ok()) {
+      failed_ = true;
+      return fault(status);
+    }
+  }
+  const rdb::Status status = db_->Write(rdb::WriteOptions(), &batch);
+  if (status.ok()) return {};
+  failed_ = true;
+  return fault(status);
+}
+
+Result<void> Core::sync() {
+  const std::uint64_t wanted = db_->GetLatestSequenceNumber();
+  const std::lock_guard lock(syncing_);
+  if (synced_ >= wanted) return {};
+  const std::uint64_t reached = db_->GetLatestSequenceNumber();
+  const rdb::Status status = db_->SyncWAL();
+  if (!status.ok()) {
+    failed_ = true;
+    return fault(status);
+  }
+  synced_ = reached;
+  return {};
+}
+
+}  // namespace penstock::rocksdb

@@ -1,0 +1,52 @@
+// What the store and the log share: the open database, its column families, writing and its faults.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <rocksdb/db.h>
+
+#include "base/result.h"
+#include "ports/kv.h"
+
+namespace penstock::rocksdb {
+
+inline constexpr std::size_t max_key = 64 << 10, max_value = 16 << 20, max_write = 64 << 20;
+
+Error fault(const ::rocksdb::Status& status);
+
+// invalid_argument where a key or value of the batch is too long, or all of it together.
+Result<void> check_limits(const kv::Batch& batch);
+
+inline ::rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+inline std::string_view view(const ::rocksdb::Slice& text) { return {text.data(), text.size()}; }
+
+class Core {
+ public:
+  static Result<std::unique_ptr<Core>> open(const std::string& directory);
+  ~Core();
+  Core(const Core&) = delete;
+
+  ::rocksdb::DB& db() { return *db_; }
+  ::rocksdb::ColumnFamilyHandle* kv() { return families_.at(1); }
+  ::rocksdb::ColumnFamilyHandle* log() { return families_.at(2); }
+  ::rocksdb::ColumnFamilyHandle* positions() { return families_.at(3); }
+  ::rocksdb::ColumnFamilyHandle* state() { return families_.at(4); }
+
+  // Into the operating system's cache, so that it survives the end of this process.
+  Result<void> write(::rocksdb::WriteBatch& batch);
+  // Makes all that was written before durable on disk. Those who wait at once share one fsync.
+  Result<void> sync();
+
+ private:
+  Core() = default;
+
+  std::unique_ptr<::rocksdb::DB> db_;
+  std::vector<::rocksdb::ColumnFamilyHandle*> families_;
+  std::atomic<bool> failed_ = false;
+  std::mutex syncing_;
+  std::uint64_t synced_ = 0;  // sequence number, under syncing_
+};
+
+}  // namespace penstock::rocksdb

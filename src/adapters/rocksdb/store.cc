@@ -1,0 +1,57 @@
+#include "adapters/rocksdb/store.h"
+
+namespace penstock::rocksdb {
+
+namespace rdb = ::rocksdb;
+
+Result<std::optional<std::string>> Store::get(std::string_view key) {
+  std::string value;
+  const rdb::Status status = core_.db().Get({}, core_.kv(), slice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  if (!status.ok()) return fault(status);
+  return std::optional(std::move(value));
+}
+
+Result<std::vector<std::optional<std::string>>> Store::multi_get(
+    const std::vector<std::string>& keys) {
+  const std::vector<rdb::Slice> wanted(keys.begin(), keys.end());
+  std::vector<rdb::PinnableSlice> values(keys.size());
+  std::vector<rdb::Status> statuses(keys.size());
+  core_.db().MultiGet({}, core_.kv(), keys.size(), wanted.data(), values.data(), statuses.data());
+  std::vector<std::optional<std::string>> out(keys.size());
+  for (std::size_t at = 0; at < keys.size(); ++at) {
+    if (statuses[at].ok())
+      out[at].emplace(values[at].data(), values[at].size());
+    else if (!statuses[at].IsNotFound())
+      return fault(statuses[at]);
+  }
+  return out;
+}
+
+Result<void> Store::write(const kv::Batch& batch, kv::Durability durability) {
+  TRY(check_limits(batch));
+  rdb::WriteBatch together;
+  for (const kv::Batch::Write& write : batch.writes) {
+    if (write.value)
+      together.Put(core_.kv(), write.key, *write.value);
+    else
+      together.Delete(core_.kv(), write.key);
+  }
+  TRY(core_.write(together));
+  return durability == kv::Durability::disk ? core_.sync() : Result<void>();
+}
+
+Result<void> Store::scan(std::string_view begin, std::string_view end,
+                         const std::function<bool(std::string_view, std::string_view)>& visit) {
+  if (!end.empty() && end <= begin) return {};
+  rdb::ReadOptions options;
+  const rdb::Slice bound = slice(end);
+  if (!end.empty()) options.iterate_upper_bound = &bound;
+  const std::unique_ptr<rdb::Iterator> at(core_.db().NewIterator(options, core_.kv()));
+  for (at->Seek(slice(begin)); at->Valid(); at->Next())
+    if (!visit(view(at->key()), view(at->value()))) return {};
+  if (!at->status().ok()) return fault(at->status());
+  return {};
+}
+
+}  // namespace penstock::rocksdb
