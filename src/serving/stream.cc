@@ -16,12 +16,14 @@ bool permanent(Code code) {
 
 }  // namespace
 
+// The length first: no project and topic together make the name of another two, and none of ours, which
+// begin with a letter.
 std::string topic_name(std::string_view project, std::string_view topic) {
-  return route_key(project, topic);
+  return std::to_string(project.size()) + "." + std::string(project) + "." + std::string(topic);
 }
 
 std::string stream_group(std::string_view project, std::string_view stream) {
-  return "penstock.stream/" + route_key(project, stream);
+  return "stream." + topic_name(project, stream);
 }
 
 StreamScorer::StreamScorer(Gateway& gateway, events::Log& log, std::string project,
