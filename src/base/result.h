@@ -73,10 +73,13 @@ class [[nodiscard]] Result<void> {
 }  // namespace penstock
 
 // The value of a Result; or return its error from this function. Not for coroutines: there,
-// name the result, test it and co_return.
-#define TRY(...)                                \
-  __extension__({                               \
-    auto try_result = (__VA_ARGS__);            \
-    if (!try_result) return try_result.error(); \
-    std::move(try_result).take();               \
+// name the result, test it and co_return. Each use has a name of its own, so uses may nest.
+#define TRY(...) TRY_NAMED(TRY_JOIN(try_result_, __COUNTER__), __VA_ARGS__)
+#define TRY_JOIN(a, b) TRY_JOIN_(a, b)
+#define TRY_JOIN_(a, b) a##b
+#define TRY_NAMED(name, ...)        \
+  __extension__({                   \
+    auto name = (__VA_ARGS__);      \
+    if (!name) return name.error(); \
+    std::move(name).take();         \
   })

@@ -70,6 +70,13 @@ Result<std::string> Artifacts::file(const std::string& uri, const std::string& p
   return blobs_.uri(stored);
 }
 
+Result<std::string> Artifacts::local_path(const std::string& uri) {
+  const std::string prefix = "artifacts/" + TRY(digest_in(uri));
+  TRY(verify(uri));
+  const auto files = TRY(blobs_.list(prefix));
+  return blobs_.uri(files.size() == 1 ? files.front().path : prefix);
+}
+
 Result<void> Artifacts::verify(const std::string& uri) {
   const std::string digest = TRY(digest_in(uri));
   const Artifact found = TRY(digest_of("artifacts/" + digest));

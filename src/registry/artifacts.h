@@ -30,6 +30,8 @@ class Artifacts {
   // where the bytes do not have the digest any more.
   Result<std::string> file(const std::string& uri, const std::string& path);
   Result<bool> exists(const std::string& uri);
+  // Its folder, or its file where it has only one; verified as `file` does.
+  Result<std::string> local_path(const std::string& uri);
   // Reads every file again and compares.
   Result<void> verify(const std::string& uri);
 
