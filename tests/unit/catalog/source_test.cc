@@ -1,0 +1,170 @@
+#include "tests/unit/catalog/catalog_fixture.h"
+
+namespace penstock::catalog {
+namespace {
+
+std::string replaced(std::string text, const std::string& what, const std::string& with) {
+  const std::size_t at = text.find(what);
+  if (at == std::string::npos) throw std::runtime_error("the test's text lacks " + what);
+  return text.replace(at, what.size(), with);
+}
+
+TEST_F(CatalogTest, TakesASourceThatIsAsItsFileIs) {
+  test::must(apply(flights()));
+  const auto list = test::must(catalog_.list_sources(ana_));
+  ASSERT_EQ(list.sources.size(), 1u);
+  EXPECT_EQ(list.sources[0].classification, Classification::confidential);
+  EXPECT_EQ(list.sources[0].source.columns[2].unit, "minutes");
+  const auto again = test::must(apply(flights()));
+  EXPECT_EQ(again.changes[0].action, resources::Action::unchanged);
+}
+
+TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
+  struct Case {
+    std::string what, yaml, fault;
+  };
+  const std::string good = flights();
+  const Case cases[] = {
+      {"no such file", replaced(good, "flights.parquet", "gone.parquet"), "there is no file"},
+      {"a way out of the folder", replaced(good, "flights.parquet", "../flights.parquet"),
+       "path must not hold \"..\""},
+      {"a way out in the middle", replaced(good, "flights.parquet", "/a/../b.parquet"),
+       "path must not hold \"..\""},
+      {"a pattern", replaced(good, "flights.parquet", "*.parquet"), "path must be one local file"},
+      {"another machine", replaced(good, "flights.parquet", "http://h/f.parquet"),
+       "path must be one local file"},
+      {"a missing column", replaced(good, "name: distance", "name: length"),
+       "columns[3].name length is not a column of flights.parquet"},
+      {"an undeclared column",
+       replaced(good, "  - {name: distance, type: bigint, classification: internal, unit: miles}\n",
+                ""),
+       "columns must declare distance (INTEGER)"},
+      {"another type", replaced(good, "carrier, type: text", "carrier, type: bigint"),
+       "columns[0].type carrier is VARCHAR in flights.parquet, not bigint"},
+      {"a type that nobody knows", replaced(good, "type: text", "type: string"),
+       "columns[0].type must be one of boolean, bigint, double, text, timestamp, decimal"},
+      {"a class that nobody knows", replaced(good, "confidential", "secret"),
+       "must be one of public, internal, confidential, restricted"},
+      {"an event time that is no column", replaced(good, "event_time: at", "event_time: when"),
+       "event_time must be one of the columns"},
+      {"an event time that is no time", replaced(good, "event_time: at", "event_time: delay"),
+       "event_time must be a column of type timestamp"},
+      {"no owner", replaced(good, "owner: data-team\n", ""), "owner is missing"},
+      {"a check that changes things", flights("checks:\n  - {name: c, sql: DROP TABLE flights}\n"),
+       "checks[0].sql must be a SELECT"},
+      {"a check that reads files",
+       flights("checks:\n  - {name: c, sql: \"SELECT * FROM read_csv('/etc/passwd')\"}\n"),
+       "must not call read_csv"},
+      {"a column twice", flights("  - {name: at, type: timestamp, classification: public}\n"),
+       "columns[4].name at stands there twice"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    EXPECT_NE(faults(c.yaml).find(c.fault), std::string::npos) << faults(c.yaml);
+  }
+  EXPECT_EQ(test::count(*db_, "resources"), 0);
+}
+
+TEST_F(CatalogTest, RefusesAFileThatIsNotOfItsFormat) {
+  std::ofstream(folder_ / "flights.parquet") << "PAR1 and then nothing of the kind";
+  EXPECT_NE(faults(flights()).find("is no readable parquet file"), std::string::npos);
+}
+
+TEST_F(CatalogTest, RecordsWhatAVersionChanged) {
+  test::must(apply(flights()));
+  test::must(apply(replaced(flights(), "unit: minutes", "unit: seconds")));
+  const auto view = test::must(catalog_.show_source(ana_, {"flights"}));
+  EXPECT_EQ(view.version, 2);
+  ASSERT_EQ(view.changes.size(), 1u);
+  EXPECT_EQ(view.changes[0].what, "column delay: unit minutes -> seconds");
+  EXPECT_FALSE(view.changes[0].compatible);
+  EXPECT_EQ(view.changes[0].actor, "user:ana");
+}
+
+TEST(Differences, NamesEachChangeThatAReaderCanFeel) {
+  Source before{.owner = "a",
+                .path = "f",
+                .event_time = "t",
+                .columns = {{.name = "x", .type = ColumnType::bigint, .unit = "m"}, {.name = "y"}}};
+  Source after = before;
+  EXPECT_TRUE(differences(before, after).empty());
+  after.columns = {{.name = "x",
+                    .type = ColumnType::real,
+                    .classification = Classification::restricted,
+                    .unit = "ft"},
+                   {.name = "z"}};
+  after.path = "g";
+  std::string text;
+  for (const Difference& difference : differences(before, after))
+    text += difference.what + (difference.compatible ? "\n" : " !\n");
+  EXPECT_EQ(text,
+            "column x: type bigint -> double !\n"
+            "column x: unit m -> ft !\n"
+            "column x: classification internal -> restricted !\n"
+            "column y: removed !\n"
+            "column z: added\n"
+            "path f -> g\n");
+}
+
+TEST_F(CatalogTest, RunsEachCheckOverTheFile) {
+  test::must(apply(flights(R"(checks:
+  - {name: no rows, sql: SELECT * FROM flights WHERE distance < 0}
+  - {name: two rows, sql: "SELECT carrier, delay FROM flights WHERE carrier = 'AA'", severity: warning}
+  - {name: a count, sql: SELECT count(*) FROM flights WHERE delay IS NULL}
+  - {name: one row of a number, sql: SELECT distance FROM flights WHERE distance = 200, severity: warning}
+  - {name: not bound, sql: SELECT wrong FROM flights, severity: warning}
+)")));
+  const auto report = test::must(catalog_.run_checks(ana_, {"flights"}));
+  EXPECT_EQ(report.source, "source:flights@1");
+  EXPECT_EQ(report.row_count, 3);
+  EXPECT_EQ(report.snapshot_digest.size(), 64u);
+  EXPECT_FALSE(report.passed);
+  ASSERT_EQ(report.checks.size(), 5u);
+  EXPECT_TRUE(report.checks[0].passed);
+  EXPECT_EQ(report.checks[1].violations, 2);
+  EXPECT_EQ(report.checks[2].violations, 1);
+  EXPECT_FALSE(report.checks[3].passed);
+  EXPECT_FALSE(report.checks[4].passed);
+  EXPECT_NE(report.checks[4].fault.find("wrong"), std::string::npos);
+}
+
+TEST_F(CatalogTest, KnowsAFileByItsBytes) {
+  test::must(apply(flights()));
+  const auto sources = test::must(
+      db_->read(ana_, [&](sql::Tx& tx) { return sources_named(tx, "p1", {"flights"}); }));
+  const std::string before = test::must(catalog_.snapshot_digest(sources[0].source));
+  EXPECT_EQ(test::must(catalog_.snapshot_digest(sources[0].source)), before);
+  run("COPY (SELECT 'AA' AS carrier) TO '" + folder_ / "flights.parquet" + "' (FORMAT parquet)");
+  EXPECT_NE(test::must(catalog_.snapshot_digest(sources[0].source)), before);
+  std::filesystem::remove(folder_ / "flights.parquet");
+  EXPECT_EQ(catalog_.snapshot_digest(sources[0].source).error().code, Code::not_found);
+}
+
+TEST(CheckSelect, LetsThroughOnlyWhatReadsWhatItWasGiven) {
+  const char* good[] = {"SELECT 1",
+                        "with a AS (SELECT 1) SELECT * FROM a;",
+                        "SELECT 'DROP TABLE x; read_csv(' FROM t -- DELETE FROM x",
+                        "SELECT a.update, \"delete\" FROM t",
+                        "SELECT $1, $2",
+                        "SELECT count(*) FROM t"};
+  const char* bad[] = {"",
+                       "DELETE FROM t",
+                       "SELECT 1; SELECT 2",
+                       "COPY t TO 'x'",
+                       "SELECT * FROM read_text('/etc/passwd')",
+                       "SELECT * FROM READ_BLOB ('/etc/passwd')",
+                       "SELECT * FROM \"read_csv\"('/etc/passwd')",
+                       "SELECT * FROM glob('*')",
+                       "SELECT getenv('HOME')",
+                       "SELECT $$'$$, read_csv('x')",
+                       "SELECT E'\\'', read_csv('x') --'",
+                       "SELECT 1 /* /* */ ' */ */",
+                       "WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a",
+                       "WITH a AS (UPDATE t SET x = 1 RETURNING *) SELECT * FROM a",
+                       "WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM a"};
+  for (const char* sql : good) EXPECT_TRUE(check_select(sql, "sql")) << sql;
+  for (const char* sql : bad) EXPECT_FALSE(check_select(sql, "sql")) << sql;
+}
+
+}  // namespace
+}  // namespace penstock::catalog
