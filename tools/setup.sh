@@ -35,7 +35,7 @@ missing_packages() {
   done < <(list "$pins/commands.txt")
 }
 
-# What the stamp stands for: this script, its pins and the place, since a venv cannot be moved.
+# What the stamp stands for: this script, its pins and the place.
 state() { { cat "$0" "$pins"/*; echo "$PWD"; } | sha256sum | cut -d ' ' -f 1; }
 
 downloads_there() {
@@ -80,10 +80,14 @@ python_311() {
   fail "no Python 3.11 found"
 }
 
+# What is there already stays, so that a changed pin does not take the rest from under a running build.
 install_python() {
   say "Python packages into .venv"
-  rm -rf "$venv"
-  "$(python_311)" -m venv "$venv"
+  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 || ! grep -qxF "$PWD" "$venv/place" 2>/dev/null; then
+    rm -rf "$venv"
+    "$(python_311)" -m venv "$venv"
+    echo "$PWD" >"$venv/place"  # a venv cannot be moved
+  fi
   local install=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps)
   "${install[@]}" -r "$pins/requirements-build.lock"
   # A package without a wheel is built with the tools just installed, not with others fetched unpinned.
@@ -102,6 +106,9 @@ link_wheels() {
   ln -sfn "$site/pyarrow" "$deps/arrow/lib"
   ln -sfn "$site"/onnxruntime/capi/libonnxruntime.so.* "$deps/onnxruntime/lib/libonnxruntime.so"
 }
+
+# Whether the files under .deps/<folder> are there and are those of files.sha256.
+holds() { (cd "$deps" && grep " $1/" "$pins/files.sha256" | sha256sum --check --status 2>/dev/null); }
 
 install_duckdb() {
   say "DuckDB"
@@ -125,7 +132,7 @@ TOML
     >"$deps/duckdb/include/duckdb.h"
 }
 
-install_onnxruntime_header() {
+install_onnxruntime() {
   say "ONNX Runtime's C header"
   mkdir -p "$deps/onnxruntime/include" "$scratch/go"
   local folder
@@ -149,9 +156,10 @@ if ! downloads_there "$wanted"; then
   rm -f "$deps/stamp"
   install_python
   link_wheels
-  install_duckdb
-  install_onnxruntime_header
-  (cd "$deps" && sha256sum --check --quiet "$pins/files.sha256") || fail "a digest differs from tools/pins/files.sha256"
+  for part in duckdb onnxruntime; do
+    holds "$part" || "install_$part"
+    holds "$part" || fail "$part: a file is not the one of tools/pins/files.sha256"
+  done
   echo "$wanted" >"$deps/stamp"
   say "done"
 fi
