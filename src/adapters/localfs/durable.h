@@ -1,0 +1,41 @@
+// Making files that are whole and on disk. Arrow's FileSystem neither syncs what it writes nor says
+// whether its Move replaces, and a crash after its write may leave an empty file of the right name;
+// so these few calls are POSIX.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+
+namespace penstock::localfs {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor();
+  Descriptor(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  int number() const { return number_; }
+  explicit operator bool() const { return number_ >= 0; }
+
+ private:
+  int number_;
+};
+
+// The fault of the last system call, about `path`.
+Error fault(const std::string& path);
+
+// A new file with these bytes, synced.
+Result<void> write_file(const std::string& path, std::string_view bytes);
+// Copies a file or a directory and all below it to the new `to`, synced.
+Result<void> copy(const std::string& from, const std::string& to);
+// Makes the directories above `path`, so that they outlive a power cut.
+Result<void> make_parents(const std::string& path);
+Result<void> sync_parent(const std::string& path);
+// Moves `from` to `to` in one step. Replacing, it leaves at `from` what stood at `to` where that
+// was a directory; else already_exists.
+Result<void> move(const std::string& from, const std::string& to, bool replace);
+
+}  // namespace penstock::localfs
