@@ -109,6 +109,7 @@ constexpr auto rules_of(const Budget&) {
   return std::array{Rule{.field = "description", .max = 10'000, .may_miss = true},
                     Rule{.field = "tenant", .max = 200, .may_miss = true},
                     Rule{.field = "route", .max = 200, .may_miss = true},
+                    Rule{.field = "period", .may_miss = true},
                     Rule{.field = "warn_at", .may_miss = true},
                     Rule{.field = "surprise_factor", .min = 2, .max = 1000, .may_miss = true}};
 }

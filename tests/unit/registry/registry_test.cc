@@ -56,7 +56,8 @@ TEST_F(RegistryTest, KeepsTheLabRecordAsItStands) {
   EXPECT_EQ(version.urn(), "model:ticket-escalation@v4");
   const auto back = test::must(registry_.get(ana_, {"ticket-escalation", "v4"}));
   json::object written;
-  for (const auto& field : encode(back.version.record).as_object())
+  const json::value record = encode(back.version.record);
+  for (const auto& field : record.as_object())
     if (!field.value().is_null() && field.value() != json::value(json::object{}))
       written[field.key()] = field.value();
   EXPECT_EQ(yaml::print(written), lab_record);
