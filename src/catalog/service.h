@@ -222,6 +222,10 @@ Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& proj
 Result<std::vector<SourceChange>> changes_upstream(sql::Tx& tx, const Call& call,
                                                    const std::string& urn, Timestamp since);
 
+// Every URN of `kind` that an edge leads to.
+Result<std::vector<std::string>> targets_of_kind(sql::Tx& tx, const std::string& project,
+                                                 const std::string& kind);
+
 // A single SELECT (or WITH ... SELECT) that calls no function that reads files, settings or other
 // databases; else invalid_argument at `field`.
 Result<void> check_select(std::string_view sql, const std::string& field);

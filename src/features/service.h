@@ -16,6 +16,7 @@ namespace penstock::features {
 
 class Offline;
 class Online;
+struct BoundView;
 
 struct ViewStatus {
   FeatureView view;
@@ -77,7 +78,8 @@ struct HistoricalInput {
   std::string feature_schema;  // "features_v1" or "features_v1@1"; or
   std::vector<std::string> features;     // "view:feature"
   std::optional<Timestamp> known_as_of;  // rows created later are not seen
-  std::string output;   // a path in the blob store; empty: historical/<project>/<digest>.parquet
+  std::string
+      output;  // historical/<project>/named/<output> in the blob store; empty: .../<digest>.parquet
   std::string dataset;  // a name: the result becomes a dataset of the catalog
 };
 BOOST_DESCRIBE_STRUCT(HistoricalInput, (),
@@ -209,10 +211,11 @@ class Service {
                           Timestamp event_time) const;
 
  private:
-  Result<void> check_view(sql::Tx& tx, const Call& call, const FeatureView& view);
-  Result<json::object> check_schema(sql::Tx& tx, const Call& call, FeatureSchema schema);
-  Result<std::vector<std::shared_ptr<const ViewHandle>>> views_in_use(
-      const Call& call, const std::vector<std::string>& names);
+  struct InUse;
+  // The views that are written online: the newest versions, and those that schemas in use pin. Kept
+  // until something is applied.
+  Result<std::shared_ptr<const InUse>> in_use(const Call& call);
+  Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
   Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
                                                         const std::vector<std::string>& features);
 
@@ -221,8 +224,11 @@ class Service {
   kv::Store& kv_;
   catalog::Service& catalog_;
   const Clock& clock_;
+  Counter& from_future_;
   std::unique_ptr<Offline> offline_;
   std::unique_ptr<Online> online_;
+  std::mutex in_use_turn_;
+  std::map<std::string, std::shared_ptr<const InUse>> in_use_;  // by project
   std::mutex schemas_turn_;
   std::map<std::string, std::shared_ptr<const SchemaHandle>>
       schemas_;  // by project/reference with version

@@ -1,0 +1,43 @@
+// How keys and rows stand in the online store.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "features/schema.h"
+
+namespace penstock::features {
+
+struct StoredRow {
+  Timestamp event_time, created_time;
+  std::vector<Scalar> values;  // in the order of the view's features
+};
+
+std::string view_prefix(std::string_view project, std::string_view view, std::int64_t version);
+std::string watermark_key(const ViewHandle& view);
+
+// A join key as it is spelt in keys of rows: "7" for "007" of a bigint. Nothing where it is no
+// value of its type.
+std::optional<std::string> spelt(const catalog::JoinKey& key, std::string_view text);
+// `keys` in the order of the view's keys, spelt.
+std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys);
+
+std::string encode_row(const ViewHandle& view, const StoredRow& row);
+// data_loss where the bytes are no row of this view.
+Result<StoredRow> decode_row(const ViewHandle& view, std::string_view bytes);
+// Only the times, for those who compare rows.
+struct RowTimes {
+  Timestamp event_time, created_time;
+  friend auto operator<=>(const RowTimes&, const RowTimes&) = default;
+};
+Result<RowTimes> times_of(std::string_view bytes);
+
+// Where a view's rows are moved to, and from which of its offline tables.
+struct Watermark {
+  Timestamp at;
+  std::string digest;
+};
+std::string encode_watermark(const Watermark& watermark);
+Result<Watermark> decode_watermark(std::string_view bytes);
+
+}  // namespace penstock::features

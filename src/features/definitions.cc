@@ -1,0 +1,284 @@
+#include "features/definitions.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "features/codec.h"
+
+namespace penstock::features {
+namespace {
+
+constexpr std::array reserved_names = {"event_time", "created_time", "arrived_at",
+                                       "oldest_event_time"};
+
+class Faults {
+ public:
+  void add(std::string field, std::string problem) {
+    all_.push_back({std::move(field), std::move(problem)});
+  }
+  bool any() const { return !all_.empty(); }
+  Error error() const {
+    return {Code::invalid_argument, all_.front().field + " " + all_.front().problem, all_};
+  }
+
+ private:
+  std::vector<Violation> all_;
+};
+
+bool reads_as(olap::Type found, FeatureType declared) {
+  switch (declared) {
+    case FeatureType::real:
+      return found == olap::Type::real || found == olap::Type::bigint ||
+             found == olap::Type::decimal;
+    case FeatureType::bigint: return found == olap::Type::bigint;
+    case FeatureType::boolean: return found == olap::Type::boolean;
+    case FeatureType::text: return found == olap::Type::text;
+  }
+  return false;
+}
+
+void check_names(const FeatureView& view, const std::vector<catalog::JoinKey>& keys,
+                 Faults& faults) {
+  std::set<std::string> seen;
+  for (const catalog::JoinKey& key : keys) {
+    seen.insert(key.name);
+    for (const char* name : reserved_names)
+      if (key.name == name) faults.add("entity", "has a join key called " + key.name);
+  }
+  for (std::size_t i = 0; i < view.features.size(); ++i) {
+    const std::string& name = view.features[i].name;
+    const std::string field = "features[" + std::to_string(i) + "].name";
+    if (std::find(reserved_names.begin(), reserved_names.end(), name) != reserved_names.end())
+      faults.add(field, "must not be " + name + ", which every view has");
+    else if (!seen.insert(name).second)
+      faults.add(field, name + " is a join key, or stands there twice");
+  }
+}
+
+void check_columns(const FeatureView& view, const std::vector<catalog::JoinKey>& keys,
+                   const std::vector<olap::Column>& columns, Faults& faults) {
+  const auto find = [&](const std::string& name) -> const olap::Column* {
+    for (const olap::Column& column : columns)
+      if (column.name == name) return &column;
+    return nullptr;
+  };
+  const auto time = [&](const std::string& field, const std::string& name) {
+    const olap::Column* column = find(name);
+    if (!column)
+      faults.add(field, name + " is not a column of the SQL");
+    else if (column->type != olap::Type::timestamp)
+      faults.add(field, name + " is " + column->declared + ", not a timestamp");
+  };
+  for (const catalog::JoinKey& key : keys)
+    if (!find(key.name))
+      faults.add("sql", "must give " + key.name + ", a join key of entity " + view.entity);
+  time("event_time", view.event_time);
+  if (view.created_time) time("created_time", *view.created_time);
+  for (std::size_t i = 0; i < view.features.size(); ++i) {
+    const Feature& feature = view.features[i];
+    const std::string field = "features[" + std::to_string(i) + "]";
+    const olap::Column* column = find(feature.name);
+    if (!column)
+      faults.add(field + ".name", feature.name + " is not a column of the SQL");
+    else if (!reads_as(column->type, feature.type))
+      faults.add(field + ".type", feature.name + " is " + column->declared + ", not " +
+                                      std::string(name_of(feature.type)));
+  }
+}
+
+// The columns that the SQL gives, over the sources alone. Nothing where there were faults.
+Result<std::optional<std::vector<olap::Column>>> columns_of(
+    catalog::Service& catalog, olap::Engine& olap, const FeatureView& view,
+    const std::vector<catalog::Source>& sources, Faults& faults) {
+  const auto none = std::optional<std::vector<olap::Column>>();
+  const auto select = catalog::check_select(view.sql, "sql");
+  if (!select) {
+    faults.add("sql", select.error().violations.front().problem);
+    return none;
+  }
+  const auto session = TRY(olap.session());
+  const auto tables = session->tables_of(view.sql);
+  if (!tables) {
+    faults.add("sql", tables.error().message);
+    return none;
+  }
+  for (const std::string& table : *tables)
+    if (std::find(view.sources.begin(), view.sources.end(), table) == view.sources.end())
+      faults.add("sql", "reads " + table + ", which is not among the view's sources");
+  if (faults.any()) return none;
+  const auto bound = catalog.bind(*session, sources);
+  if (!bound) {
+    if (bound.error().code == Code::unavailable || bound.error().code == Code::internal)
+      return bound.error();
+    faults.add("sources", "cannot be read: " + bound.error().message);
+    return none;
+  }
+  auto columns = session->describe(view.sql);
+  if (!columns) {
+    faults.add("sql", "does not bind: " + columns.error().message);
+    return none;
+  }
+  return std::optional(std::move(columns).take());
+}
+
+Result<std::shared_ptr<const SchemaHandle>> make_handle(sql::Tx& tx, const std::string& project,
+                                                        const FeatureSchema& schema,
+                                                        std::int64_t version) {
+  auto handle = std::make_shared<SchemaHandle>();
+  handle->project = project;
+  handle->name = schema.name;
+  handle->version = version;
+  std::map<std::string, std::size_t> places;
+  for (const FeatureReference& reference : schema.features) {
+    const auto [place, fresh] = places.emplace(reference.view, handle->views.size());
+    if (fresh) {
+      const auto pin = schema.views.find(reference.view);
+      handle->views.push_back(
+          TRY(open_view(tx, project, reference.view, pin == schema.views.end() ? 0 : pin->second)));
+      for (const catalog::JoinKey& key : handle->views.back()->keys)
+        if (std::none_of(handle->keys.begin(), handle->keys.end(),
+                         [&](const catalog::JoinKey& k) { return k.name == key.name; }))
+          handle->keys.push_back(key);
+    }
+    const auto& features = handle->views[place->second]->view.features;
+    const auto feature = std::find_if(features.begin(), features.end(), [&](const Feature& f) {
+      return f.name == reference.feature;
+    });
+    if (feature == features.end())
+      return Error{Code::not_found, "feature view " + handle->views[place->second]->reference() +
+                                        " has no feature " + reference.feature};
+    handle->names.push_back(reference.name.value_or(reference.feature));
+    handle->types.push_back(feature->type);
+    handle->slots.push_back({place->second, static_cast<std::size_t>(feature - features.begin())});
+  }
+  return std::shared_ptr<const SchemaHandle>(std::move(handle));
+}
+
+}  // namespace
+
+Result<Reference> reference_from(std::string_view text) {
+  if (text.starts_with("feature_schema:")) text.remove_prefix(15);
+  const std::size_t at = text.find('@');
+  Reference out{std::string(text.substr(0, at))};
+  if (at == std::string_view::npos && !out.name.empty()) return out;
+  if (at != std::string_view::npos && !out.name.empty()) {
+    const std::string_view digits = text.substr(at + 1);
+    const auto [end, fault] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), out.version);
+    if (fault == std::errc{} && end == digits.data() + digits.size() && out.version > 0) return out;
+  }
+  return Error{Code::invalid_argument,
+               "\"" + std::string(text) + "\" is no feature schema; write NAME or NAME@1",
+               {{"feature_schema", "must be NAME or NAME@VERSION"}}};
+}
+
+Result<std::shared_ptr<const ViewHandle>> open_view(sql::Tx& tx, const std::string& project,
+                                                    const std::string& name, std::int64_t version) {
+  const auto resource = TRY(resources::get(tx, project, "feature_view", name, version));
+  auto handle = std::make_shared<ViewHandle>();
+  handle->view = TRY(decode<FeatureView>(resource.declaration));
+  handle->version = resource.version;
+  handle->keys =
+      TRY(resources::declared<catalog::Entity>(tx, project, "entity", handle->view.entity))
+          .join_keys;
+  handle->prefix = view_prefix(project, name, resource.version);
+  return std::shared_ptr<const ViewHandle>(std::move(handle));
+}
+
+Result<BoundView> bind_view(sql::Tx& tx, const std::string& project,
+                            std::shared_ptr<const ViewHandle> handle) {
+  auto sources = TRY(catalog::sources_named(tx, project, handle->view.sources));
+  return BoundView{std::move(handle), std::move(sources)};
+}
+
+Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx,
+                                                                const std::string& project,
+                                                                const std::string& name,
+                                                                std::int64_t version) {
+  const auto resource = TRY(resources::get(tx, project, "feature_schema", name, version));
+  const auto schema = TRY(decode<FeatureSchema>(resource.declaration));
+  return make_handle(tx, project, schema, resource.version);
+}
+
+Result<std::shared_ptr<const SchemaHandle>> open_unnamed(sql::Tx& tx, const std::string& project,
+                                                         const std::vector<std::string>& features) {
+  FeatureSchema schema;
+  for (const std::string& feature : features) {
+    const std::size_t colon = feature.find(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == feature.size())
+      return Error{Code::invalid_argument,
+                   "\"" + feature + "\" is no feature; write view:feature",
+                   {{"features", "must be view:feature each"}}};
+    schema.features.push_back({feature.substr(0, colon), feature.substr(colon + 1), {}});
+  }
+  if (schema.features.empty())
+    return Error{Code::invalid_argument,
+                 "name a feature_schema, or features as view:feature",
+                 {{"features", "must not be empty where no feature_schema is named"}}};
+  return make_handle(tx, project, schema, 0);
+}
+
+Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog,
+                        olap::Engine& olap, const FeatureView& view) {
+  Faults faults;
+  std::vector<catalog::Source> sources;
+  for (std::size_t i = 0; i < view.sources.size(); ++i) {
+    auto source = resources::declared<catalog::Source>(tx, call.project, "source", view.sources[i]);
+    if (source)
+      sources.push_back(std::move(source).take());
+    else
+      faults.add("sources[" + std::to_string(i) + "]", source.error().message);
+  }
+  const auto entity = resources::declared<catalog::Entity>(tx, call.project, "entity", view.entity);
+  if (!entity) faults.add("entity", entity.error().message);
+  if (view.ttl && view.ttl->count() < 0) faults.add("ttl", "must not be negative");
+  if (faults.any()) return faults.error();
+  check_names(view, entity->join_keys, faults);
+  const auto columns = TRY(columns_of(catalog, olap, view, sources, faults));
+  if (columns) check_columns(view, entity->join_keys, *columns, faults);
+  if (faults.any()) return faults.error();
+  return {};
+}
+
+Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, FeatureSchema schema) {
+  Faults faults;
+  std::map<std::string, std::shared_ptr<const ViewHandle>> views;
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < schema.features.size(); ++i) {
+    FeatureReference& reference = schema.features[i];
+    const std::string field = "features[" + std::to_string(i) + "]";
+    if (!views.contains(reference.view)) {
+      const auto pin = schema.views.find(reference.view);
+      auto view =
+          open_view(tx, call.project, reference.view, pin == schema.views.end() ? 0 : pin->second);
+      if (!view) {
+        faults.add(field + ".view", view.error().message);
+        continue;
+      }
+      views[reference.view] = std::move(view).take();
+    }
+    const ViewHandle& view = *views[reference.view];
+    if (std::none_of(view.view.features.begin(), view.view.features.end(),
+                     [&](const Feature& f) { return f.name == reference.feature; }))
+      faults.add(field + ".feature",
+                 reference.feature + " is not a feature of " + view.reference());
+    if (!reference.name) reference.name = reference.feature;
+    if (!names.insert(*reference.name).second)
+      faults.add(field + ".name", *reference.name + " stands there twice; say another `name`");
+  }
+  for (const auto& [name, version] : schema.views)
+    if (!views.contains(name) && !faults.any())
+      faults.add("views." + name, "is pinned, and none of its features are read");
+  std::map<std::string, catalog::ColumnType> keys;
+  for (const auto& [name, view] : views) {
+    schema.views[name] = view->version;
+    for (const catalog::JoinKey& key : view->keys)
+      if (!keys.emplace(key.name, key.type).second && keys[key.name] != key.type)
+        faults.add("features", "join key " + key.name + " has two types in these views");
+  }
+  if (faults.any()) return faults.error();
+  return schema;
+}
+
+}  // namespace penstock::features

@@ -1,0 +1,151 @@
+#include "features/join.h"
+
+#include "ports/olap.h"
+
+namespace penstock::features {
+namespace {
+
+using olap::quoted_name;
+
+std::string_view engine_type(catalog::ColumnType type) {
+  if (type == catalog::ColumnType::bigint) return "BIGINT";
+  return type == catalog::ColumnType::boolean ? "BOOLEAN" : "VARCHAR";
+}
+
+std::string_view engine_type(FeatureType type) {
+  switch (type) {
+    case FeatureType::real: return "DOUBLE";
+    case FeatureType::bigint: return "BIGINT";
+    case FeatureType::boolean: return "BOOLEAN";
+    case FeatureType::text: return "VARCHAR";
+  }
+  return "VARCHAR";
+}
+
+void append(std::string& list, const std::string& item, std::string_view between = ", ") {
+  if (!list.empty()) list += between;
+  list += item;
+}
+
+std::string keys_of(const ViewHandle& view) {
+  std::string list;
+  for (const catalog::JoinKey& key : view.keys) append(list, quoted_name(key.name));
+  return list;
+}
+
+std::string features_of(const ViewHandle& view, const std::string& suffix = "") {
+  std::string list;
+  for (const Feature& feature : view.view.features)
+    append(list, quoted_name(feature.name) + suffix);
+  return list;
+}
+
+// Of the rows with the same `partition` the one that counts, as FeatureView says: offline_statement
+// puts it last, so every order here is that one turned round.
+std::string winner(const ViewHandle& view, const std::string& partition) {
+  return " QUALIFY row_number() OVER (PARTITION BY " + partition +
+         " ORDER BY event_time DESC, created_time DESC, " + features_of(view, " DESC NULLS LAST") +
+         ") = 1";
+}
+
+std::string ttl_holds(const ViewHandle& view, const std::string& alias) {
+  const auto ttl = view.view.ttl.value_or(Micros(0)).count();
+  if (ttl == 0) return "";
+  return " AND epoch_us(e.penstock_at) - epoch_us(" + alias +
+         ".event_time) <= " + std::to_string(ttl);
+}
+
+std::string joined_rows(const JoinedView& joined, const JoinOptions& options) {
+  std::string text = "SELECT * FROM " + joined.table;
+  if (options.known_as_of)
+    text += " WHERE created_time <= " + timestamp_literal(*options.known_as_of);
+  if (joined.ties) text += winner(*joined.view, keys_of(*joined.view) + ", event_time");
+  return text;
+}
+
+}  // namespace
+
+std::string timestamp_literal(Timestamp at) {
+  // make_timestamp reads microseconds, so no text of a year beyond four digits can be misread.
+  return "make_timestamp(CAST(" + std::to_string(at.time_since_epoch().count()) + " AS BIGINT))";
+}
+
+std::string offline_statement(const ViewHandle& handle) {
+  const FeatureView& view = handle.view;
+  std::string inner, outer, present;
+  for (const catalog::JoinKey& key : handle.keys) {
+    const std::string name = quoted_name(key.name);
+    append(inner, "CAST(" + name + " AS " + std::string(engine_type(key.type)) + ") AS " + name);
+    append(present, name + " IS NOT NULL", " AND ");
+  }
+  const std::string event = quoted_name(view.event_time);
+  append(inner, "CAST(" + event + " AS TIMESTAMP) AS event_time");
+  append(inner,
+         "CAST(" +
+             (view.created_time ? "coalesce(" + quoted_name(*view.created_time) + ", " + event + ")"
+                                : event) +
+             " AS TIMESTAMP) AS created_time");
+  for (const Feature& feature : view.features) {
+    const std::string name = quoted_name(feature.name);
+    append(inner,
+           "CAST(" + name + " AS " + std::string(engine_type(feature.type)) + ") AS " + name);
+  }
+  return "SELECT " + keys_of(handle) +
+         ", event_time, created_time, greatest(event_time, created_time) AS arrived_at, " +
+         features_of(handle) + " FROM (SELECT " + inner + " FROM (\n" + view.sql +
+         "\n)) WHERE event_time IS NOT NULL AND " + present +
+         " ORDER BY arrived_at, event_time, created_time, " + keys_of(handle) + ", " +
+         features_of(handle, " ASC NULLS FIRST");
+}
+
+std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,
+                           const std::string& rows, const JoinOptions& options) {
+  std::string hidden = "penstock_row, penstock_at", entities, joins, features;
+  for (std::size_t i = 0; i < schema.keys.size(); ++i) {
+    const std::string name = "penstock_key_" + std::to_string(i);
+    hidden += ", " + name;
+    entities += ", CAST(" + quoted_name(schema.keys[i].name) + " AS " +
+                std::string(engine_type(schema.keys[i].type)) + ") AS " + name;
+  }
+  std::string oldest;
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    const ViewHandle& view = *views[v].view;
+    const std::string alias = "v" + std::to_string(v);
+    joins += "\nASOF LEFT JOIN (" + joined_rows(views[v], options) + ") AS " + alias + " ON ";
+    for (const catalog::JoinKey& key : view.keys)
+      for (std::size_t i = 0; i < schema.keys.size(); ++i)
+        if (schema.keys[i].name == key.name)
+          joins += "e.penstock_key_" + std::to_string(i) + " = " + alias + "." +
+                   quoted_name(key.name) + " AND ";
+    joins += "e.penstock_at >= " + alias + ".event_time";
+    append(oldest, "CASE WHEN " + alias + ".event_time IS NOT NULL" + ttl_holds(view, alias) +
+                       " THEN " + alias + ".event_time END");
+  }
+  for (std::size_t i = 0; i < schema.slots.size(); ++i) {
+    const ViewHandle& view = *views[schema.slots[i].view].view;
+    const std::string alias = "v" + std::to_string(schema.slots[i].view);
+    std::string value = alias + "." + quoted_name(view.view.features[schema.slots[i].feature].name);
+    if (options.numbers && schema.types[i] != FeatureType::text)
+      value = "CAST(" + value + " AS DOUBLE)";
+    const std::string holds = ttl_holds(view, alias);
+    if (!holds.empty()) value = "CASE WHEN true" + holds + " THEN " + value + " END";
+    features += ", " + value + " AS " + quoted_name(schema.names[i]);
+  }
+  if (options.oldest) features += ", least(" + oldest + ") AS oldest_event_time";
+  return "SELECT e.* EXCLUDE (" + hidden + ")" + features +
+         "\nFROM (SELECT *, row_number() OVER () AS penstock_row, CAST(event_time AS TIMESTAMP) "
+         "AS penstock_at" +
+         entities + " FROM (\n" + rows + "\n)) AS e" + joins + "\nORDER BY e.penstock_row";
+}
+
+std::string row_columns(const ViewHandle& view) {
+  return keys_of(view) + ", event_time, created_time, " + features_of(view);
+}
+
+std::string latest_statement(const JoinedView& joined, Timestamp as_of) {
+  const ViewHandle& view = *joined.view;
+  return "SELECT " + row_columns(view) + " FROM " + joined.table +
+         " WHERE arrived_at <= " + timestamp_literal(as_of) + winner(view, keys_of(view));
+}
+
+}  // namespace penstock::features

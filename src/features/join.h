@@ -1,0 +1,39 @@
+// The SQL of offline features, as text for DuckDB.
+#pragma once
+
+#include "features/schema.h"
+
+namespace penstock::features {
+
+// A view's rows, each once, in the order in which they arrived; of rows that one read may choose
+// between the one that counts stands last. `rows` is the view's SQL over its sources.
+std::string offline_statement(const ViewHandle& view);
+
+struct JoinedView {
+  const ViewHandle* view = nullptr;
+  std::string table;  // what to select its offline rows from
+  bool ties = false;
+};
+
+struct JoinOptions {
+  std::optional<Timestamp> known_as_of;
+  bool numbers = false;  // numbers and booleans as DOUBLE
+  bool oldest = false;   // a last column oldest_event_time
+};
+
+// Every column and row of `rows` in its order, and the features of `schema` as of each row's
+// event_time. `views` are schema.views.
+std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,
+                           const std::string& rows, const JoinOptions& options);
+
+// The columns of an offline row as the online store takes it: keys, event_time, created_time,
+// features.
+std::string row_columns(const ViewHandle& view);
+
+// The row of each entity that counts at an instant, as row_columns. Nothing that arrived later is
+// seen, and no TTL is applied.
+std::string latest_statement(const JoinedView& joined, Timestamp as_of);
+
+std::string timestamp_literal(Timestamp at);
+
+}  // namespace penstock::features

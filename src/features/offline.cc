@@ -1,0 +1,280 @@
+#include "features/offline.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "audit/audit.h"
+#include "base/digest.h"
+#include "base/id.h"
+
+namespace penstock::features {
+namespace {
+
+namespace files = std::filesystem;
+
+// Small enough that a stretch of time reads few rows, large enough to compress well.
+constexpr std::string_view table_format =
+    " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)";
+constexpr std::string_view output_format =
+    " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)";
+
+// Gone with its owner, whatever happened to it.
+class Staged {
+ public:
+  explicit Staged(std::string path) : path_(std::move(path)) {}
+  Staged(const Staged&) = delete;
+  ~Staged() {
+    std::error_code ignored;
+    files::remove(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Result<std::string> digest_of_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  Sha256Stream stream;
+  std::string buffer(1 << 20, '\0');
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0)
+    stream.update({buffer.data(), static_cast<std::size_t>(in.gcount())});
+  if (!in.eof()) return Error{Code::unavailable, path + " could not be read"};
+  return to_hex(stream.finish());
+}
+
+Error at_field(const Error& error, const std::string& field) {
+  if (error.code != Code::invalid_argument || !error.violations.empty()) return error;
+  return {error.code, field + ": " + error.message, {{field, error.message}}};
+}
+
+std::int64_t count_of(const olap::Table& table, std::size_t column = 0) {
+  return std::get<std::int64_t>(table.rows.at(0).at(column));
+}
+
+}  // namespace
+
+Offline::Offline(sql::Database& db, olap::Engine& olap, blob::Store& blobs,
+                 catalog::Service& catalog, const Clock& clock, Options options)
+    : db_(db),
+      olap_(olap),
+      blobs_(blobs),
+      catalog_(catalog),
+      clock_(clock),
+      options_(std::move(options)) {}
+
+std::string Offline::staged_path() {
+  std::error_code ignored;
+  files::create_directories(options_.scratch, ignored);
+  return (files::path(options_.scratch) / ("features-" + new_ulid(clock_.now()) + ".parquet"))
+      .string();
+}
+
+std::string Offline::scan(const OfflineTable& table) const {
+  return "read_parquet(" + olap::quoted_text(blobs_.uri(table.path)) + ")";
+}
+
+Result<std::string> Offline::digest_of(const BoundView& view) {
+  json::array sources;
+  for (const catalog::VersionedSource& source : view.sources)
+    sources.push_back({{"name", source.source.name},
+                       {"declaration", source.digest},
+                       {"snapshot", TRY(catalog_.snapshot_digest(source.source))}});
+  return sha256_hex(canonical(json::object{{"format", 1},
+                                           {"prefix", sha256_hex(view.handle->prefix)},
+                                           {"view", encode(view.handle->view)},
+                                           {"keys", encode(view.handle->keys)},
+                                           {"sources", std::move(sources)}}));
+}
+
+Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
+  const std::string digest = TRY(digest_of(view));
+  const auto known = [&]() -> std::optional<OfflineTable> {
+    const std::lock_guard hold(tables_turn_);
+    const auto found = tables_.find(digest);
+    return found == tables_.end() ? std::nullopt : std::optional(found->second);
+  };
+  if (auto found = known()) return std::move(*found);
+  const std::lock_guard turn(making_);
+  if (auto found = known()) return std::move(*found);
+  const auto stored = db_.read(call, [&](sql::Tx& tx) {
+    return sql::select<OfflineTable>(
+        tx,
+        "SELECT " + columns<OfflineTable>() +
+            " FROM feature_tables WHERE project = $1 AND view = $2 AND version = $3 AND digest = "
+            "$4",
+        {call.project, view.handle->view.name, view.handle->version, digest});
+  });
+  if (!stored) return stored.error();
+  const bool there = !stored->empty() && TRY(blobs_.exists(stored->front().path));
+  OfflineTable table = there ? stored->front() : TRY(make(call, view, digest));
+  const std::lock_guard hold(tables_turn_);
+  tables_[digest] = table;
+  return table;
+}
+
+Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
+                                   const std::string& digest) {
+  OfflineTable table{.project = call.project,
+                     .view = view.handle->view.name,
+                     .version = view.handle->version,
+                     .digest = digest,
+                     .path = "features/" + call.project + "/" + view.handle->reference() + "/" +
+                             digest + ".parquet",
+                     .created_at = clock_.now()};
+  const auto session = TRY(olap_.session());
+  std::vector<catalog::Source> sources;
+  for (const catalog::VersionedSource& source : view.sources) {
+    sources.push_back(source.source);
+    table.sources.push_back(source.urn());
+  }
+  TRY(catalog_.bind(*session, sources));
+  const Staged staged(staged_path());
+  const auto copied = session->run("COPY (" + offline_statement(*view.handle) + ") TO " +
+                                   olap::quoted_text(staged.path()) + std::string(table_format));
+  if (!copied)
+    return Error{copied.error().code == Code::invalid_argument ? Code::failed_precondition
+                                                               : copied.error().code,
+                 "feature view " + view.handle->reference() +
+                     " could not be evaluated: " + copied.error().message};
+  std::string keys;
+  for (const catalog::JoinKey& key : view.handle->keys) keys += olap::quoted_name(key.name) + ", ";
+  const auto counts = TRY(session->query(
+      "SELECT coalesce(sum(n), 0)::BIGINT, coalesce(max(n), 0)::BIGINT FROM (SELECT count(*) AS n "
+      "FROM read_parquet(" +
+      olap::quoted_text(staged.path()) + ") GROUP BY " + keys + "event_time)"));
+  table.row_count = count_of(counts);
+  table.ties = count_of(counts, 1) > 1;
+  TRY(blobs_.put_local(table.path, staged.path()));
+  const auto stored = db_.write(call, [&](sql::Tx& tx) -> Result<void> {
+    TRY(sql::insert(tx, "feature_tables", table,
+                    "ON CONFLICT (project, view, version, digest) DO NOTHING"));
+    for (const std::string& source : table.sources)
+      TRY(catalog::add_edge(tx, call, table.created_at, view.handle->urn(), source, "reads"));
+    return audit::record(tx, call, table.created_at,
+                         {"features.view.evaluated",
+                          view.handle->urn(),
+                          {{"digest", digest}, {"row_count", table.row_count}}});
+  });
+  if (!stored) return stored.error();
+  return table;
+}
+
+Result<void> Offline::bind_rows(const Call& call, olap::Session& session, const std::string& rows,
+                                const std::string& field, bool closed,
+                                std::vector<std::string>& urns) {
+  TRY(catalog::check_select(rows, field));
+  const auto tables = session.tables_of(rows);
+  if (!tables) return at_field(tables.error(), field);
+  std::vector<catalog::VersionedSource> named;
+  const auto read = db_.read(call, [&](sql::Tx& tx) -> Result<void> {
+    for (const std::string& table : *tables) {
+      auto source = catalog::sources_named(tx, call.project, {table});
+      if (source)
+        named.push_back(source->front());
+      else if (source.error().code != Code::not_found)
+        return source.error();
+      // A name with a point or a slash would be opened as a file.
+      else if (closed || table.find_first_of("./") != std::string::npos)
+        return Error{Code::invalid_argument,
+                     field + " reads " + table + ", which is no source of project " + call.project,
+                     {{field, "reads " + table + ", which is no source"}}};
+    }
+    return {};
+  });
+  if (!read) return read.error();
+  std::vector<catalog::Source> sources;
+  for (const catalog::VersionedSource& source : named) {
+    sources.push_back(source.source);
+    urns.push_back(source.urn());
+  }
+  return catalog_.bind(session, sources);
+}
+
+Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
+                                      const SchemaHandle& schema, const std::string& rows,
+                                      const std::string& field, bool closed,
+                                      const JoinOptions& options) {
+  Joined out;
+  std::vector<JoinedView> joined;
+  for (const auto& view : schema.views) {
+    const auto bound =
+        TRY(db_.read(call, [&](sql::Tx& tx) { return bind_view(tx, call.project, view); }));
+    const OfflineTable made = TRY(table(call, bound));
+    joined.push_back({view.get(), scan(made), made.ties});
+    out.sources.push_back(view->urn());
+    out.sources.insert(out.sources.end(), made.sources.begin(), made.sources.end());
+  }
+  if (!field.empty()) TRY(bind_rows(call, session, rows, field, closed, out.sources));
+  const auto columns = session.describe(rows);
+  if (!columns) return at_field(columns.error(), field.empty() ? "entity_path" : field);
+  const auto has = [&](const std::string& name) {
+    return std::any_of(columns->begin(), columns->end(),
+                       [&](const olap::Column& column) { return column.name == name; });
+  };
+  std::vector<Violation> faults;
+  const std::string where = field.empty() ? "entity_path" : field;
+  if (!has("event_time"))
+    faults.push_back({where, "must give event_time, the instant of each row"});
+  for (const catalog::JoinKey& key : schema.keys)
+    if (!has(key.name)) faults.push_back({where, "must give the join key " + key.name});
+  for (const std::string& name : schema.names)
+    if (has(name)) faults.push_back({where, "gives " + name + ", which is a feature: rename it"});
+  if (!faults.empty()) {
+    std::string message = faults.front().field + " " + faults.front().problem;
+    return Error{Code::invalid_argument, std::move(message), std::move(faults)};
+  }
+  std::sort(out.sources.begin(), out.sources.end());
+  out.sources.erase(std::unique(out.sources.begin(), out.sources.end()), out.sources.end());
+  out.statement = join_statement(schema, joined, rows, options);
+  return out;
+}
+
+Result<Offline::Source> Offline::rows_of(const HistoricalInput& input) {
+  if (input.entity_sql.empty() == input.entity_path.empty())
+    return Error{Code::invalid_argument,
+                 "give either entity_sql or entity_path",
+                 {{"entity_sql", "must be given where entity_path is not, and only there"}}};
+  if (!input.entity_sql.empty()) {
+    std::string rows = input.entity_sql;
+    while (!rows.empty() &&
+           (rows.back() == ';' || std::isspace(static_cast<unsigned char>(rows.back()))))
+      rows.pop_back();
+    return Source{std::move(rows), "entity_sql"};
+  }
+  const std::string path = TRY(catalog_.local_path(input.entity_path));
+  std::error_code fault;
+  if (!files::is_regular_file(path, fault))
+    return Error{
+        Code::not_found, "there is no file " + path, {{"entity_path", "there is no file " + path}}};
+  return Source{"SELECT * FROM read_parquet(" + olap::quoted_text(path) + ")", "", true};
+}
+
+Result<HistoricalOutput> Offline::write(const Call& call, const SchemaHandle& schema,
+                                        const HistoricalInput& input) {
+  const Source source = TRY(rows_of(input));
+  const auto session = TRY(olap_.session());
+  const Joined joined = TRY(join(call, *session, schema, source.rows, source.field, true,
+                                 {.known_as_of = input.known_as_of}));
+  const Staged staged(staged_path());
+  const auto copied = session->run("COPY (" + joined.statement + ") TO " +
+                                   olap::quoted_text(staged.path()) + std::string(output_format));
+  if (!copied) return at_field(copied.error(), source.file ? "entity_path" : source.field);
+
+  HistoricalOutput out{.digest = TRY(digest_of_file(staged.path())), .sources = joined.sources};
+  if (schema.version > 0) out.feature_schema = schema.reference();
+  const std::string file = "read_parquet(" + olap::quoted_text(staged.path()) + ")";
+  out.row_count = count_of(TRY(session->query("SELECT count(*) FROM " + file)));
+  for (const olap::Column& column : TRY(session->describe("SELECT * FROM " + file)))
+    out.columns.push_back({column.name, column.declared});
+  out.path = "historical/" + call.project + "/" +
+             (input.output.empty() ? out.digest + ".parquet" : "named/" + input.output);
+  // What is found by its digest is there already or comes whole; a named output is replaced whole.
+  if (!input.output.empty() || !TRY(blobs_.exists(out.path)))
+    TRY(blobs_.put_local(out.path, staged.path()));
+  out.uri = blobs_.uri(out.path);
+  return out;
+}
+
+}  // namespace penstock::features

@@ -1,0 +1,131 @@
+// Rows that come one by one, as JSON.
+#include <algorithm>
+
+#include "features/online.h"
+
+namespace penstock::features {
+namespace {
+
+// One row of JSON as a row of the store; faults name the field by its path.
+class RowReader {
+ public:
+  RowReader(const ViewHandle& view, std::vector<Violation>& faults)
+      : view_(view), faults_(faults) {}
+
+  Online::Row read(const json::object& row, const std::string& path) {
+    Online::Row out;
+    std::vector<std::string> keys;
+    for (const catalog::JoinKey& key : view_.keys) {
+      const json::value* given = row.if_contains(key.name);
+      const auto text = given ? spelling(key, *given) : std::nullopt;
+      if (!given || given->is_null())
+        fault(path, key.name, "is missing");
+      else if (!text)
+        fault(path, key.name, "must be of type " + std::string(name_of(key.type)));
+      keys.push_back(text.value_or(""));
+    }
+    out.key = row_key(view_, keys);
+    const auto event = time(row, path, view_.view.event_time);
+    if (!event && !row.contains(view_.view.event_time))
+      fault(path, view_.view.event_time, "is missing");
+    out.row.event_time = event.value_or(Timestamp{});
+    out.row.created_time = out.row.event_time;
+    if (view_.view.created_time)
+      if (const auto created = time(row, path, *view_.view.created_time))
+        out.row.created_time = *created;
+    for (const Feature& feature : view_.view.features) {
+      const json::value* given = row.if_contains(feature.name);
+      auto value = value_of(feature.type, given ? from_json(*given) : Scalar{});
+      if (!value || (given && given->is_structured()))
+        fault(path, feature.name, "must be of type " + std::string(name_of(feature.type)));
+      out.row.values.push_back(value.value_or(Scalar{}));
+    }
+    for (const auto& entry : row)
+      if (!known(entry.key())) fault(path, std::string(entry.key()), "is no column of the view");
+    return out;
+  }
+
+ private:
+  void fault(const std::string& path, const std::string& field, const std::string& problem) {
+    if (faults_.size() < 100) faults_.push_back({path + "." + field, problem});
+  }
+
+  static std::optional<std::string> spelling(const catalog::JoinKey& key,
+                                             const json::value& given) {
+    if (given.is_string()) return spelt(key, given.get_string());
+    if (given.is_int64() && key.type != catalog::ColumnType::boolean)
+      return std::to_string(given.get_int64());
+    if (given.is_bool() && key.type == catalog::ColumnType::boolean)
+      return given.get_bool() ? "true" : "false";
+    return {};
+  }
+
+  std::optional<Timestamp> time(const json::object& row, const std::string& path,
+                                const std::string& field) {
+    const json::value* given = row.if_contains(field);
+    if (!given || given->is_null()) return {};
+    Timestamp at;
+    if (Kind<Timestamp>::hear(from_json(*given), at)) return at;
+    fault(path, field, "must be of type string (date-time)");
+    return {};
+  }
+
+  static std::optional<Scalar> value_of(FeatureType type, const Scalar& given) {
+    if (given.index() == 0) return Scalar{};
+    double real = 0;
+    const bool fits = type == FeatureType::real      ? Kind<double>::hear(given, real)
+                      : type == FeatureType::bigint  ? std::holds_alternative<std::int64_t>(given)
+                      : type == FeatureType::boolean ? std::holds_alternative<bool>(given)
+                                                     : std::holds_alternative<std::string>(given);
+    if (!fits) return {};
+    return type == FeatureType::real ? Scalar(real) : given;
+  }
+
+  bool known(std::string_view name) const {
+    const FeatureView& view = view_.view;
+    return name == view.event_time || (view.created_time && name == *view.created_time) ||
+           std::any_of(view_.keys.begin(), view_.keys.end(),
+                       [&](const catalog::JoinKey& key) { return key.name == name; }) ||
+           std::any_of(view.features.begin(), view.features.end(),
+                       [&](const Feature& feature) { return feature.name == name; });
+  }
+
+  const ViewHandle& view_;
+  std::vector<Violation>& faults_;
+};
+
+}  // namespace
+
+Result<PushOutput> Service::push(const Call& call, const PushInput& input) {
+  const auto views = TRY(chosen(call, {input.view}));
+  std::vector<Violation> faults;
+  std::vector<std::vector<Online::Row>> rows(views.size());
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    // An older version may lack what the newest has: it takes what it knows of rows that the newest
+    // takes.
+    const bool newest = v + 1 == views.size();
+    std::vector<Violation> of_older;
+    RowReader reader(*views[v].handle, newest ? faults : of_older);
+    for (std::size_t i = 0; i < input.rows.size(); ++i) {
+      const std::size_t before = of_older.size();
+      auto row = reader.read(input.rows[i], "rows[" + std::to_string(i) + "]");
+      const bool usable = std::all_of(
+          of_older.begin() + static_cast<std::ptrdiff_t>(before), of_older.end(),
+          [](const Violation& fault) { return fault.problem == "is no column of the view"; });
+      if (usable) rows[v].push_back(std::move(row));
+    }
+  }
+  if (!faults.empty()) {
+    std::string message =
+        faults.front().field + " " + faults.front().problem + "; nothing was written";
+    return Error{Code::invalid_argument, std::move(message), std::move(faults)};
+  }
+  PushOutput out;
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    const auto written = TRY(online_->push(*views[v].handle, rows[v]));
+    if (v + 1 == views.size()) out = {written.written, written.ignored};
+  }
+  return out;
+}
+
+}  // namespace penstock::features

@@ -1,0 +1,241 @@
+#include "features/service.h"
+
+#include <algorithm>
+#include <set>
+
+#include "features/online.h"
+
+namespace penstock::features {
+namespace {
+
+// A view that reads as it did binds as it did: an apply that changes nothing opens no file.
+bool unchanged(sql::Tx& tx, const Call& call, std::string_view kind, const std::string& name,
+               const json::object& declaration) {
+  const auto before = resources::get(tx, call.project, kind, name);
+  return before && before->declaration == declaration;
+}
+
+std::string urn_of(const resources::Resource& resource) {
+  return resource.kind + ":" + resource.name + "@" + std::to_string(resource.version);
+}
+
+Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+  const auto view = TRY(decode<FeatureView>(resource.declaration));
+  for (const auto& source : TRY(catalog::sources_named(tx, call.project, view.sources)))
+    TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), source.urn(), "reads"));
+  const auto entity = TRY(resources::get(tx, call.project, "entity", view.entity));
+  return catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), urn_of(entity),
+                           "describes");
+}
+
+Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+  const auto schema = TRY(decode<FeatureSchema>(resource.declaration));
+  for (const auto& [view, version] : schema.views)
+    TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource),
+                          "feature_view:" + view + "@" + std::to_string(version), "reads"));
+  return {};
+}
+
+}  // namespace
+
+struct Service::InUse {
+  std::vector<BoundView> views;  // by name and version, of online views
+};
+
+Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::Store& kv,
+                 catalog::Service& catalog, const Clock& clock, Metrics& metrics, Options options)
+    : db_(db),
+      olap_(olap),
+      kv_(kv),
+      catalog_(catalog),
+      clock_(clock),
+      from_future_(metrics.counter("penstock_features_from_future_total",
+                                   "Reads that found only a row from after their instant")),
+      offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, std::move(options))),
+      online_(std::make_unique<Online>(kv, olap, *offline_)) {}
+
+Service::~Service() = default;
+
+void Service::register_kinds(resources::Service& resources) {
+  resources.add(
+      {.kind = "feature_view",
+       .check = resources::checked_as<FeatureView>(
+           [this](sql::Tx& tx, const Call& call, const FeatureView& view) -> Result<void> {
+             if (unchanged(tx, call, "feature_view", view.name, encode(view).as_object()))
+               return {};
+             return check_view(tx, call, catalog_, olap_, view);
+           }),
+       .applied = view_applied});
+  resources.add({.kind = "feature_schema",
+                 .check = [](sql::Tx& tx, const Call& call,
+                             const json::object& declaration) -> Result<json::object> {
+                   auto schema = TRY(decode<FeatureSchema>(declaration));
+                   return encode(TRY(resolve_schema(tx, call, std::move(schema)))).as_object();
+                 },
+                 .applied = schema_applied});
+  resources.on_applied([this](const Call& call, const resources::ApplyOutput&) {
+    const std::lock_guard hold(in_use_turn_);
+    in_use_.erase(call.project);
+  });
+}
+
+Result<std::shared_ptr<const Service::InUse>> Service::in_use(const Call& call) {
+  {
+    const std::lock_guard hold(in_use_turn_);
+    if (const auto found = in_use_.find(call.project); found != in_use_.end()) return found->second;
+  }
+  std::set<std::pair<std::string, std::int64_t>> wanted;
+  {
+    const std::lock_guard hold(schemas_turn_);
+    for (const auto& [name, schema] : schemas_)
+      if (schema->project == call.project)
+        for (const auto& view : schema->views) wanted.emplace(view->view.name, view->version);
+  }
+  auto made = std::make_shared<InUse>();
+  const auto read = db_.read(call, [&](sql::Tx& tx) -> Result<void> {
+    for (const auto& resource : TRY(resources::list(tx, call.project, "feature_view")))
+      wanted.emplace(resource.name, resource.version);
+    for (const auto& resource : TRY(resources::list(tx, call.project, "feature_schema")))
+      for (const auto& view : TRY(decode<FeatureSchema>(resource.declaration)).views)
+        wanted.insert(view);
+    for (const std::string& urn :
+         TRY(catalog::targets_of_kind(tx, call.project, "feature_schema"))) {
+      const auto reference = reference_from(urn);
+      if (!reference) continue;
+      const auto schema = resources::declared<FeatureSchema>(tx, call.project, "feature_schema",
+                                                             reference->name, reference->version);
+      if (!schema) continue;
+      for (const auto& view : schema->views) wanted.insert(view);
+    }
+    for (const auto& [name, version] : wanted) {
+      auto view = TRY(open_view(tx, call.project, name, version));
+      if (view->view.online)
+        made->views.push_back(TRY(bind_view(tx, call.project, std::move(view))));
+    }
+    return {};
+  });
+  if (!read) return read.error();
+  const std::lock_guard hold(in_use_turn_);
+  in_use_[call.project] = made;
+  return std::shared_ptr<const InUse>(std::move(made));
+}
+
+Result<std::vector<BoundView>> Service::chosen(const Call& call,
+                                               const std::vector<std::string>& names) {
+  const auto used = TRY(in_use(call));
+  if (names.empty()) return used->views;
+  std::vector<BoundView> out;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::size_t before = out.size();
+    for (const BoundView& view : used->views)
+      if (view.handle->view.name == names[i]) out.push_back(view);
+    if (out.size() == before)
+      return Error{Code::not_found,
+                   "there is no online feature view " + names[i] + " in project " + call.project,
+                   {{"views[" + std::to_string(i) + "]", "is no online feature view"}}};
+  }
+  return out;
+}
+
+Result<ViewList> Service::list(const Call& call) {
+  ViewList list;
+  const auto views = db_.read(
+      call, [&](sql::Tx& tx) { return resources::list(tx, call.project, "feature_view"); });
+  if (!views) return views.error();
+  for (const auto& resource : *views) {
+    ViewStatus status{.view = TRY(decode<FeatureView>(resource.declaration)),
+                      .version = resource.version};
+    const ViewHandle handle{.view = status.view,
+                            .version = resource.version,
+                            .prefix = view_prefix(call.project, resource.name, resource.version)};
+    if (const auto watermark = TRY(online_->watermark(handle))) {
+      status.watermark = watermark->at;
+      status.staleness_seconds = static_cast<double>((clock_.now() - watermark->at).count()) * 1e-6;
+    }
+    list.views.push_back(std::move(status));
+  }
+  return list;
+}
+
+Result<OfflineTable> Service::materialize_offline(const Call& call, const ViewName& name) {
+  const auto bound = db_.read(call, [&](sql::Tx& tx) -> Result<BoundView> {
+    return bind_view(tx, call.project, TRY(open_view(tx, call.project, name.view, name.version)));
+  });
+  if (!bound) return bound.error();
+  return offline_->table(call, *bound);
+}
+
+Result<MaterializeOutput> Service::materialize(const Call& call, const MaterializeInput& input) {
+  MaterializeOutput out;
+  for (const BoundView& view : TRY(chosen(call, input.views))) {
+    out.views.push_back(TRY(online_->materialize(call, view, input.until)));
+    out.rows += out.views.back().rows;
+  }
+  return out;
+}
+
+Result<HistoricalOutput> Service::historical(const Call& call, const HistoricalInput& input) {
+  const auto schema = TRY(schema_of(call, input.feature_schema, input.features));
+  HistoricalOutput out = TRY(offline_->write(call, *schema, input));
+  if (input.dataset.empty()) return out;
+  const catalog::NewDataset dataset{.name = input.dataset,
+                                    .digest = out.digest,
+                                    .uri = out.uri,
+                                    .row_count = out.row_count,
+                                    .columns = out.columns,
+                                    .query = input.entity_sql,
+                                    .feature_schema = out.feature_schema,
+                                    .sources = out.sources,
+                                    .known_as_of = input.known_as_of};
+  out.dataset = TRY(catalog_.add_dataset(call, dataset)).urn();
+  return out;
+}
+
+Result<std::string> Service::historical_statement(const Call& call, olap::Session& session,
+                                                  const std::string& schema,
+                                                  const std::string& rows) {
+  const auto handle = TRY(open_schema(call, schema));
+  return TRY(offline_->join(call, session, *handle, rows, "rows", false,
+                            {.numbers = true, .oldest = true}))
+      .statement;
+}
+
+Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& call,
+                                                                 const std::string& reference) {
+  const Reference parsed = TRY(reference_from(reference));
+  const auto key = [&](std::int64_t version) {
+    return call.project + "/" + parsed.name + "@" + std::to_string(version);
+  };
+  if (parsed.version > 0) {
+    const std::lock_guard hold(schemas_turn_);
+    const auto found = schemas_.find(key(parsed.version));
+    if (found != schemas_.end()) return found->second;
+  }
+  auto opened = TRY(db_.read(call, [&](sql::Tx& tx) {
+    return open_schema_version(tx, call.project, parsed.name, parsed.version);
+  }));
+  {
+    const std::lock_guard hold(schemas_turn_);
+    const auto [place, fresh] = schemas_.emplace(key(opened->version), opened);
+    if (!fresh) return place->second;
+  }
+  const std::lock_guard hold(in_use_turn_);
+  in_use_.erase(call.project);
+  return opened;
+}
+
+Result<std::shared_ptr<const SchemaHandle>> Service::open_features(
+    const Call& call, const std::vector<std::string>& features) {
+  return db_.read(call, [&](sql::Tx& tx) { return open_unnamed(tx, call.project, features); });
+}
+
+Result<std::shared_ptr<const SchemaHandle>> Service::schema_of(
+    const Call& call, const std::string& schema, const std::vector<std::string>& features) {
+  if (!schema.empty() && !features.empty())
+    return Error{Code::invalid_argument,
+                 "name a feature_schema or features, not both",
+                 {{"features", "must be empty where a feature_schema is named"}}};
+  return schema.empty() ? open_features(call, features) : open_schema(call, schema);
+}
+
+}  // namespace penstock::features
