@@ -1,0 +1,109 @@
+#include "api/openapi.h"
+
+#include <algorithm>
+
+namespace penstock::api {
+namespace {
+
+// Names in braces, without the star of a rest.
+std::vector<std::string> path_names(const std::string& path) {
+  std::vector<std::string> names;
+  for (std::size_t open = path.find('{'); open != std::string::npos; open = path.find('{', open + 1)) {
+    std::string name = path.substr(open + 1, path.find('}', open) - open - 1);
+    if (name.ends_with('*')) name.pop_back();
+    names.push_back(name);
+  }
+  return names;
+}
+
+std::string without_star(std::string path) {
+  std::erase(path, '*');
+  return path;
+}
+
+json::object content(const json::value& schema) {
+  return {{"application/json", json::object{{"schema", schema}}}};
+}
+
+// The input's fields stand in the path, the query (GET, DELETE) or the body.
+void add_input(const Route& route, json::object& operation) {
+  json::object body = route.input_schema ? route.input_schema().as_object() : json::object{};
+  const auto names = path_names(route.path);
+  json::array parameters;
+  json::object properties =
+      body.contains("properties") ? body["properties"].as_object() : json::object{};
+  json::array required = body.contains("required") ? body["required"].as_array() : json::array{};
+  for (const std::string& name : names) {
+    json::value schema = json::object{{"type", "string"}};
+    if (const json::value* known = properties.if_contains(name)) schema = *known;
+    parameters.push_back({{"name", name}, {"in", "path"}, {"required", true}, {"schema", schema}});
+    properties.erase(name);
+  }
+  const auto is_path = [&](const json::value& name) {
+    return std::find(names.begin(), names.end(), std::string(name.as_string())) != names.end();
+  };
+  json::array rest;
+  for (const json::value& name : required)
+    if (!is_path(name)) rest.push_back(name);
+  if (route.method == "GET" || route.method == "DELETE") {
+    for (const auto& property : properties)
+      parameters.push_back(
+          {{"name", property.key()},
+           {"in", "query"},
+           {"required", std::find(rest.begin(), rest.end(), json::value(property.key())) != rest.end()},
+           {"schema", property.value()}});
+  } else if (route.input_schema) {
+    body["properties"] = std::move(properties);
+    body["required"] = std::move(rest);
+    operation["requestBody"] = {{"required", true}, {"content", content(body)}};
+  } else {
+    operation["requestBody"] = {
+        {"content", json::object{{"application/octet-stream", json::object{}}}}};
+  }
+  if (!parameters.empty()) operation["parameters"] = std::move(parameters);
+}
+
+json::object problem_schema() {
+  return json::parse(R"({"type": "object", "required": ["type", "title", "status", "detail"],
+    "properties": {"type": {"type": "string"}, "title": {"type": "string"},
+      "status": {"type": "integer"}, "detail": {"type": "string"},
+      "violations": {"type": "array", "items": {"type": "object",
+        "properties": {"field": {"type": "string"}, "problem": {"type": "string"}}}}}})")
+      .as_object();
+}
+
+}  // namespace
+
+json::object openapi(const std::vector<Route>& routes, std::string_view version) {
+  json::object paths;
+  for (const Route& route : routes) {
+    json::object operation{{"summary", route.summary},
+                           {"x-permission", name_of(route.permission)}};
+    add_input(route, operation);
+    json::object ok{{"description", "Done"}};
+    if (route.output_schema) ok["content"] = content(route.output_schema());
+    operation["responses"] = {
+        {"200", std::move(ok)},
+        {"default",
+         json::object{{"description", "Refused, with the reason"},
+                      {"content",
+                       json::object{{"application/problem+json",
+                                     json::object{{"schema", json::object{{"$ref", "#/components/schemas/Problem"}}}}}}}}}};
+    if (route.permission == Permission::open) operation["security"] = json::array{};
+    std::string method = route.method;
+    for (char& letter : method) letter = static_cast<char>(std::tolower(letter));
+    json::value& path = paths[without_star(route.path)];
+    if (path.is_null()) path = json::object{};
+    path.as_object()[method] = std::move(operation);
+  }
+  return {{"openapi", "3.1.0"},
+          {"info", json::object{{"title", "Penstock"}, {"version", version}}},
+          {"security", json::array{json::object{{"token", json::array{}}}}},
+          {"paths", std::move(paths)},
+          {"components",
+           json::object{{"securitySchemes",
+                         json::object{{"token", json::object{{"type", "http"}, {"scheme", "bearer"}}}}},
+                        {"schemas", json::object{{"Problem", problem_schema()}}}}}};
+}
+
+}  // namespace penstock::api

@@ -1,0 +1,167 @@
+#include "net/client.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+
+namespace penstock::net {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using tcp = asio::ip::tcp;
+
+constexpr std::size_t body_max = 256 << 20;
+
+Error error_of(int status, const std::string& body) {
+  boost::system::error_code fault;
+  const json::value value = json::parse(body, fault);
+  Error error{.code = status == 404   ? Code::not_found
+                      : status == 400 ? Code::invalid_argument
+                      : status == 401 ? Code::unauthenticated
+                      : status == 403 ? Code::permission_denied
+                      : status == 409 ? Code::failed_precondition
+                      : status == 429 || status == 413 ? Code::resource_exhausted
+                      : status == 504 ? Code::deadline_exceeded
+                                      : Code::internal,
+              .message = "the server answered " + std::to_string(status)};
+  if (fault || !value.is_object()) return error;
+  const json::object& object = value.get_object();
+  if (const auto* detail = object.if_contains("detail"); detail && detail->is_string())
+    error.message = detail->get_string();
+  else if (const auto* text = object.if_contains("error"); text && text->is_string())
+    error.message = text->get_string();
+  if (const auto* title = object.if_contains("title")) Kind<Code>::hear(from_json(*title), error.code);
+  // A refusal of the server is not a server that cannot be reached.
+  if (error.code == Code::unavailable) error.code = Code::resource_exhausted;
+  if (const auto* violations = object.if_contains("violations"); violations && violations->is_array())
+    for (const json::value& violation : violations->get_array())
+      if (violation.is_object() && violation.as_object().contains("field"))
+        error.violations.push_back({std::string(violation.at("field").as_string()),
+                                    std::string(violation.at("problem").as_string())});
+  return error;
+}
+
+}  // namespace
+
+struct Client::State {
+  ClientOptions options;
+  std::string host, port;
+  asio::io_context loop;
+  std::optional<beast::tcp_stream> stream;
+  beast::flat_buffer buffer;
+
+  // Runs an asynchronous step with the time limit, and waits for it: a blocking call of Asio has none.
+  template <class Start>
+  boost::system::error_code wait(Start start) {
+    boost::system::error_code result = asio::error::would_block;
+    stream->expires_after(options.time_limit);
+    start([&](boost::system::error_code fault, auto&&...) { result = fault; });
+    loop.restart();
+    loop.run();
+    return result;
+  }
+
+  boost::system::error_code connect() {
+    boost::system::error_code fault;
+    buffer.clear();
+    stream.emplace(loop);
+    const auto endpoints = tcp::resolver(loop).resolve(host, port, fault);
+    if (fault) return fault;
+    fault = wait([&](auto done) { stream->async_connect(endpoints, done); });
+    boost::system::error_code ignored;
+    if (!fault) stream->socket().set_option(tcp::no_delay(true), ignored);
+    return fault;
+  }
+
+  boost::system::error_code exchange(http::request<http::string_body>& request,
+                                     http::response_parser<http::string_body>& parser) {
+    auto fault = wait([&](auto done) { http::async_write(*stream, request, done); });
+    if (!fault) fault = wait([&](auto done) { http::async_read(*stream, buffer, parser, done); });
+    return fault;
+  }
+};
+
+Client::Client(ClientOptions options) : state_(std::make_unique<State>()) {
+  std::string_view rest = options.url;
+  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  rest = rest.substr(0, rest.find('/'));
+  const std::size_t colon = rest.rfind(':');
+  state_->host = rest.substr(0, colon);
+  state_->port = colon == std::string_view::npos ? "80" : rest.substr(colon + 1);
+  state_->options = std::move(options);
+}
+Client::~Client() = default;
+Client::Client(Client&&) noexcept = default;
+
+Result<ClientResponse> Client::send(
+    std::string_view method, std::string_view target, std::string_view body,
+    const std::vector<std::pair<std::string, std::string>>& headers) {
+  State& state = *state_;
+  http::request<http::string_body> request(http::string_to_verb(method), target, 11);
+  request.set(http::field::host, state.host + ":" + state.port);
+  if (!state.options.token.empty())
+    request.set(http::field::authorization, "Bearer " + state.options.token);
+  if (!body.empty()) request.set(http::field::content_type, "application/json");
+  for (const auto& [name, value] : headers) request.set(name, value);
+  request.body() = body;
+  request.prepare_payload();
+
+  boost::system::error_code fault;
+  const bool kept = state.stream.has_value();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    fault = state.stream ? boost::system::error_code() : state.connect();
+    std::optional<http::response_parser<http::string_body>> parser(std::in_place);
+    parser->body_limit(body_max);
+    if (!fault) fault = state.exchange(request, *parser);
+    if (!fault) {
+      auto& message = parser->get();
+      ClientResponse response{.status = static_cast<int>(message.result_int())};
+      for (const auto& field : message) {
+        std::string name(field.name_string());
+        for (char& letter : name) letter = static_cast<char>(std::tolower(letter));
+        response.headers.emplace_back(std::move(name), std::string(field.value()));
+      }
+      response.body = std::move(message.body());
+      if (!message.keep_alive()) state.stream.reset();
+      return response;
+    }
+    state.stream.reset();
+    // Only a connection that the server closed between two requests is worth a second try.
+    if (!kept || fault == beast::error::timeout) break;
+  }
+  return Error{Code::unavailable, "no answer from " + state.options.url + ": " + fault.message() +
+                                      "; is the server running? (penstock serve, --server URL)"};
+}
+
+Result<json::value> Client::call(std::string_view method, std::string_view target,
+                                 const json::value& body) {
+  const auto response =
+      TRY(send(method, target, body.is_null() ? std::string() : json::serialize(body)));
+  if (response.status >= 400) return error_of(response.status, response.body);
+  boost::system::error_code fault;
+  json::value value = json::parse(response.body, fault);
+  if (fault) return Error{Code::internal, "the server's answer is no JSON: " + fault.message()};
+  return value;
+}
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char letter : text) {
+    const bool plain = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+                       (letter >= '0' && letter <= '9') ||
+                       std::string_view("-._~").find(letter) != std::string_view::npos;
+    if (plain) {
+      out += letter;
+    } else {
+      const auto byte = static_cast<unsigned char>(letter);
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
+    }
+  }
+  return out;
+}
+
+}  // namespace penstock::net

@@ -1,0 +1,50 @@
+// The HTTP edge: reads requests, finds their route, asks who may, runs the handler, writes the answer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/route.h"
+#include "base/metrics.h"
+
+namespace penstock::net {
+
+struct ServerOptions {
+  std::string address = "127.0.0.1:8080";  // port 0: any free one
+  int io_threads = 1;
+  int workers = 8;
+  std::size_t queue_max = 1'024;           // requests that wait for a worker; beyond it 503
+  std::size_t connections_max = 4'096;
+  std::size_t header_max = 64 << 10;
+  std::size_t body_max = 64 << 20;         // after decoding, too
+  Micros header_time = std::chrono::seconds(15);
+  Micros body_time = std::chrono::seconds(60);
+  Micros idle_time = std::chrono::seconds(120);
+  Micros request_time = std::chrono::seconds(60);  // the deadline where the caller gives none
+  Micros drain_time = std::chrono::seconds(10);
+};
+
+// Who asks: fills actor, tenant and project of the call, or says why they may not.
+using Authorize =
+    std::function<Result<void>(const api::Request& request, api::Permission permission, Call& call)>;
+
+class Server {
+ public:
+  Server(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
+         Metrics& metrics, const Clock& clock);
+  ~Server();
+
+  // unavailable, with the address and the way out, where the port is taken.
+  Result<void> start();
+  std::string address() const;  // with the port that was really taken
+  // Stops to accept, lets requests that are under way end within the drain time, then closes.
+  void stop();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace penstock::net
