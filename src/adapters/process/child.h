@@ -1,0 +1,57 @@
+// Starting one command and its guard.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+#include <sys/types.h>
+
+#include "ports/jobs.h"
+
+namespace penstock::process {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number = -1) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~Descriptor();
+  int number() const { return number_; }
+  explicit operator bool() const { return number_ >= 0; }
+
+ private:
+  int number_;
+};
+
+// The fault of the last system call.
+Error fault(const std::string& what);
+
+struct Child {
+  pid_t process = 0;  // also its group
+  Descriptor ended;   // readable once it ended
+  Descriptor output;  // what it and its children write, never blocking
+};
+
+Result<Child> start(const jobs::Command& command);
+
+// A tiny process that ends a group when we are gone: the kernel tells of our end only to the
+// command itself, not to what the command started.
+class Guard {
+ public:
+  static Result<Guard> over(pid_t group);
+  Guard(Guard&& other) noexcept
+      : process_(std::exchange(other.process_, 0)), alive_(std::move(other.alive_)) {}
+  ~Guard();
+
+ private:
+  Guard(pid_t process, Descriptor alive) : process_(process), alive_(std::move(alive)) {}
+
+  pid_t process_;
+  Descriptor alive_;  // a pipe that breaks when we end
+};
+
+}  // namespace penstock::process
