@@ -126,7 +126,14 @@ Result<void> BatchScorer::Run::find_columns(const std::vector<olap::Column>& col
     return Error{Code::invalid_argument, "column event_time is " + columns_[time_].declared +
                                              "; it must be a timestamp"};
   for (const std::string& key : route_->declaration.entity_keys) keys_.push_back(TRY(find(key)));
-  for (const std::string& name : route_->features.names) features_.push_back(TRY(find(name)));
+  for (const std::string& name : route_->features.names) {
+    features_.push_back(TRY(find(name)));
+    // Text is missing to a model, online too; a number that is read as missing would be a silent lie.
+    const olap::Column& column = columns_[features_.back()];
+    if (column.type == olap::Type::decimal || column.type == olap::Type::timestamp ||
+        column.type == olap::Type::other)
+      return Error{Code::internal, "feature " + name + " came as " + column.declared};
+  }
   return {};
 }
 

@@ -1,0 +1,237 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <thread>
+
+#include "tests/unit/serving/world.h"
+
+namespace penstock::serving {
+namespace {
+
+using test::must;
+
+class GatewayTest : public ::testing::Test {
+ protected:
+  InferRequest flight(const std::string& flight, const std::string& id = "") {
+    return {.route = "flight-delay", .id = id, .rows = {{{"flight_id", flight}}}};
+  }
+  Prediction predict(const std::string& name, const std::string& id = "") {
+    return must(world_.gateway.infer(test::call(), flight(name, id))).predictions.at(0);
+  }
+
+  test::TempDir directory_;
+  test::World world_{directory_.path()};
+};
+
+TEST_F(GatewayTest, AnswersWithTheModelsScoreAndOneEvent) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  const Prediction made = predict("UA1");
+  const double delay = static_cast<double>(std::hash<std::string>()("UA1") % 1000) / 250.0 - 2;
+  EXPECT_NEAR(made.score, 1 / (1 + std::exp(-delay)), 1e-6);
+  EXPECT_EQ(made.decision, made.score >= 0.4);
+
+  const auto events = world_.events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].id, made.id);
+  EXPECT_EQ(*events[0].score, made.score) << "read back bit for bit";
+  EXPECT_EQ(events[0].features, (std::vector<std::optional<double>>{delay, std::nullopt}));
+  EXPECT_EQ(events[0].oldest_feature_seconds, 60.0);
+  EXPECT_EQ(events[0].unit, "UA1");
+  EXPECT_EQ(events[0].release, "r1");
+  EXPECT_EQ(events[0].assignment_probability, 1.0);
+}
+
+TEST_F(GatewayTest, RefusesWhatItCannotAnswer) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live},
+                {"flight-delay", 2, 0, Arm::shadow}});
+  struct Case {
+    std::string what;
+    InferRequest request;
+    Code code;
+    std::string says;
+  };
+  const auto with = [&](auto change) {
+    InferRequest request = flight("UA1");
+    change(request);
+    return request;
+  };
+  const Case cases[] = {
+      {"unknown route", with([](auto& r) { r.route = "nope"; }), Code::not_found, "nope"},
+      {"no rows", with([](auto& r) { r.rows.clear(); }), Code::invalid_argument, "no row"},
+      {"missing key", with([](auto& r) { r.rows[0] = {}; }), Code::invalid_argument, "flight_id is missing"},
+      {"extra key", with([](auto& r) { r.rows[0]["tail"] = "N1"; }), Code::invalid_argument, "tail is unknown"},
+      {"long id", with([](auto& r) { r.id = std::string(201, 'x'); }), Code::invalid_argument, "200"},
+      {"other version", with([](auto& r) { r.version = 7; }), Code::not_found, "version 7"},
+      {"a shadow by name", with([](auto& r) { r.version = 2; }), Code::not_found, "version 2"},
+      {"features away", flight("broken"), Code::unavailable, "away"},
+      {"too many rows", with([](auto& r) { r.rows.resize(10'001); }), Code::invalid_argument, "10001"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    const auto got = world_.gateway.infer(test::call(), c.request);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(got.error().code, c.code);
+    EXPECT_NE(got.error().message.find(c.says), std::string::npos) << got.error().message;
+  }
+  Call other = test::call();
+  other.project = "p2";
+  EXPECT_FALSE(world_.gateway.infer(other, flight("UA1"))) << "a route of another project";
+  const auto events = world_.events();
+  ASSERT_EQ(events.size(), 1u) << "only what reached the route is an event";
+  EXPECT_EQ(events[0].error, "unavailable");
+  EXPECT_FALSE(events[0].score);
+}
+
+TEST_F(GatewayTest, AnswersARepeatedIdAgainAndLogsItOnce) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  const Prediction first = predict("UA1", "call-1");
+  world_.serve({{"flight-delay", 2, weight_total, Arm::live}});
+  const Prediction second = predict("UA1", "call-1");
+  EXPECT_EQ(second.version, 1) << "the stored decision, not a new one";
+  EXPECT_EQ(second.score, first.score);
+  EXPECT_TRUE(second.repeated);
+  EXPECT_EQ(world_.events().size(), 1u);
+
+  const auto misused = world_.gateway.infer(test::call(), flight("UA2", "call-1"));
+  ASSERT_FALSE(misused);
+  EXPECT_EQ(misused.error().code, Code::already_exists);
+
+  EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2")));
+  EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2"))) << "an error is tried again";
+}
+
+TEST_F(GatewayTest, LogsRetriesThatRaceOnce) {
+  world_.serve({{"flight-delay", 1, 5'000, Arm::live}, {"flight-delay", 2, 5'000, Arm::canary}});
+  std::vector<std::jthread> threads;
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 100; ++i) predict("UA" + std::to_string(i), "call-" + std::to_string(i));
+    });
+  threads.clear();
+  EXPECT_EQ(world_.events().size(), 100u);
+}
+
+TEST_F(GatewayTest, GivesEachRowOfABatchItsIdAndArm) {
+  world_.serve({{"flight-delay", 1, 5'000, Arm::live}, {"flight-delay", 2, 5'000, Arm::canary}});
+  InferRequest request{.route = "flight-delay", .id = "many"};
+  for (int i = 0; i < 200; ++i) request.rows.push_back({{"flight_id", "UA" + std::to_string(i)}});
+  const auto answer = must(world_.gateway.infer(test::call(), request));
+  ASSERT_EQ(answer.predictions.size(), 200u);
+  std::set<std::int64_t> versions;
+  for (int i = 0; i < 200; ++i) {
+    const Prediction& made = answer.predictions[static_cast<std::size_t>(i)];
+    EXPECT_EQ(made.id, "many." + std::to_string(i));
+    const Prediction alone = predict("UA" + std::to_string(i));
+    EXPECT_EQ(alone.version, made.version) << "sticky, in company or alone";
+    EXPECT_EQ(alone.score, made.score) << "the same bits, in company or alone";
+    versions.insert(made.version);
+  }
+  EXPECT_EQ(versions.size(), 2u);
+  EXPECT_TRUE(must(world_.gateway.infer(test::call(), request)).predictions[7].repeated);
+  EXPECT_EQ(world_.events().size(), 400u);
+}
+
+TEST_F(GatewayTest, MirrorsToShadowsOnlyAfterTheAnswerAndNeverShowsThem) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
+  auto answer = must(world_.gateway.infer(test::call(), flight("UA1", "call-1")));
+  EXPECT_EQ(world_.events().size(), 1u) << "nothing of the shadow before the answer went out";
+  ASSERT_TRUE(answer.after);
+  answer.after();
+  const auto events = world_.events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[1].id, "call-1.shadow.v2");
+  EXPECT_EQ(events[1].mode, Mode::shadow);
+  EXPECT_EQ(events[1].arm, Arm::shadow);
+  EXPECT_EQ(events[1].version, 2);
+  EXPECT_NE(events[1].score, events[0].score);
+  EXPECT_EQ(events[1].features, events[0].features);
+  for (int i = 0; i < 200; ++i) EXPECT_EQ(predict("UA" + std::to_string(i)).version, 1);
+}
+
+TEST_F(GatewayTest, MirrorsNoMoreThanTheCapAtOnce) {
+  auto route = world_.route(
+      {{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
+  route.declaration.shadow.max_concurrency = 2;
+  world_.serve(route);
+  std::vector<InferAnswer> waiting;
+  for (int i = 0; i < 5; ++i)
+    waiting.push_back(must(world_.gateway.infer(test::call(), flight("UA1"))));
+  EXPECT_TRUE(waiting[0].after && waiting[1].after);
+  EXPECT_FALSE(waiting[2].after || waiting[3].after || waiting[4].after);
+  EXPECT_EQ(route.targets[1].counters->not_mirrored, 3);
+  waiting[0].after();
+  waiting.clear();  // the second was never run: its place is free again too
+  EXPECT_TRUE(must(world_.gateway.infer(test::call(), flight("UA1"))).after);
+}
+
+TEST_F(GatewayTest, SamplesWhatItMirrors) {
+  auto route = world_.route(
+      {{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
+  route.declaration.shadow.sample = 0.25;
+  world_.serve(route);
+  int mirrored = 0;
+  for (int i = 0; i < 1'000; ++i)
+    mirrored += must(world_.gateway.infer(test::call(), flight("UA1", "id" + std::to_string(i)))).after
+                    ? 1
+                    : 0;
+  EXPECT_NEAR(mirrored, 250, 70);  // 5 standard deviations
+}
+
+TEST_F(GatewayTest, TakesTheModelsOwnInputs) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  infer::Tensor tensor{"features", "FP32", {2, 2}, std::string(16, '\0')};
+  const auto answer =
+      must(world_.gateway.infer(test::call(), {.route = "flight-delay", .unit = "u", .tensors = {tensor}}));
+  ASSERT_EQ(answer.predictions.size(), 2u);
+  EXPECT_EQ(answer.predictions[0].score, 0.5);
+  ASSERT_EQ(answer.outputs.size(), 1u);
+  EXPECT_EQ(answer.outputs[0].name, "score");
+  tensor.shape = {2, 3};
+  tensor.bytes.resize(24);
+  const auto refused =
+      world_.gateway.infer(test::call(), {.route = "flight-delay", .tensors = {tensor}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::invalid_argument);
+}
+
+// G8: an open loop of callers over 1,000 swaps of the table. Each call is answered once, by a version that was
+// in service, and logged once.
+TEST_F(GatewayTest, LosesNothingAndAnswersNothingTwiceOverAThousandSwaps) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  world_.deployment(2);
+  constexpr int callers = 4;
+  std::atomic<bool> swapping = true;
+  std::vector<std::vector<Prediction>> answers(callers);
+  std::vector<std::jthread> threads;
+  for (std::size_t caller = 0; caller < callers; ++caller)
+    threads.emplace_back([&, caller] {
+      for (int i = 0; swapping || i < 200; ++i) {
+        const std::string id = std::to_string(caller) + "-" + std::to_string(i);
+        answers[caller].push_back(predict("UA" + std::to_string(i % 50), id));
+      }
+    });
+  for (int swap = 0; swap < 1'000; ++swap) {
+    world_.serve({{"flight-delay", 1 + swap % 2, weight_total, Arm::live}});
+    std::this_thread::yield();
+  }
+  swapping = false;
+  threads.clear();
+
+  std::map<std::string, InferenceEvent> logged;
+  for (const InferenceEvent& event : world_.events())
+    EXPECT_TRUE(logged.emplace(event.id, event).second) << event.id << " was logged twice";
+  std::size_t answered = 0;
+  for (const auto& of_caller : answers)
+    for (const Prediction& made : of_caller) {
+      ++answered;
+      const auto event = logged.find(made.id);
+      ASSERT_NE(event, logged.end()) << made.id << " was answered and not logged";
+      EXPECT_EQ(event->second.version, made.version);
+      EXPECT_EQ(event->second.score, made.score);
+    }
+  EXPECT_EQ(logged.size(), answered);
+}
+
+}  // namespace
+}  // namespace penstock::serving
