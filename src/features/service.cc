@@ -95,9 +95,10 @@ Result<std::shared_ptr<const Service::InUse>> Service::in_use(const Call& call) 
   const auto read = db_.read(call, [&](sql::Tx& tx) -> Result<void> {
     for (const auto& resource : TRY(resources::list(tx, call.project, "feature_view")))
       wanted.emplace(resource.name, resource.version);
-    for (const auto& resource : TRY(resources::list(tx, call.project, "feature_schema")))
-      for (const auto& view : TRY(decode<FeatureSchema>(resource.declaration)).views)
-        wanted.insert(view);
+    for (const auto& resource : TRY(resources::list(tx, call.project, "feature_schema"))) {
+      const auto schema = TRY(decode<FeatureSchema>(resource.declaration));
+      wanted.insert(schema.views.begin(), schema.views.end());
+    }
     for (const std::string& urn :
          TRY(catalog::targets_of_kind(tx, call.project, "feature_schema"))) {
       const auto reference = reference_from(urn);
@@ -105,7 +106,7 @@ Result<std::shared_ptr<const Service::InUse>> Service::in_use(const Call& call) 
       const auto schema = resources::declared<FeatureSchema>(tx, call.project, "feature_schema",
                                                              reference->name, reference->version);
       if (!schema) continue;
-      for (const auto& view : schema->views) wanted.insert(view);
+      wanted.insert(schema->views.begin(), schema->views.end());
     }
     for (const auto& [name, version] : wanted) {
       auto view = TRY(open_view(tx, call.project, name, version));

@@ -19,7 +19,7 @@ class CatalogTest : public testing::Test {
     run(R"(COPY (SELECT * FROM (VALUES
           ('AA', TIMESTAMP '2013-01-01 10:00:00', 5.0, 100),
           ('UA', TIMESTAMP '2013-01-01 11:00:00', NULL, 200),
-          ('AA', TIMESTAMP '2013-01-02 10:00:00', -3.5, 300)) AS t(carrier, at, delay, distance))
+          ('AA', TIMESTAMP '2013-01-02 10:00:00', -3.5, 300)) AS t(carrier, left_at, delay, distance))
         TO ')" +
         folder_ / "flights.parquet" + "' (FORMAT parquet)");
   }
@@ -45,10 +45,10 @@ name: flights
 owner: data-team
 description: Every departure.
 path: flights.parquet
-event_time: at
+event_time: left_at
 columns:
   - {name: carrier, type: text, classification: public}
-  - {name: at, type: timestamp, classification: public}
+  - {name: left_at, type: timestamp, classification: public}
   - {name: delay, type: double, classification: confidential, unit: minutes}
   - {name: distance, type: bigint, classification: internal, unit: miles}
 )" + with;

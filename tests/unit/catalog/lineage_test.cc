@@ -141,7 +141,7 @@ TEST_F(LineageTest, EvaluatesPolicies) {
   std::string all =
       policy("holds", "SELECT name FROM datasets WHERE project = $2 AND name = $1") +
       policy("no subject", "SELECT name FROM datasets WHERE project = $2", "warn") +
-      policy("cannot run", "SELECT nothing FROM nowhere WHERE project = $2 AND $1 = $1");
+      policy("cannot run", "SELECT some FROM nowhere WHERE project = $2 AND $1 = $1");
   all.resize(all.size() - 4);
   for (const char* name : {"no subject", "cannot run"}) {
     std::string dashed = name;
@@ -156,7 +156,7 @@ TEST_F(LineageTest, EvaluatesPolicies) {
   ASSERT_EQ(broken.size(), 2u);
   EXPECT_EQ(broken[0].policy, "cannot-run");
   EXPECT_EQ(broken[0].severity, PolicySeverity::block);
-  EXPECT_NE(broken[0].message.find("nowhere"), std::string::npos);
+  EXPECT_NE(broken[0].message.find("nowhere"), std::string::npos) << broken[0].message;
   EXPECT_EQ(broken[1].policy, "no-subject");
   EXPECT_EQ(broken[1].severity, PolicySeverity::warn);
   EXPECT_EQ(broken[1].rows, std::vector<std::string>{"[\"training\"]"});

@@ -30,7 +30,7 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
        "path must not hold \"..\""},
       {"a way out in the middle", replaced(good, "flights.parquet", "/a/../b.parquet"),
        "path must not hold \"..\""},
-      {"a pattern", replaced(good, "flights.parquet", "*.parquet"), "path must be one local file"},
+      {"a pattern", replaced(good, "flights.parquet", "'*.parquet'"), "path must be one local file"},
       {"another machine", replaced(good, "flights.parquet", "http://h/f.parquet"),
        "path must be one local file"},
       {"a missing column", replaced(good, "name: distance", "name: length"),
@@ -45,9 +45,9 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
        "columns[0].type must be one of boolean, bigint, double, text, timestamp, decimal"},
       {"a class that nobody knows", replaced(good, "confidential", "secret"),
        "must be one of public, internal, confidential, restricted"},
-      {"an event time that is no column", replaced(good, "event_time: at", "event_time: when"),
+      {"an event time that is no column", replaced(good, "event_time: left_at", "event_time: when"),
        "event_time must be one of the columns"},
-      {"an event time that is no time", replaced(good, "event_time: at", "event_time: delay"),
+      {"an event time that is no time", replaced(good, "event_time: left_at", "event_time: delay"),
        "event_time must be a column of type timestamp"},
       {"no owner", replaced(good, "owner: data-team\n", ""), "owner is missing"},
       {"a check that changes things", flights("checks:\n  - {name: c, sql: DROP TABLE flights}\n"),
@@ -55,8 +55,8 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
       {"a check that reads files",
        flights("checks:\n  - {name: c, sql: \"SELECT * FROM read_csv('/etc/passwd')\"}\n"),
        "must not call read_csv"},
-      {"a column twice", flights("  - {name: at, type: timestamp, classification: public}\n"),
-       "columns[4].name at stands there twice"},
+      {"a column twice", flights("  - {name: left_at, type: timestamp, classification: public}\n"),
+       "columns[4].name left_at stands there twice"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);

@@ -1,0 +1,141 @@
+#include <fstream>
+
+#include "tests/unit/features/features_fixture.h"
+
+namespace penstock::features {
+namespace {
+
+class OfflineTest : public FeaturesTest {
+ protected:
+  OfflineTest() {
+    given({{"a", 1, 0, 0, 1.0, "x"}, {"a", 1, 10, 12, 2.0, "y"}, {"b", 2, 5, {}, {}, "z"}});
+    test::must(apply(source() + views() + schema()));
+  }
+  static std::string ask(const std::string& place, std::int64_t seconds) {
+    return "SELECT '" + place + "' AS place, 1 AS sensor, " + sql_time(seconds) + " AS event_time";
+  }
+  Result<HistoricalOutput> ask(const std::string& sql) {
+    return features_.historical(ana_, {.entity_sql = sql, .feature_schema = "features_v1"});
+  }
+};
+
+TEST_F(OfflineTest, EvaluatesAViewOnceForEachStateOfItsSources) {
+  const auto first = test::must(features_.materialize_offline(ana_, {"sensor_heat"}));
+  EXPECT_EQ(first.row_count, 3);
+  EXPECT_FALSE(first.ties);
+  EXPECT_EQ(first.sources, std::vector<std::string>{"source:readings@1"});
+  EXPECT_EQ(test::must(features_.materialize_offline(ana_, {"sensor_heat"})).digest, first.digest);
+  EXPECT_EQ(test::count(*db_, "feature_tables"), 1);
+  given({{"a", 1, 0, 0, 1.0, "x"}, {"a", 1, 0, 1, 2.0, "y"}});
+  const auto second = test::must(features_.materialize_offline(ana_, {"sensor_heat"}));
+  EXPECT_NE(second.digest, first.digest);
+  EXPECT_TRUE(second.ties);
+  EXPECT_EQ(test::count(*db_, "feature_tables"), 2);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "scratch"));
+}
+
+TEST_F(OfflineTest, MakesATableAgainThatWasLost) {
+  const auto table = test::must(features_.materialize_offline(ana_, {"sensor_heat"}));
+  test::must(blobs_->remove(table.path));
+  Service again(*db_, *olap_, *blobs_, rocks_->store(), catalog_, clock_, metrics_,
+                {.scratch = folder_ / "scratch"});
+  EXPECT_EQ(test::must(again.materialize_offline(ana_, {"sensor_heat"})).digest, table.digest);
+  EXPECT_TRUE(test::must(blobs_->exists(table.path)));
+}
+
+TEST_F(OfflineTest, GivesTheSameBytesForTheSameInput) {
+  const std::string sql = "SELECT place, sensor, seen AS event_time, note AS said FROM readings";
+  const auto first = test::must(ask(sql));
+  EXPECT_EQ(first.row_count, 3);
+  EXPECT_EQ(first.feature_schema, "features_v1@1");
+  std::vector<std::string> sources{"feature_view:place_heat@1", "feature_view:sensor_heat@1",
+                                   "source:readings@1"};
+  EXPECT_EQ(first.sources, sources);
+  test::must(blobs_->remove("features"));
+  test::must(blobs_->remove("historical"));
+  Service again(*db_, *olap_, *blobs_, rocks_->store(), catalog_, clock_, metrics_,
+                {.scratch = folder_ / "scratch"});
+  EXPECT_EQ(test::must(again.historical(ana_, {.entity_sql = sql, .feature_schema = "features_v1"}))
+                .digest,
+            first.digest);
+}
+
+TEST_F(OfflineTest, MakesADatasetOfIt) {
+  HistoricalInput input{.entity_sql = ask("a", 3), .feature_schema = "features_v1", .dataset = "d"};
+  EXPECT_EQ(test::must(features_.historical(ana_, input)).dataset, "dataset:d@1");
+  EXPECT_EQ(test::must(features_.historical(ana_, input)).dataset, "dataset:d@1");
+  input.entity_sql = ask("a", 4);
+  EXPECT_EQ(test::must(features_.historical(ana_, input)).dataset, "dataset:d@2");
+  const auto trace = test::must(catalog_.trace(ana_, {.urn = "dataset:d@1"}));
+  EXPECT_EQ(trace.nodes[0].classification, catalog::Classification::confidential);
+}
+
+TEST_F(OfflineTest, SaysWhatIsWrongWithTheRowsAskedFor) {
+  struct Case {
+    std::string what, sql, fault;
+  };
+  const Case cases[] = {
+      {"no time", "SELECT 'a' AS place, 1 AS sensor", "entity_sql must give event_time"},
+      {"no key", "SELECT 'a' AS place, now()::TIMESTAMP AS event_time",
+       "entity_sql must give the join key sensor"},
+      {"a column that is a feature", ask("a", 1) + ", 1 AS heat", "gives heat, which is a feature"},
+      {"an unknown table", "SELECT * FROM nowhere", "entity_sql reads nowhere"},
+      {"a file", "SELECT * FROM '/etc/passwd'", "entity_sql reads /etc/passwd"},
+      {"a function that reads files", "SELECT * FROM read_text('/etc/passwd')",
+       "must not call read_text"},
+      {"no SQL", "SELEC", "must be a SELECT"},
+      {"a key of another type",
+       "SELECT 'a' AS place, 'x' AS sensor, " + sql_time(1) + " AS event_time",
+       "Could not convert"},
+      {"nothing", "", "give either entity_sql or entity_path"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.what);
+    const auto out = ask(c.sql);
+    ASSERT_FALSE(out);
+    EXPECT_NE((out.error().message + test::faults_of(out.error())).find(c.fault), std::string::npos)
+        << out.error().message << "\n"
+        << test::faults_of(out.error());
+    EXPECT_EQ(out.error().code, Code::invalid_argument);
+  }
+  const auto file = [&](const std::string& path) {
+    return features_.historical(ana_, {.entity_path = path, .feature_schema = "features_v1"})
+        .error()
+        .code;
+  };
+  EXPECT_EQ(file("gone.parquet"), Code::not_found);
+  EXPECT_EQ(file("../gone.parquet"), Code::invalid_argument);
+  std::ofstream(folder_ / "bad.parquet") << "no parquet";
+  EXPECT_EQ(file("bad.parquet"), Code::invalid_argument);
+}
+
+TEST_F(OfflineTest, GivesAStatementToWhoeverWritesItself) {
+  const auto session = test::must(olap_->session());
+  test::must(session->run("CREATE TEMP TABLE mine AS " + ask("a", 3)));
+  const std::string statement = test::must(
+      features_.historical_statement(ana_, *session, "features_v1", "SELECT * FROM mine"));
+  const auto table = test::must(session->query(statement));
+  std::string names;
+  for (const auto& column : table.columns) names += column.name + ":" + column.declared + " ";
+  EXPECT_EQ(names,
+            "place:VARCHAR sensor:INTEGER event_time:TIMESTAMP place_heat:DOUBLE heat:DOUBLE "
+            "note:VARCHAR hot:DOUBLE last_sensor:DOUBLE oldest_event_time:TIMESTAMP ");
+  ASSERT_EQ(table.rows.size(), 1u);
+  EXPECT_EQ(table.rows[0][3], Scalar(1.0));
+  EXPECT_EQ(table.rows[0][8], Scalar(at(0).time_since_epoch().count()));
+  EXPECT_FALSE(
+      features_.historical_statement(ana_, *session, "features_v1", "SELECT * FROM '/etc/passwd'"));
+}
+
+TEST_F(OfflineTest, SaysWhichViewCouldNotBeEvaluated) {
+  std::string broken = views();
+  broken.replace(broken.find("heat, note FROM"), 15, "CAST(note AS DOUBLE) AS heat, note FROM");
+  test::must(apply(broken));
+  const auto out = features_.materialize_offline(ana_, {"sensor_heat"});
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().code, Code::failed_precondition);
+  EXPECT_NE(out.error().message.find("sensor_heat@2 could not be evaluated"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::features
