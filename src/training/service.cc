@@ -22,15 +22,15 @@ void check_step(const PipelineStep& step, const std::string& path, std::set<std:
                 std::vector<Violation>& faults) {
   if (step.dataset.has_value() != step.command.empty())
     faults.push_back({path, "must have either dataset or command"});
-  if (step.dataset && !(step.outputs.empty() && step.inputs.empty()))
+  const bool own_name = step.outputs.empty() || step.outputs == std::vector{step.name};
+  if (step.dataset && !(own_name && step.inputs.empty()))
     faults.push_back({path, "is a dataset step: its output is its name, and it has no inputs"});
   for (std::size_t i = 0; i < step.inputs.size(); ++i)
     if (!made.contains(step.inputs[i]))
       faults.push_back({path + ".inputs[" + std::to_string(i) + "]",
                         "names " + step.inputs[i] +
                             ", which no step before makes (a pipeline has no cycles)"});
-  std::vector<std::string> outputs = step.outputs;
-  if (step.dataset) outputs.push_back(step.name);
+  const std::vector<std::string> outputs = step.dataset ? std::vector{step.name} : step.outputs;
   for (const std::string& output : outputs)
     if (!is_file_name(output) || !made.insert(output).second)
       faults.push_back({path + ".outputs",

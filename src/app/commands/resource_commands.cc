@@ -71,6 +71,27 @@ void run_get(Globals& globals, const std::string& kind, const std::string& name)
   });
 }
 
+Result<std::string> read_text(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return Error{Code::invalid_argument, file.string() + ": cannot be read"};
+  return std::string(std::istreambuf_iterator<char>(stream), {});
+}
+
+// `files: [train.py]` in a declaration means the texts of the files beside it: the server gets what it
+// needs, and a changed file is a changed declaration.
+Result<void> take_files_along(json::object& declaration, const std::filesystem::path& folder) {
+  json::value* names = declaration.if_contains("files");
+  if (!names || !names->is_array()) return {};
+  json::object texts;
+  for (const json::value& name : names->get_array()) {
+    if (!name.is_string())
+      return Error{Code::invalid_argument, "files must be names of files beside the declaration"};
+    texts[name.get_string()] = TRY(read_text(folder / std::string(name.get_string())));
+  }
+  *names = std::move(texts);
+  return {};
+}
+
 }  // namespace
 
 Result<json::array> read_declarations(const std::vector<std::string>& paths) {
@@ -90,15 +111,14 @@ Result<json::array> read_declarations(const std::vector<std::string>& paths) {
   std::sort(files.begin(), files.end());
   json::array documents;
   for (const auto& file : files) {
-    std::ifstream stream(file, std::ios::binary);
-    if (!stream) return Error{Code::invalid_argument, file.string() + ": cannot be read"};
-    const std::string text(std::istreambuf_iterator<char>(stream), {});
+    const std::string text = TRY(read_text(file));
     auto parsed = yaml::parse(text);
     if (!parsed) return Error{Code::invalid_argument, file.string() + ": " + parsed.error().message};
     for (yaml::Document& document : *parsed) {
       if (!document.value.is_object())
         return Error{Code::invalid_argument,
                      file.string() + ": a declaration must be a mapping with kind and name"};
+      TRY(take_files_along(document.value.as_object(), file.parent_path()));
       json::object lines;
       for (const auto& [path, line] : document.lines) lines[path] = line;
       documents.push_back({{"declaration", std::move(document.value)},

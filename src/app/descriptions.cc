@@ -1,0 +1,79 @@
+#include "app/descriptions.h"
+
+#include "resources/service.h"
+
+namespace penstock::app {
+namespace {
+
+using Found = Result<std::optional<std::string>>;
+
+// What a record names is known where its component knows it.
+void look_up_references(DescribedParts parts) {
+  parts.registry.verify_with("artifact_uri", [&artifacts = parts.artifacts](
+                                                 sql::Tx&, const Call&, const std::string& text) -> Found {
+    if (!TRY(artifacts.exists(text))) return std::optional<std::string>();
+    return std::optional<std::string>("");
+  });
+  parts.registry.verify_with(
+      "training_data", [](sql::Tx& tx, const Call& call, const std::string& text) -> Found {
+        const auto dataset = TRY(catalog::find_dataset(tx, call.project, text));
+        if (!dataset) return std::optional<std::string>();
+        return std::optional<std::string>(dataset->urn());
+      });
+  parts.registry.verify_with(
+      "feature_schema", [](sql::Tx& tx, const Call& call, const std::string& text) -> Found {
+        const auto schema = resources::get(tx, call.project, "feature_schema", text);
+        if (schema)
+          return std::optional<std::string>("feature_schema:" + text + "@" +
+                                            std::to_string(schema->version));
+        if (schema.error().code != Code::not_found) return schema.error();
+        return std::optional<std::string>();
+      });
+  parts.registry.verify_with("eval_report", training::evaluation_urn);
+  parts.registry.verify_with("run", training::run_urn);
+}
+
+Result<json::object> describe_model(sql::Tx& tx, const Call& call, const Urn& urn) {
+  const auto number = registry::version_number(urn.version);
+  if (!number) return json::object{};
+  const auto version = registry::version(tx, call.project, urn.name, *number);
+  if (!version) return json::object{};
+  return json::object{{"owner", version->record.owner.value_or("")},
+                      {"summary", "registered by " + version->created_by + ", " +
+                                      std::string(name_of(version->status))}};
+}
+
+}  // namespace
+
+void describe_all(DescribedParts parts) {
+  look_up_references(parts);
+  parts.catalog.describe_with("model", describe_model);
+  parts.catalog.describe_with(
+      "release", [&release = parts.release](sql::Tx& tx, const Call& call, const Urn& urn) {
+        return release.describe(tx, call, urn);
+      });
+  parts.catalog.describe_with(
+      "prediction",
+      [&serving = parts.serving, &costs = parts.costs](sql::Tx&, const Call& call,
+                                                       const Urn& urn) -> Result<json::object> {
+        const auto event = serving.prediction(call, {urn.name});
+        if (!event) return json::object{};
+        const auto lines = TRY(costs.lines(call, {"inference", urn.name}));
+        return json::object{
+            {"owner", event->tenant},
+            {"summary", "score " + std::to_string(event->score.value_or(0)) + " for " +
+                            event->actor + " at " + to_rfc3339(event->event_time) + " as " +
+                            std::string(name_of(event->arm))},
+            {"cost", to_text(lines.total)}};
+      });
+  parts.catalog.derive_edges_with(
+      "prediction",
+      [&serving = parts.serving](sql::Tx&, const Call& call,
+                                 const Urn& urn) -> Result<std::vector<catalog::Edge>> {
+        const auto event = serving.prediction(call, {urn.name});
+        if (!event) return std::vector<catalog::Edge>{};
+        return serving::prediction_edges(*event);
+      });
+}
+
+}  // namespace penstock::app

@@ -1,0 +1,343 @@
+#include "app/system.h"
+
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "access/service.h"
+#include "adapters/duckdb/duckdb.h"
+#include "adapters/localfs/localfs.h"
+#include "adapters/onnx/onnx.h"
+#include "adapters/process/process.h"
+#include "adapters/rocksdb/rocksdb.h"
+#include "adapters/sqlite/sqlite.h"
+#include "api/http/access_routes.h"
+#include "api/http/catalog_routes.h"
+#include "api/http/cost_routes.h"
+#include "api/http/features_routes.h"
+#include "api/http/governance_routes.h"
+#include "api/http/monitor_routes.h"
+#include "api/http/registry_routes.h"
+#include "api/http/release_routes.h"
+#include "api/http/serving_routes.h"
+#include "api/http/system_routes.h"
+#include "api/http/training_routes.h"
+#include "api/http/v2_routes.h"
+#include "app/background.h"
+#include "app/descriptions.h"
+#include "app/status_page.h"
+#include "audit/audit.h"
+#include "base/log.h"
+#include "costs/service.h"
+#include "incidents/service.h"
+#include "migrations/migrations.h"
+#include "monitor/metering.h"
+#include "monitor/observer.h"
+#include "monitor/service.h"
+#include "net/server.h"
+#include "release/controller.h"
+#include "release/service.h"
+#include "serving/joins.h"
+#include "training/executor.h"
+
+namespace penstock::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One server a data directory: two would each think that they alone write.
+class DirectoryLock {
+ public:
+  ~DirectoryLock() {
+    if (file_ >= 0) ::close(file_);
+  }
+  Result<void> take(const std::string& directory) {
+    const std::string path = directory + "/lock";
+    file_ = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (file_ < 0)
+      return Error{Code::unavailable, "cannot write in " + directory +
+                                          "; give another directory with --data, or its rights to "
+                                          "this user"};
+    if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return {};
+    return Error{Code::unavailable, "another penstock uses " + directory +
+                                        "; stop it, or give another directory with --data"};
+  }
+
+ private:
+  int file_ = -1;
+};
+
+Result<void> make_directory(const std::string& path) {
+  std::error_code fault;
+  fs::create_directories(path, fault);
+  if (!fault) return {};
+  return Error{Code::unavailable, "cannot make " + path + ": " + fault.message() +
+                                      "; give another directory with --data"};
+}
+
+bool is_loopback(const std::string& address) {
+  return address.starts_with("127.") || address.starts_with("[::1]") ||
+         address.starts_with("localhost");
+}
+
+Result<void> keep_token(const std::string& path, const std::string& token) {
+  const int file = ::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+  const std::string line = token + "\n";
+  const bool written = file >= 0 && ::write(file, line.data(), line.size()) ==
+                                        static_cast<ssize_t>(line.size());
+  if (file >= 0) ::close(file);
+  if (written) return {};
+  return Error{Code::unavailable, "cannot write " + path};
+}
+
+// The TOKEN of "Bearer TOKEN".
+std::string_view bearer_of(const api::Request& request) {
+  const std::string* header = request.header("authorization");
+  if (!header || !header->starts_with("Bearer ")) return "";
+  return std::string_view(*header).substr(7);
+}
+
+Result<void> authorize(const access::Service& access, bool open, const api::Request& request,
+                       api::Permission permission, Call& call) {
+  access::Identity identity{"user:local", {"admin"}, "default", "default"};
+  if (!open) {
+    if (permission == api::Permission::open) return {};
+    const std::string_view token = bearer_of(request);
+    if (token.empty())
+      return Error{Code::unauthenticated,
+                   "this needs a token; send it as Authorization: Bearer TOKEN (the first one is in "
+                   "admin.token of the data directory)"};
+    identity = TRY(access.identify(token));
+  }
+  if (!access::may(identity, name_of(permission)))
+    return Error{Code::permission_denied, identity.actor + " may not " +
+                                              std::string(name_of(permission)) +
+                                              "; roles that may: " +
+                                              access::roles_with(name_of(permission))};
+  call.actor = identity.actor;
+  call.tenant = identity.tenant;
+  call.project = identity.project;
+  if (!access::may(identity, "administer")) return {};
+  if (const std::string* project = request.header("x-penstock-project")) call.project = *project;
+  if (const std::string* tenant = request.header("x-penstock-tenant")) call.tenant = *tenant;
+  return {};
+}
+
+}  // namespace
+
+struct System::Parts {
+  SystemOptions options;
+  SystemClock clock;
+  Metrics metrics;
+  DirectoryLock lock;
+  std::string first_token;
+
+  std::unique_ptr<sql::Database> db;
+  std::unique_ptr<rocksdb::Database> rocks;
+  std::unique_ptr<blob::Store> blobs;
+  std::unique_ptr<olap::Engine> olap;
+  std::unique_ptr<infer::Runtime> runtime;
+  std::unique_ptr<jobs::Runner> runner;
+
+  std::unique_ptr<access::Service> access;
+  std::unique_ptr<audit::Service> audit;
+  std::unique_ptr<resources::Service> resources;
+  std::unique_ptr<catalog::Service> catalog;
+  std::unique_ptr<incidents::Service> incidents;
+  std::unique_ptr<costs::Service> costs;
+  std::unique_ptr<features::Service> features;
+  std::unique_ptr<registry::Artifacts> artifacts;
+  std::unique_ptr<registry::Service> registry;
+  std::unique_ptr<training::Service> training;
+  std::unique_ptr<training::Executor> executor;
+  std::unique_ptr<serving::Service> serving;
+  std::unique_ptr<serving::Gateway> gateway;
+  std::unique_ptr<serving::BatchScorer> batch;
+  std::unique_ptr<serving::Streams> streams;
+  std::unique_ptr<monitor::Metering> metering;
+  std::unique_ptr<monitor::Observer> observer;
+  std::unique_ptr<monitor::Service> monitor;
+  std::unique_ptr<release::Service> release;
+  std::unique_ptr<release::Controller> controller;
+
+  std::unique_ptr<net::Server> server;
+  Background background;  // the first to stop: its turns use everything above
+
+  std::string path(const std::string& name) const { return options.data + "/" + name; }
+  Result<void> open_stores();
+  void make_components();
+  void make_serving();
+  void join_components();
+  std::vector<api::Route> routes();
+  Result<void> listen();
+  void start_background();
+};
+
+Result<void> System::Parts::open_stores() {
+  TRY(make_directory(options.data));
+  TRY(lock.take(options.data));
+  TRY(make_directory(options.sources));
+  TRY(make_directory(path("scratch")));
+  db = TRY(sqlite::open(path("metadata.db")));
+  TRY(sql::migrate(*db, migrations(), clock.now()));
+  rocks = TRY(rocksdb::open(path("state"), clock));
+  blobs = TRY(localfs::open(path("blobs")));
+  olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
+  runtime = onnx::open({});
+  runner = process::runner();
+  return {};
+}
+
+void System::Parts::make_components() {
+  access = std::make_unique<access::Service>(*db, clock);
+  audit = std::make_unique<audit::Service>(*db);
+  resources = std::make_unique<resources::Service>(*db, clock);
+  catalog = std::make_unique<catalog::Service>(
+      *db, *olap, clock, catalog::Options{.data_directory = options.sources});
+  incidents = std::make_unique<incidents::Service>(*db, clock);
+  costs = std::make_unique<costs::Service>(*db, clock);
+  features = std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog,
+                                                 clock, metrics,
+                                                 features::Options{.scratch = path("scratch")});
+  artifacts = std::make_unique<registry::Artifacts>(*blobs);
+  registry = std::make_unique<registry::Service>(*db, clock);
+  training = std::make_unique<training::Service>(*db, clock, *registry);
+  executor = std::make_unique<training::Executor>(
+      *db, clock, *runner, *artifacts, *features, *olap,
+      training::ExecutorOptions{.scratch = path("scratch/runs")});
+}
+
+void System::Parts::make_serving() {
+  events::Log& log = rocks->log();
+  serving = std::make_unique<serving::Service>(
+      *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts),
+      serving::schemas_of(*features),
+      serving::ServiceOptions{.table_path = path("routing_table.json")});
+  gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
+  batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
+                                                 serving::historical_of(*features),
+                                                 path("scratch/batch"));
+  streams = std::make_unique<serving::Streams>(*db, *gateway, log);
+  metering = std::make_unique<monitor::Metering>(log, *costs);
+  observer = std::make_unique<monitor::Observer>(*db, log, clock);
+  monitor = std::make_unique<monitor::Service>(*db, clock);
+  release = std::make_unique<release::Service>(*db, *serving, *catalog, clock);
+  controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
+}
+
+// Kinds in the order in which they may refer to each other, and what each component says of its URNs.
+void System::Parts::join_components() {
+  catalog->register_kinds(*resources);
+  features->register_kinds(*resources);
+  for (auto& kind : costs->kinds()) resources->add(std::move(kind));
+  resources->add(registry->kind());
+  resources->add(training->kind());
+  serving->register_kinds(*resources);
+  for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
+  for (auto& kind : release->kinds()) resources->add(std::move(kind));
+  resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
+    for (const resources::Change& change : output.changes)
+      if (change.kind == "stream" && change.action != resources::Action::unchanged) {
+        if (const auto done = streams->reload(); !done)
+          log::error("streams_not_reloaded", {{"error", done.error().message}});
+        return;
+      }
+  });
+  describe_all({*catalog, *registry, *artifacts, *training, *serving, *costs, *release});
+}
+
+std::vector<api::Route> System::Parts::routes() {
+  std::vector<api::Route> all = api::system_routes(metrics, [this]() -> Result<void> {
+    TRY(db->read({.actor = "service:ready"}, [](sql::Tx& tx) { return tx.run("SELECT 1", {}); }));
+    return {};
+  });
+  const auto add = [&](std::vector<api::Route> more) {
+    all.insert(all.end(), std::make_move_iterator(more.begin()),
+               std::make_move_iterator(more.end()));
+  };
+  add(api::access_routes(*access));
+  add(api::resource_routes(*resources));
+  add(api::audit_routes(*audit));
+  add(api::catalog_routes(*catalog));
+  add(api::incident_routes(*incidents));
+  add(api::cost_routes(*costs));
+  add(api::features_routes(*features));
+  add(api::registry_routes(*registry, *artifacts));
+  add(api::training_routes(*training));
+  add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
+  add(api::v2_routes(*gateway));
+  add(api::monitor_routes(*monitor));
+  add(api::release_routes(*release));
+  add(status_routes({*serving, *release, *incidents, *costs}));
+  all.push_back(api::openapi_route(all));
+  return all;
+}
+
+Result<void> System::Parts::listen() {
+  const bool open = options.auth == "none";
+  if (!open && options.auth != "token")
+    return Error{Code::invalid_argument, "--auth must be token or none, not " + options.auth};
+  if (open && !is_loopback(options.http))
+    return Error{Code::invalid_argument,
+                 "--auth none is only for a loopback address, and " + options.http +
+                     " is none; use --auth token, or --http 127.0.0.1:8080"};
+  if (const auto token = TRY(access->ensure_admin())) {
+    first_token = *token;
+    TRY(keep_token(path("admin.token"), first_token));
+  }
+  TRY(access->load());
+  server = std::make_unique<net::Server>(
+      net::ServerOptions{.address = options.http, .workers = options.workers}, routes(),
+      [this, open](const api::Request& request, api::Permission permission, Call& call) {
+        return authorize(*access, open, request, permission, call);
+      },
+      metrics, clock);
+  return server->start();
+}
+
+void System::Parts::start_background() {
+  using Turn = Background::Turn;
+  const auto every = [&](const char* name, Micros interval, auto work) {
+    background.start(name, interval, [work]() -> Result<Turn> { return Turn{TRY(work())}; });
+  };
+  every("training", std::chrono::milliseconds(50), [this] { return executor->run_once(); });
+  every("streams", std::chrono::milliseconds(10), [this] { return streams->step(); });
+  every("metering", std::chrono::milliseconds(200), [this] { return metering->run_once(); });
+  every("monitor", std::chrono::milliseconds(200), [this] { return observer->run_once(); });
+  every("release", std::chrono::milliseconds(50), [this] { return controller->advance(); });
+}
+
+System::System() : parts_(std::make_unique<Parts>()) {}
+System::~System() { stop(); }
+
+Result<void> System::start(const SystemOptions& options) {
+  Parts& parts = *parts_;
+  parts.options = options;
+  if (parts.options.sources.empty()) parts.options.sources = options.data + "/sources";
+  TRY(parts.open_stores());
+  parts.make_components();
+  parts.make_serving();
+  parts.join_components();
+  TRY(parts.serving->restore());
+  const Call call{.actor = "service:start"};
+  if (const auto published = parts.serving->publish(call); !published)
+    log::warn("routes_not_published", {{"error", published.error().message}});
+  TRY(parts.streams->reload());
+  TRY(parts.listen());
+  parts.start_background();
+  return {};
+}
+
+std::string System::address() const { return parts_->server->address(); }
+const std::string& System::first_admin_token() const { return parts_->first_token; }
+
+void System::stop() {
+  if (parts_->server) parts_->server->stop();
+  parts_->background.stop();
+}
+
+}  // namespace penstock::app
