@@ -62,6 +62,7 @@ class Gateway {
   Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
                          const std::vector<std::string>& ids, Mode mode) const;
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
+  std::int64_t table_number() const { return table_.get()->number; }
 
  private:
   Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,

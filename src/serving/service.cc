@@ -90,8 +90,8 @@ std::vector<resources::KindHandler> Service::kinds() const {
 void Service::register_kinds(resources::Service& resources) {
   for (resources::KindHandler& handler : kinds()) resources.add(std::move(handler));
   resources.on_applied([this](const Call& call, const resources::ApplyOutput& applied) {
-    static const std::set<std::string> read_by_tables = {"route", "feature_view", "feature_schema",
-                                                         "entity"};
+    static const std::set<std::string> read_by_tables = {"route", "stream", "feature_view",
+                                                         "feature_schema", "entity"};
     for (const resources::Change& change : applied.changes) {
       if (change.action == resources::Action::unchanged || !read_by_tables.contains(change.kind))
         continue;

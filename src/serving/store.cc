@@ -16,6 +16,13 @@ Result<std::vector<StoredTarget>> all_targets(sql::Tx& tx) {
   return sql::select<StoredTarget>(tx, text, {});
 }
 
+Result<std::vector<std::string>> projects(sql::Tx& tx) {
+  std::vector<std::string> out;
+  const auto rows = TRY(tx.run("SELECT DISTINCT project FROM route_targets ORDER BY project", {}));
+  for (const sql::Row& row : rows) out.push_back(std::get<std::string>(row.at(0)));
+  return out;
+}
+
 Result<void> remove_targets(sql::Tx& tx, const std::string& project, const std::string& route) {
   TRY(tx.run("DELETE FROM route_targets WHERE project = $1 AND route = $2", {project, route}));
   return {};

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "serving/decide.h"
+#include "serving/store.h"
 #include "serving/text.h"
 
 namespace penstock::serving {
@@ -137,13 +138,12 @@ Streams::Streams(sql::Database& db, Gateway& gateway, events::Log& log)
     : db_(db), gateway_(gateway), log_(log) {}
 
 Result<void> Streams::reload() {
+  // Before reading: a table that is published meanwhile is seen as another one.
+  const std::int64_t table = gateway_.table_number();
   const Call call{.actor = "service:serving", .tenant = "penstock", .project = ""};
   const auto declared = db_.read(call, [](sql::Tx& tx) -> Result<std::vector<resources::Resource>> {
     std::vector<resources::Resource> out;
-    const auto projects =
-        TRY(tx.run("SELECT DISTINCT project FROM route_targets ORDER BY project", {}));
-    for (const sql::Row& row : projects) {
-      const auto project = std::get<std::string>(row.at(0));
+    for (const std::string& project : TRY(store::projects(tx))) {
       auto streams = TRY(resources::list(tx, project, "stream"));
       std::move(streams.begin(), streams.end(), std::back_inserter(out));
     }
@@ -156,17 +156,24 @@ Result<void> Streams::reload() {
         gateway_, log_, stream.project, TRY(decode<StreamDeclaration>(stream.declaration)));
   const std::lock_guard lock(turn_);
   scorers_ = std::move(scorers);
+  table_read_ = table;
   return {};
 }
 
-Result<bool> Streams::step() {
-  std::map<std::string, std::shared_ptr<StreamScorer>> scorers;
-  {
+Result<std::map<std::string, std::shared_ptr<StreamScorer>>> Streams::current() {
+  const auto stale = [&] {
     const std::lock_guard lock(turn_);
-    scorers = scorers_;
-  }
+    return table_read_ != gateway_.table_number();
+  };
+  if (stale()) TRY(reload());
+  const std::lock_guard lock(turn_);
+  return scorers_;
+}
+
+Result<bool> Streams::step() {
   bool worked = false;
   std::optional<Error> fault;
+  const auto scorers = TRY(current());
   for (const auto& [name, scorer] : scorers) {
     const auto moved = scorer->run_once();
     if (moved)
@@ -179,15 +186,11 @@ Result<bool> Streams::step() {
 }
 
 Result<StreamView> Streams::view(const Call& call, const std::string& name) {
-  std::shared_ptr<StreamScorer> scorer;
-  {
-    const std::lock_guard lock(turn_);
-    const auto found = scorers_.find(route_key(call.project, name));
-    if (found == scorers_.end())
-      return Error{Code::not_found, "there is no stream " + name + "; apply one of kind: stream"};
-    scorer = found->second;
-  }
-  return scorer->view();
+  const auto scorers = TRY(current());
+  if (const auto found = scorers.find(route_key(call.project, name)); found != scorers.end())
+    return found->second->view();
+  return Error{Code::not_found, "there is no stream " + name +
+                                    " in a project with a route in service; apply one of kind: stream"};
 }
 
 }  // namespace penstock::serving

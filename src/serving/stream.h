@@ -75,20 +75,24 @@ std::string topic_name(std::string_view project, std::string_view topic);
 // The consumer group of a stream; its state holds each event that it decided, by prediction_key.
 std::string stream_group(std::string_view project, std::string_view stream);
 
-// Runs every declared stream of every project. `step` decides one stretch of each and says whether there was
-// any work; the app calls it in a loop on a thread of its own.
+// Runs every declared stream of every project that has a route in service. `step` decides one stretch of each
+// and says whether there was any work; the app calls it in a loop on a thread of its own. What is declared is
+// read again whenever another routing table was published.
 class Streams {
  public:
   Streams(sql::Database& db, Gateway& gateway, events::Log& log);
   Result<bool> step();
-  Result<void> reload();  // after an apply
+  Result<void> reload();
   Result<StreamView> view(const Call& call, const std::string& name);
 
  private:
+  Result<std::map<std::string, std::shared_ptr<StreamScorer>>> current();
+
   sql::Database& db_;
   Gateway& gateway_;
   events::Log& log_;
   std::mutex turn_;
+  std::int64_t table_read_ = -1;  // the number of the table at the last reload
   std::map<std::string, std::shared_ptr<StreamScorer>> scorers_;  // by project/name
 };
 

@@ -210,8 +210,8 @@ Result<void> read_outputs(dom::element root, InferBody& out) {
   for (const dom::element output : outputs) {
     std::string_view name;
     if (output["name"].get(name)) return wrong("an output has no name");
-    bool binary = out.binary_outputs;
-    (void)output["parameters"]["binary_data"].get(binary);
+    bool binary = false;
+    if (output["parameters"]["binary_data"].get(binary)) binary = out.binary_outputs;
     out.outputs.push_back({std::string(name), binary});
     if (out.outputs.size() > tensors_max) return wrong("there are more than 256 outputs");
   }

@@ -1,4 +1,6 @@
 #include "serving/service.h"
+#include "serving/stream.h"
+#include "serving/topics.h"
 
 #include <gtest/gtest.h>
 
@@ -169,6 +171,32 @@ TEST_F(ServiceTest, RefusesDeclarationsThatCannotWork) {
     const std::string said = got.error().message + test::faults_of(got.error());
     EXPECT_NE(said.find(c.says), std::string::npos) << said;
   }
+}
+
+TEST_F(ServiceTest, RunsStreamsThatWereDeclared) {
+  Gateway gateway(service_.table(), world_.log(), clock_);
+  Streams streams(*db_, gateway, world_.log());
+  EXPECT_FALSE(must(streams.step()));
+  apply({{"kind", "stream"}, {"name", "s"}, {"owner", "o"}, {"route", "flight-delay"},
+         {"input", "in"}, {"output", "out"}});
+  must(set({{"flight-delay", 1, 10'000, Arm::live}}));
+  const json::value event = {{"id", "e1"}, {"entities", {{"flight_id", "UA1"}}},
+                             {"event_time", "2013-07-01T00:00:00Z"}};
+  must(append(world_.log(), call_, {"in", {{"k", event}, {"k", event}}}));
+  EXPECT_TRUE(must(streams.step()));
+  const StreamView view = must(streams.view(call_, "s"));
+  EXPECT_EQ(view.decided, 1);
+  EXPECT_EQ(view.duplicates, 1);
+  const auto made = must(read(world_.log(), call_, {"out"}));
+  ASSERT_EQ(made.records.size(), 1u);
+  EXPECT_EQ(made.records[0].key, "k");
+  EXPECT_EQ(made.records[0].value.at("score").as_double(), predict(gateway).score);
+  EXPECT_EQ(must(service_.prediction(call_, {"e1"})).mode, Mode::stream);
+  Call other = call_;
+  other.project = "p2";
+  EXPECT_TRUE(must(read(world_.log(), other, {"out"})).records.empty());
+  EXPECT_FALSE(streams.view(other, "s"));
+  EXPECT_FALSE(append(world_.log(), call_, {"../in", {{"k", event}}}));
 }
 
 TEST_F(ServiceTest, FindsPredictionsByIdInTheirProjectOnly) {
