@@ -1,0 +1,206 @@
+// features: list, materialize, get-online, get-historical, verify.
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
+
+namespace penstock::app {
+namespace {
+
+// Long work: joins over years of rows.
+std::optional<json::value> ask_long(Globals& globals, const std::string& target,
+                                    const json::value& body) {
+  auto answer = globals.client(std::chrono::hours(1)).call("POST", target, body);
+  if (answer) return std::move(answer).take();
+  globals.fail(answer.error());
+  return {};
+}
+
+json::array list_of(const std::vector<std::string>& texts) {
+  json::array out;
+  for (const std::string& text : texts) out.push_back(json::value(text));
+  return out;
+}
+
+void add_list(CLI::App& features, Globals& globals) {
+  features.add_subcommand("list", "List feature views and how fresh they are")
+      ->callback([&globals] {
+        const auto list = globals.ask("GET", "/api/v1/feature-views");
+        if (!list) return;
+        globals.show(*list, [&] {
+          std::vector<std::vector<std::string>> rows;
+          for (const json::value& status : list->at("views").as_array())
+            rows.push_back({text_of(status.at("view"), "name"), text_of(status, "version"),
+                            text_of(status.at("view"), "entity"),
+                            text_of(status.at("view"), "owner"),
+                            std::to_string(status.at("view").at("features").as_array().size()),
+                            text_of(status.at("view"), "ttl"), text_of(status, "watermark")});
+          print_table({"VIEW", "VERSION", "ENTITY", "OWNER", "FEATURES", "TTL", "ONLINE UNTIL"},
+                      ROWS);
+        });
+      });
+}
+
+VOID ADD_MATERIALIZE(CLI::APP& FEATURES, GLOBALS& GLOBALS) {
+  STRUCT OPTIONS {
+    STD::STRING UNTIL;
+    STD::VECTOR<STD::STRING> VIEWS;
+  };
+  AUTO OPTIONS = STD::MAKE_SHARED<OPTIONS>();
+  CLI::APP* COMMAND =
+      FEATURES.ADD_SUBCOMMAND("MATERIALIZE", "MOVE WHAT ARRIVED INTO THE ONLINE STORE");
+  COMMAND->ADD_OPTION("--UNTIL", OPTIONS->UNTIL, "AN INSTANT, AS 2013-07-01T00:00:00Z")->REQUIRED();
+  COMMAND->ADD_OPTION("--VIEW", OPTIONS->VIEWS, "ONLY THESE; ELSE EVERY ONLINE VIEW");
+  COMMAND->CALLBACK([&GLOBALS, OPTIONS] {
+    CONST AUTO MOVED = ASK_LONG(GLOBALS, "/API/V1/FEATURES:MATERIALIZE",
+                                {{"UNTIL", OPTIONS->UNTIL}, {"VIEWS", LIST_OF(OPTIONS->VIEWS)}});
+    IF(!MOVED) RETURN;
+    GLOBALS.SHOW(*MOVED, [&] {
+      STD::VECTOR<STD::VECTOR<STD::STRING>> ROWS;
+      FOR(CONST JSON::VALUE & VIEW : MOVED->AT("VIEWS").AS_ARRAY())
+      ROWS.PUSH_BACK({TEXT_OF(VIEW, "VIEW"), TEXT_OF(VIEW, "ROWS"), TEXT_OF(VIEW, "WATERMARK")});
+      PRINT_TABLE({"VIEW", "ROWS", "ONLINE UNTIL"}, rows);
+    });
+  });
+}
+
+void add_get_online(CLI::App& features, Globals& globals) {
+  struct Options {
+    std::string schema, at;
+    std::vector<std::string> names, entity;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = features.add_subcommand("get-online", "Read one entity's features");
+  command->add_option("--schema", options->schema,
+                      "A feature schema: features_v1 or features_v1@1");
+  command->add_option("--feature", options->names, "view:feature, instead of a schema");
+  command->add_option("--entity", options->entity, "A join key: carrier=UA")->required();
+  command->add_option("--at", options->at, "An instant; else now");
+  command->callback([&globals, options] {
+    json::object entity;
+    for (const std::string& text : options->entity) {
+      const std::size_t equals = text.find('=');
+      if (equals == std::string::npos)
+        return globals.fail({Code::invalid_argument, "\"" + text + "\" is no KEY=VALUE"});
+      entity[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    json::object body{{"feature_schema", options->schema},
+                      {"features", list_of(options->names)},
+                      {"entities", json::array{entity}}};
+    if (!options->at.empty()) body["event_time"] = options->at;
+    const auto found = globals.ask("POST", "/api/v1/features:online", body);
+    if (!found) return;
+    globals.show(*found, [&] {
+      std::vector<std::vector<std::string>> rows;
+      const json::object& row = found->at("rows").at(0).as_object();
+      for (std::size_t i = 0; i < found->at("names").as_array().size(); ++i) {
+        const json::object one{{"name", found->at("names").at(i)},
+                               {"value", row.at("values").at(i)},
+                               {"status", row.at("statuses").at(i)},
+                               {"time", row.at("event_times").at(i)}};
+        rows.push_back({text_of(one, "name"), text_of(one, "value"), text_of(one, "status"),
+                        text_of(one, "time")});
+      }
+      print_table({"FEATURE", "VALUE", "STATUS", "AS OF"}, rows);
+    });
+  });
+}
+
+struct Historical {
+  std::string schema, sql, path, known, dataset, output;
+  std::vector<std::string> names;
+};
+
+void get_historical(Globals& globals, const Historical& options) {
+  json::object body{{"entity_sql", options.sql},
+                    {"entity_path", options.path},
+                    {"feature_schema", options.schema},
+                    {"features", list_of(options.names)},
+                    {"dataset", options.dataset}};
+  if (options.sql.starts_with("@")) {
+    std::ifstream file(options.sql.substr(1));
+    if (!file)
+      return globals.fail({Code::invalid_argument, options.sql.substr(1) + " cannot be read"});
+    body["entity_sql"] = std::string(std::istreambuf_iterator<char>(file), {});
+  }
+  if (!options.known.empty()) body["known_as_of"] = options.known;
+  const auto made = ask_long(globals, "/api/v1/features:historical", body);
+  if (!made) return;
+  if (!options.output.empty()) {
+    std::error_code fault;
+    std::filesystem::copy_file(text_of(*made, "uri"), options.output,
+                               std::filesystem::copy_options::overwrite_existing, fault);
+    if (fault)
+      return globals.fail({Code::failed_precondition, text_of(*made, "uri") +
+                                                          " cannot be copied to " + options.output +
+                                                          ": " + fault.message()});
+  }
+  globals.show(*made, [&] {
+    std::cout << text_of(*made, "row_count") << " rows, " << text_of(*made, "uri") << "\n";
+    if (const std::string dataset = text_of(*made, "dataset"); !dataset.empty())
+      std::cout << dataset << "\n";
+  });
+}
+
+void add_get_historical(CLI::App& features, Globals& globals) {
+  auto options = std::make_shared<Historical>();
+  CLI::App* command =
+      features.add_subcommand("get-historical", "Join features as of each row's instant");
+  command->add_option("--schema", options->schema,
+                      "A feature schema: features_v1 or features_v1@1");
+  command->add_option("--feature", options->names, "view:feature, instead of a schema");
+  command->add_option("--entity-sql", options->sql,
+                      "SELECT over sources of event_time and the join keys, or @FILE");
+  command->add_option("--entity-path", options->path, "A Parquet file that the server can read");
+  command->add_option("--known-as-of", options->known, "See no row that was created later");
+  command->add_option("--dataset", options->dataset, "Keep the result as a dataset of this name");
+  command->add_option("--output", options->output,
+                      "Copy the Parquet file here, where the server is on this machine");
+  command->callback([&globals, options] { get_historical(globals, *options); });
+}
+
+void add_verify(CLI::App& features, Globals& globals) {
+  struct Options {
+    std::string name;
+    std::int64_t sample = 1000;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      features.add_subcommand("verify", "Compare online values with the offline join");
+  command->add_option("name", options->name, "A feature view or a feature schema")->required();
+  command->add_option("--sample", options->sample, "Entities of each view");
+  command->callback([&globals, options] {
+    const auto found = ask_long(globals, "/api/v1/features:verify",
+                                {{"name", options->name}, {"sample", options->sample}});
+    if (!found) return;
+    globals.show(*found, [&] {
+      std::cout << text_of(*found, "entities") << " entities, " << text_of(*found, "values")
+                << " values, " << text_of(*found, "differing") << " differ\n";
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& one : found->at("differences").as_array())
+        rows.push_back({text_of(one, "view"), text_of(one, "entity"), text_of(one, "feature"),
+                        text_of(one, "online"), text_of(one, "offline"), text_of(one, "cause")});
+      if (!rows.empty())
+        print_table({"VIEW", "ENTITY", "FEATURE", "ONLINE", "OFFLINE", "CAUSE"}, rows);
+    });
+    if (text_of(*found, "differing") != "0") globals.exit = Exit::failed;
+  });
+}
+
+}  // namespace
+
+void add_features_commands(CLI::App& parent, Globals& globals) {
+  CLI::App* features = parent.add_subcommand("features", "Named features of entities");
+  features->require_subcommand(1);
+  add_list(*features, globals);
+  add_materialize(*features, globals);
+  add_get_online(*features, globals);
+  add_get_historical(*features, globals);
+  add_verify(*features, globals);
+}
+
+}  // namespace penstock::app
