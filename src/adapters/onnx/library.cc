@@ -59,6 +59,10 @@ Result<std::shared_ptr<const Library>> Library::load(const std::string& file) {
   return std::shared_ptr<const Library>(std::move(library));
 }
 
+Library::~Library() {
+  if (memory_) api_->ReleaseMemoryInfo(memory_);
+}
+
 Result<void> Library::done(OrtStatus* status) const {
   if (!status) return {};
   const Handle<OrtStatus> owned(status, api_->ReleaseStatus);

@@ -17,6 +17,8 @@ class Library {
  public:
   // Never unloaded: it leaves threads and thread-local data behind.
   static Result<std::shared_ptr<const Library>> load(const std::string& file);
+  ~Library();
+  Library(const Library&) = delete;
 
   // The fault that `status` says, which is released.
   Result<void> done(OrtStatus* status) const;
@@ -30,7 +32,7 @@ class Library {
   Library() = default;
 
   const OrtApi* api_ = nullptr;
-  OrtEnv* environment_ = nullptr;
+  OrtEnv* environment_ = nullptr;  // one for the whole process, kept as long
   OrtMemoryInfo* memory_ = nullptr;
   OrtAllocator* allocator_ = nullptr;
 };

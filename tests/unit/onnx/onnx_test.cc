@@ -22,7 +22,7 @@ std::string bytes_of(const std::vector<T>& values) {
 template <class T>
 std::vector<T> values_of(const std::string& bytes) {
   std::vector<T> out(bytes.size() / sizeof(T));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
+  if (!out.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
   return out;
 }
 
