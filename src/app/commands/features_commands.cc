@@ -40,30 +40,30 @@ void add_list(CLI::App& features, Globals& globals) {
                             std::to_string(status.at("view").at("features").as_array().size()),
                             text_of(status.at("view"), "ttl"), text_of(status, "watermark")});
           print_table({"VIEW", "VERSION", "ENTITY", "OWNER", "FEATURES", "TTL", "ONLINE UNTIL"},
-                      ROWS);
+                      rows);
         });
       });
 }
 
-VOID ADD_MATERIALIZE(CLI::APP& FEATURES, GLOBALS& GLOBALS) {
-  STRUCT OPTIONS {
-    STD::STRING UNTIL;
-    STD::VECTOR<STD::STRING> VIEWS;
+void add_materialize(CLI::App& features, Globals& globals) {
+  struct Options {
+    std::string until;
+    std::vector<std::string> views;
   };
-  AUTO OPTIONS = STD::MAKE_SHARED<OPTIONS>();
-  CLI::APP* COMMAND =
-      FEATURES.ADD_SUBCOMMAND("MATERIALIZE", "MOVE WHAT ARRIVED INTO THE ONLINE STORE");
-  COMMAND->ADD_OPTION("--UNTIL", OPTIONS->UNTIL, "AN INSTANT, AS 2013-07-01T00:00:00Z")->REQUIRED();
-  COMMAND->ADD_OPTION("--VIEW", OPTIONS->VIEWS, "ONLY THESE; ELSE EVERY ONLINE VIEW");
-  COMMAND->CALLBACK([&GLOBALS, OPTIONS] {
-    CONST AUTO MOVED = ASK_LONG(GLOBALS, "/API/V1/FEATURES:MATERIALIZE",
-                                {{"UNTIL", OPTIONS->UNTIL}, {"VIEWS", LIST_OF(OPTIONS->VIEWS)}});
-    IF(!MOVED) RETURN;
-    GLOBALS.SHOW(*MOVED, [&] {
-      STD::VECTOR<STD::VECTOR<STD::STRING>> ROWS;
-      FOR(CONST JSON::VALUE & VIEW : MOVED->AT("VIEWS").AS_ARRAY())
-      ROWS.PUSH_BACK({TEXT_OF(VIEW, "VIEW"), TEXT_OF(VIEW, "ROWS"), TEXT_OF(VIEW, "WATERMARK")});
-      PRINT_TABLE({"VIEW", "ROWS", "ONLINE UNTIL"}, rows);
+  auto options = std::make_shared<Options>();
+  CLI::App* command =
+      features.add_subcommand("materialize", "Move what arrived into the online store");
+  command->add_option("--until", options->until, "An instant, as 2013-07-01T00:00:00Z")->required();
+  command->add_option("--view", options->views, "Only these; else every online view");
+  command->callback([&globals, options] {
+    const auto moved = ask_long(globals, "/api/v1/features:materialize",
+                                {{"until", options->until}, {"views", list_of(options->views)}});
+    if (!moved) return;
+    globals.show(*moved, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& view : moved->at("views").as_array())
+        rows.push_back({text_of(view, "view"), text_of(view, "rows"), text_of(view, "watermark")});
+      print_table({"VIEW", "ROWS", "ONLINE UNTIL"}, rows);
     });
   });
 }
