@@ -73,16 +73,22 @@ void Service::register_kinds(resources::Service& resources) {
                    return encode(TRY(resolve_schema(tx, call, std::move(schema)))).as_object();
                  },
                  .applied = schema_applied});
-  resources.on_applied([this](const Call& call, const resources::ApplyOutput&) {
-    const std::lock_guard hold(in_use_turn_);
-    in_use_.erase(call.project);
-  });
+  resources.on_applied(
+      [this](const Call& call, const resources::ApplyOutput&) { forget_in_use(call.project); });
+}
+
+void Service::forget_in_use(const std::string& project) {
+  const std::lock_guard hold(in_use_turn_);
+  in_use_.erase(project);
+  ++forgotten_;
 }
 
 Result<std::shared_ptr<const Service::InUse>> Service::in_use(const Call& call) {
+  std::int64_t before = 0;
   {
     const std::lock_guard hold(in_use_turn_);
     if (const auto found = in_use_.find(call.project); found != in_use_.end()) return found->second;
+    before = forgotten_;
   }
   std::set<std::pair<std::string, std::int64_t>> wanted;
   {
@@ -117,7 +123,7 @@ Result<std::shared_ptr<const Service::InUse>> Service::in_use(const Call& call) 
   });
   if (!read) return read.error();
   const std::lock_guard hold(in_use_turn_);
-  in_use_[call.project] = made;
+  if (before == forgotten_) in_use_[call.project] = made;
   return std::shared_ptr<const InUse>(std::move(made));
 }
 
@@ -220,8 +226,7 @@ Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& cal
     const auto [place, fresh] = schemas_.emplace(key(opened->version), opened);
     if (!fresh) return place->second;
   }
-  const std::lock_guard hold(in_use_turn_);
-  in_use_.erase(call.project);
+  forget_in_use(call.project);
   return opened;
 }
 

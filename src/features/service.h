@@ -215,6 +215,7 @@ class Service {
   // The views that are written online: the newest versions, and those that schemas in use pin. Kept
   // until something is applied.
   Result<std::shared_ptr<const InUse>> in_use(const Call& call);
+  void forget_in_use(const std::string& project);
   Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
   Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
                                                         const std::vector<std::string>& features);
@@ -229,6 +230,7 @@ class Service {
   std::unique_ptr<Online> online_;
   std::mutex in_use_turn_;
   std::map<std::string, std::shared_ptr<const InUse>> in_use_;  // by project
+  std::int64_t forgotten_ = 0;  // counts what made in_use_ old, for those who are reading it anew
   std::mutex schemas_turn_;
   std::map<std::string, std::shared_ptr<const SchemaHandle>>
       schemas_;  // by project/reference with version
