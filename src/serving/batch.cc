@@ -52,8 +52,8 @@ void write_quoted(std::string& out, std::string_view text) {
 }
 
 // A key as online callers write it.
-Result<std::string> key_text(const olap::Chunk& chunk, const olap::Column& column, std::size_t index,
-                             std::size_t row) {
+Result<std::string> key_text(const olap::Chunk& chunk, const olap::Column& column,
+                             std::size_t index, std::size_t row) {
   const olap::Chunk::Values& values = chunk.columns[index];
   if (!values.valid[row])
     return Error{Code::invalid_argument, "column " + column.name + " holds null; it names a row"};
@@ -116,19 +116,21 @@ Result<void> BatchScorer::Run::find_columns(const std::vector<olap::Column>& col
   const auto find = [&](std::string_view name) -> Result<std::size_t> {
     for (std::size_t i = 0; i < columns_.size(); ++i)
       if (columns_[i].name == name) return i;
-    return Error{Code::invalid_argument, "rows must give a column " + std::string(name),
+    return Error{Code::invalid_argument,
+                 "rows must give a column " + std::string(name),
                  {{"rows", "must give a column " + std::string(name)}}};
   };
   id_ = TRY(find("id"));
   time_ = TRY(find("event_time"));
   oldest_ = TRY(find(oldest_column));
   if (columns_[time_].type != olap::Type::timestamp)
-    return Error{Code::invalid_argument, "column event_time is " + columns_[time_].declared +
-                                             "; it must be a timestamp"};
+    return Error{Code::invalid_argument,
+                 "column event_time is " + columns_[time_].declared + "; it must be a timestamp"};
   for (const std::string& key : route_->declaration.entity_keys) keys_.push_back(TRY(find(key)));
   for (const std::string& name : route_->features.names) {
     features_.push_back(TRY(find(name)));
-    // Text is missing to a model, online too; a number that is read as missing would be a silent lie.
+    // Text is missing to a model, online too; a number that is read as missing would be a silent
+    // lie.
     const olap::Column& column = columns_[features_.back()];
     if (column.type == olap::Type::decimal || column.type == olap::Type::timestamp ||
         column.type == olap::Type::other)
@@ -140,8 +142,8 @@ Result<void> BatchScorer::Run::find_columns(const std::vector<olap::Column>& col
 Result<BatchResult> BatchScorer::Run::all() {
   TRY(scratch_.make());
   const auto session = TRY(scorer_.olap_.session());
-  const std::string joined = TRY(scorer_.historical_(
-      call_, *session, route_->declaration.feature_schema, input_.rows));
+  const std::string joined =
+      TRY(scorer_.historical_(call_, *session, route_->declaration.feature_schema, input_.rows));
   const std::string statement =
       "SELECT * FROM (" + joined + ") ORDER BY event_time, CAST(id AS VARCHAR)";
   const auto columns = TRY(session->describe(statement));
@@ -240,8 +242,9 @@ Result<std::string> BatchScorer::Run::to_parquet() {
     columns += ", " + olap::quoted_text(key) + ": 'VARCHAR'";
     selected += ", " + olap::quoted_name(key);
   }
-  columns += ", 'event_micros': 'BIGINT', 'score': 'DOUBLE', 'decision': 'BOOLEAN', "
-             "'oldest_feature_seconds': 'DOUBLE'";
+  columns +=
+      ", 'event_micros': 'BIGINT', 'score': 'DOUBLE', 'decision': 'BOOLEAN', "
+      "'oldest_feature_seconds': 'DOUBLE'";
   const LiveTarget& target = route_->targets.front();
   selected += ", make_timestamp(event_micros) AS event_time, score, decision, " +
               olap::quoted_text(target.deployment->model) + " AS model, CAST(" +
@@ -276,7 +279,8 @@ Result<void> BatchScorer::Run::close() {
   file_.close();
   BatchOutput made = output();
   // The threshold is part of the input: it decides what the rows say.
-  std::string rule = route_->features.reference + "\n" + route_->targets.front().deployment->digest + "\n";
+  std::string rule =
+      route_->features.reference + "\n" + route_->targets.front().deployment->digest + "\n";
   write_number(rule, route_->declaration.threshold);
   digest_->update(rule);
   made.input_digest = to_hex(digest_->finish());
@@ -315,7 +319,8 @@ Result<void> BatchScorer::Run::publish(BatchOutput& output) {
   return {};
 }
 
-// The row, the audit event and the inference event of a partition that stands; false where they stood too.
+// The row, the audit event and the inference event of a partition that stands; false where they
+// stood too.
 Result<bool> BatchScorer::Run::note(const BatchOutput& noted) {
   BatchOutput output = noted;
   output.made_at = scorer_.clock_.now();
@@ -331,23 +336,23 @@ Result<bool> BatchScorer::Run::note(const BatchOutput& noted) {
   });
   if (!added) return added.error();
   const LiveTarget& target = route_->targets.front();
-  InferenceEvent event{.id = "batch." + output.output + "." + output.day + "." +
-                             output.input_digest.substr(0, 16),
-                       .at = output.made_at,
-                       .event_time = output.rows_until,
-                       .project = call_.project,
-                       .tenant = call_.tenant,
-                       .actor = call_.actor,
-                       .route = output.route,
-                       .release = target.release,
-                       .model = output.model,
-                       .version = output.version,
-                       .runtime = "onnx",
-                       .mode = Mode::batch,
-                       .entities = {{"output", output.output},
-                                    {"day", output.day},
-                                    {"rows", std::to_string(output.rows)}},
-                       .feature_schema = output.feature_schema};
+  InferenceEvent event{
+      .id = "batch." + output.output + "." + output.day + "." + output.input_digest.substr(0, 16),
+      .at = output.made_at,
+      .event_time = output.rows_until,
+      .project = call_.project,
+      .tenant = call_.tenant,
+      .actor = call_.actor,
+      .route = output.route,
+      .release = target.release,
+      .model = output.model,
+      .version = output.version,
+      .runtime = "onnx",
+      .mode = Mode::batch,
+      .entities = {{"output", output.output},
+                   {"day", output.day},
+                   {"rows", std::to_string(output.rows)}},
+      .feature_schema = output.feature_schema};
   const std::lock_guard lock(scorer_.recording_);
   const auto known = TRY(recorded(scorer_.log_, gateway_group, call_.project, event.id));
   if (!known) TRY(record(scorer_.log_, {event}));
@@ -369,7 +374,8 @@ BatchScorer::BatchScorer(Service& service, sql::Database& db, olap::Engine& olap
 Result<BatchResult> BatchScorer::score(const Call& call, const BatchInput& input) {
   for (const char letter : input.output)
     if (!std::isalnum(static_cast<unsigned char>(letter)) && letter != '_' && letter != '-')
-      return Error{Code::invalid_argument, "output must be of letters, digits, _ and -",
+      return Error{Code::invalid_argument,
+                   "output must be of letters, digits, _ and -",
                    {{"output", "must be of letters, digits, _ and -"}}};
   auto route = TRY(service_.pinned(call, input.route, input.version));
   if (!route->features.read)
@@ -380,8 +386,8 @@ Result<BatchResult> BatchScorer::score(const Call& call, const BatchInput& input
 
 Result<BatchResult> BatchScorer::outputs(const Call& call, const std::string& output) {
   BatchResult out;
-  out.partitions = TRY(
-      db_.read(call, [&](sql::Tx& tx) { return store::outputs(tx, call.project, output); }));
+  out.partitions =
+      TRY(db_.read(call, [&](sql::Tx& tx) { return store::outputs(tx, call.project, output); }));
   for (const BatchOutput& partition : out.partitions) out.rows += partition.rows;
   return out;
 }

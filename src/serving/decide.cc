@@ -24,15 +24,15 @@ double element(const infer::Tensor& tensor, std::size_t index) {
 
 Result<void> check_entities(const RouteDeclaration& route, const Entities& entities) {
   std::string expected;
-  for (const std::string& key : route.entity_keys)
-    expected += (expected.empty() ? "" : ", ") + key;
+  for (const std::string& key : route.entity_keys) expected += (expected.empty() ? "" : ", ") + key;
   for (const std::string& key : route.entity_keys)
     if (!entities.contains(key))
       return Error{Code::invalid_argument,
                    "entity " + key + " is missing; route " + route.name + " expects " + expected,
                    {{"entities." + key, "is missing"}}};
   for (const auto& [key, value] : entities)
-    if (std::find(route.entity_keys.begin(), route.entity_keys.end(), key) == route.entity_keys.end())
+    if (std::find(route.entity_keys.begin(), route.entity_keys.end(), key) ==
+        route.entity_keys.end())
       return Error{Code::invalid_argument,
                    "entity " + key + " is unknown; route " + route.name + " expects " + expected,
                    {{"entities." + key, "is unknown; expected " + expected}}};
@@ -67,7 +67,8 @@ Result<const LiveTarget*> target_for(const LiveRoute& route, const InferRequest&
                                     std::to_string(request.version) + "; it serves " + known};
 }
 
-// The features that a caller sent itself, for the monitors: the one FP32 matrix, if that is what it sent.
+// The features that a caller sent itself, for the monitors: the one FP32 matrix, if that is what it
+// sent.
 void note_features(const std::vector<infer::Tensor>& tensors, std::vector<InferenceEvent>& events) {
   if (tensors.size() != 1 || tensors[0].datatype != "FP32" || tensors[0].shape.size() != 2) return;
   const auto width = static_cast<std::size_t>(tensors[0].shape[1]);
@@ -108,11 +109,11 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
   const std::size_t rows = rows_in(request);
   if (rows == 0) return Error{Code::invalid_argument, "there is no row to predict"};
   if (rows > rows_max)
-    return Error{Code::invalid_argument, "there are " + std::to_string(rows) +
-                                             " rows; at most " + std::to_string(rows_max) +
-                                             " go in one call"};
+    return Error{Code::invalid_argument, "there are " + std::to_string(rows) + " rows; at most " +
+                                             std::to_string(rows_max) + " go in one call"};
   if (request.id.size() > id_max)
-    return Error{Code::invalid_argument, "id must be at most 200 characters", {{"id", "is too long"}}};
+    return Error{
+        Code::invalid_argument, "id must be at most 200 characters", {{"id", "is too long"}}};
   std::vector<std::string> ids;
   ids.reserve(rows);
   for (std::size_t row = 0; row < rows; ++row)
@@ -124,15 +125,16 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
 
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,
                              const std::vector<InferenceEvent*>& rows) {
-  infer::Tensor tensor{.name = input,
-                       .datatype = "FP32",
-                       .shape = {static_cast<std::int64_t>(rows.size()),
-                                 static_cast<std::int64_t>(width)}};
+  infer::Tensor tensor{
+      .name = input,
+      .datatype = "FP32",
+      .shape = {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)}};
   tensor.bytes.resize(rows.size() * width * sizeof(float));
   char* at = tensor.bytes.data();
   for (const InferenceEvent* row : rows)
     for (const std::optional<double>& value : row->features) {
-      const float cell = value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
+      const float cell =
+          value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
       std::memcpy(at, &cell, sizeof cell);
       at += sizeof cell;
     }
@@ -155,7 +157,8 @@ Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
       double score = std::numeric_limits<double>::quiet_NaN();
       if (tensor.datatype == "FP32") score = element<float>(tensor, last);
       if (tensor.datatype == "FP64") score = element<double>(tensor, last);
-      if (tensor.datatype == "INT64") score = static_cast<double>(element<std::int64_t>(tensor, last));
+      if (tensor.datatype == "INT64")
+        score = static_cast<double>(element<std::int64_t>(tensor, last));
       if (!std::isfinite(score)) return Error{Code::data_loss, "the model gave no finite score"};
       scores.push_back(score);
     }
@@ -212,8 +215,8 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     }
     event.unit = unit_of(route.declaration, request, event);
     // Rows of tensors go through one model together, so the first one's unit chooses for all.
-    const LiveTarget* target = TRY(
-        target_for(route, request, reads ? event.unit : unit_of(route.declaration, request, out.events[0])));
+    const LiveTarget* target = TRY(target_for(
+        route, request, reads ? event.unit : unit_of(route.declaration, request, out.events[0])));
     share(route, *target, request.version != 0, event);
     groups[target].push_back(&event);
   }

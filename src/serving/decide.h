@@ -1,5 +1,5 @@
-// The steps of one decision, shared by online, shadow, stream and batch, so that all give the same score for
-// the same features, bit for bit.
+// The steps of one decision, shared by online, shadow, stream and batch, so that all give the same
+// score for the same features, bit for bit.
 #pragma once
 
 #include "serving/gateway.h"
@@ -13,13 +13,13 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
 // [rows, features] in FP32; missing is NaN.
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,
                              const std::vector<InferenceEvent*>& rows);
-// One score a row from the model's output `name`; data_loss where it is not there, has another number of rows
-// or is not a number.
+// One score a row from the model's output `name`; data_loss where it is not there, has another
+// number of rows or is not a number.
 Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
                                       const std::string& name, std::size_t rows);
 
-// Runs the target's model on the rows' features, or on `tensors` where the caller gave them, and sets each
-// row's score, decision and model_micros. The model's outputs.
+// Runs the target's model on the rows' features, or on `tensors` where the caller gave them, and
+// sets each row's score, decision and model_micros. The model's outputs.
 Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
                                              const LiveTarget& target,
                                              const std::vector<infer::Tensor>& tensors,

@@ -76,8 +76,8 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
   const auto table = table_.get();
   const auto found = table->routes.find(route_key(call.project, name));
   if (found == table->routes.end())
-    return Error{Code::not_found, "there is no route " + std::string(name) +
-                                      " in service; see GET /api/v1/routes"};
+    return Error{Code::not_found,
+                 "there is no route " + std::string(name) + " in service; see GET /api/v1/routes"};
   return found->second;
 }
 

@@ -42,9 +42,10 @@ inline constexpr std::size_t id_max = 200;
 
 // What came of a request before anything was written of it.
 struct Decided {
-  std::vector<InferenceEvent> events;  // one for each row; each has the error's code where there is one
+  std::vector<InferenceEvent>
+      events;  // one for each row; each has the error's code where there is one
   std::vector<infer::Tensor> outputs;
-  std::optional<Error> error;          // of the whole request: a row is never answered alone
+  std::optional<Error> error;  // of the whole request: a row is never answered alone
 };
 
 class Gateway {
@@ -52,13 +53,14 @@ class Gateway {
   Gateway(const TableHolder& table, events::Log& log, const Clock& clock)
       : table_(table), log_(log), clock_(clock) {}
 
-  // not_found for an unknown route or version, unavailable for a route without targets, invalid_argument for
-  // wrong entities or tensors, already_exists for an id that was used for other entities or another route.
+  // not_found for an unknown route or version, unavailable for a route without targets,
+  // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
+  // other entities or another route.
   Result<InferAnswer> infer(const Call& call, const InferRequest& request);
 
-  // For stream and batch: chooses, reads and runs, and writes nothing. Errors of the request itself are
-  // returned; errors of features and models are in the answer.
-  // `ids` has one id for each row (decide.h: ids_of).
+  // For stream and batch: chooses, reads and runs, and writes nothing. Errors of the request itself
+  // are returned; errors of features and models are in the answer. `ids` has one id for each row
+  // (decide.h: ids_of).
   Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
                          const std::vector<std::string>& ids, Mode mode) const;
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;

@@ -33,18 +33,20 @@ Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events)
     if (event.error.empty()) step.state.put(prediction_key(event.project, event.id), text);
     step.outputs.push_back({std::string(inference_topic), event.id, std::move(text)});
   }
-  // The group reads no topic, so its position stays 0 and writers do not exclude each other; what it gains
-  // is that event and state are one write.
+  // The group reads no topic, so its position stays 0 and writers do not exclude each other; what
+  // it gains is that event and state are one write.
   return log.commit(step, 0, kv::Durability::process);
 }
 
 Result<InferenceEvent> Service::prediction(const Call& call, const PredictionName& name) {
   if (auto found = TRY(recorded(log_, gateway_group, call.project, name.id))) return *found;
-  const auto streams = TRY(db_.read(call, [&](sql::Tx& tx) -> Result<std::vector<resources::Resource>> {
-    return resources::list(tx, call.project, "stream");
-  }));
+  const auto streams =
+      TRY(db_.read(call, [&](sql::Tx& tx) -> Result<std::vector<resources::Resource>> {
+        return resources::list(tx, call.project, "stream");
+      }));
   for (const resources::Resource& stream : streams)
-    if (auto found = TRY(recorded(log_, stream_group(call.project, stream.name), call.project, name.id)))
+    if (auto found =
+            TRY(recorded(log_, stream_group(call.project, stream.name), call.project, name.id)))
       return *found;
   return Error{Code::not_found, "there is no prediction " + name.id};
 }

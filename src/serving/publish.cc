@@ -21,7 +21,9 @@ Call in_project(const Call& call, const std::string& project) {
 // The model must fit what the route promises its callers, or every call would fail later.
 Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
   const RouteDeclaration& declared = route.declaration;
-  const auto has_output = [&](const infer::TensorInfo& info) { return info.name == declared.output; };
+  const auto has_output = [&](const infer::TensorInfo& info) {
+    return info.name == declared.output;
+  };
   if (std::none_of(model.outputs().begin(), model.outputs().end(), has_output)) {
     std::string names;
     for (const infer::TensorInfo& info : model.outputs())
@@ -36,9 +38,9 @@ Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
                     inputs[0].shape.size() == 2 && inputs[0].shape[0] == -1 &&
                     (inputs[0].shape[1] == width || inputs[0].shape[1] == -1);
   if (fits) return {};
-  return Error{Code::failed_precondition,
-               "a model for features " + route.features.reference +
-                   " must have one input, FP32 of shape [-1," + std::to_string(width) + "]"};
+  return Error{Code::failed_precondition, "a model for features " + route.features.reference +
+                                              " must have one input, FP32 of shape [-1," +
+                                              std::to_string(width) + "]"};
 }
 
 // Whole or not at all: a crash leaves the old file.
@@ -64,7 +66,8 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
           out.back().declaration.name != target.route)
         out.push_back({target.project, TRY(resources::declared<RouteDeclaration>(
                                            tx, target.project, "route", target.route))});
-      // One route's lost artifact must not stop the others; deploy() says it of the route that it is of.
+      // One route's lost artifact must not stop the others; deploy() says it of the route that it
+      // is of.
       const auto artifact = artifacts_(tx, inside, target.model, target.version);
       out.back().targets.push_back(target);
       out.back().paths.push_back(artifact ? artifact->path : "");

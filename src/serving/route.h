@@ -7,25 +7,26 @@ namespace penstock::serving {
 
 // What a shadow may cost. A call that finds the cap reached is not mirrored, and counted.
 struct ShadowLimits {
-  double sample = 1.0;                // share of the calls that are mirrored
-  std::int64_t max_concurrency = 4;   // mirrored calls at the same time
+  double sample = 1.0;               // share of the calls that are mirrored
+  std::int64_t max_concurrency = 4;  // mirrored calls at the same time
 };
 BOOST_DESCRIBE_STRUCT(ShadowLimits, (), (sample, max_concurrency))
 constexpr auto rules_of(const ShadowLimits&) {
-  return std::array{
-      Rule{.field = "sample", .doc = "Share of calls, 0 to 1.", .may_miss = true},
-      Rule{.field = "max_concurrency", .min = 1, .max = 64, .may_miss = true}};
+  return std::array{Rule{.field = "sample", .doc = "Share of calls, 0 to 1.", .may_miss = true},
+                    Rule{.field = "max_concurrency", .min = 1, .max = 64, .may_miss = true}};
 }
 
 // kind: route.
 struct RouteDeclaration {
   std::string name, owner, description;
   std::string model;
-  std::vector<std::string> entity_keys;  // join keys that a caller gives: BYTES inputs of these names
-  std::string feature_schema;            // empty: callers send the model's own inputs
+  std::vector<std::string>
+      entity_keys;             // join keys that a caller gives: BYTES inputs of these names
+  std::string feature_schema;  // empty: callers send the model's own inputs
   std::string unit;        // an entity key or request parameter; empty: all entity keys together
   double threshold = 0.5;  // decision = score >= threshold
-  std::string output = "score";  // the model's output that holds the score: [N], [N,1] or, last column, [N,K]
+  std::string output =
+      "score";  // the model's output that holds the score: [N], [N,1] or, last column, [N,K]
   ShadowLimits shadow;
 };
 BOOST_DESCRIBE_STRUCT(RouteDeclaration, (),
@@ -44,8 +45,8 @@ constexpr auto rules_of(const RouteDeclaration&) {
                     Rule{.field = "shadow", .may_miss = true}};
 }
 
-// One version that a route sends calls to. Weights are parts of 10,000 and add to that over live and canary;
-// a shadow's is 0.
+// One version that a route sends calls to. Weights are parts of 10,000 and add to that over live
+// and canary; a shadow's is 0.
 struct Target {
   std::string model;
   std::int64_t version = 0;

@@ -20,16 +20,15 @@ struct FeatureRow {
 struct OpenSchema {
   std::string reference;           // "features_v1@1"
   std::vector<std::string> names;  // of the features, in order
-  std::function<Result<FeatureRow>(const Entities& entities,
-                                   Timestamp as_of)>
-      read;
+  std::function<Result<FeatureRow>(const Entities& entities, Timestamp as_of)> read;
 };
 
 // not_found where the schema is not declared in the call's project.
 using SchemaOpener = std::function<Result<OpenSchema>(const Call& call, const std::string& schema)>;
 
-// A statement that gives every column of `rows` (a statement with `event_time` and the schema's join keys)
-// and one DOUBLE column for each feature, each as of its row's event_time, and `oldest_event_time`.
+// A statement that gives every column of `rows` (a statement with `event_time` and the schema's
+// join keys) and one DOUBLE column for each feature, each as of its row's event_time, and
+// `oldest_event_time`.
 using HistoricalJoin = std::function<Result<std::string>(
     const Call& call, olap::Session& session, const std::string& schema, const std::string& rows)>;
 
@@ -39,7 +38,7 @@ struct Artifact {
 };
 
 // not_found where the version does not exist, failed_precondition where its artifact is not there.
-using ArtifactFinder = std::function<Result<Artifact>(sql::Tx& tx, const Call& call,
-                                                      const std::string& model, std::int64_t version)>;
+using ArtifactFinder = std::function<Result<Artifact>(
+    sql::Tx& tx, const Call& call, const std::string& model, std::int64_t version)>;
 
 }  // namespace penstock::serving

@@ -34,8 +34,9 @@ Result<void> check_targets(const RouteDeclaration& route, const std::vector<Targ
     total += target.weight;
   }
   if (!targets.empty() && total != weight_total)
-    return faulty("targets", "must have weights that add to 10000 over live and canary, and add to " +
-                                 std::to_string(total));
+    return faulty("targets",
+                  "must have weights that add to 10000 over live and canary, and add to " +
+                      std::to_string(total));
   return {};
 }
 
@@ -74,8 +75,8 @@ std::vector<resources::KindHandler> Service::kinds() const {
   const auto route_applied = [this](sql::Tx& tx, const Call& call,
                                     const resources::Resource& resource) -> Result<void> {
     const auto route = TRY(decode<RouteDeclaration>(resource.declaration));
-    return catalog::add_edge(tx, call, clock_.now(), "route:" + route.name,
-                             "model:" + route.model, "serves");
+    return catalog::add_edge(tx, call, clock_.now(), "route:" + route.name, "model:" + route.model,
+                             "serves");
   };
   const auto stream_applied = [this](sql::Tx& tx, const Call& call,
                                      const resources::Resource& resource) -> Result<void> {
@@ -107,8 +108,7 @@ Result<void> Service::set_targets(sql::Tx& tx, const Call& call, const std::stri
   const auto declared =
       TRY(resources::declared<RouteDeclaration>(tx, call.project, "route", route));
   TRY(check_targets(declared, targets));
-  for (const Target& target : targets)
-    TRY(artifacts_(tx, call, target.model, target.version));
+  for (const Target& target : targets) TRY(artifacts_(tx, call, target.model, target.version));
 
   const auto before = TRY(store::targets(tx, call.project, route));
   const Timestamp now = clock_.now();
@@ -119,9 +119,11 @@ Result<void> Service::set_targets(sql::Tx& tx, const Call& call, const std::stri
                                  target.arm, release, now}));
     TRY(catalog::add_edge(tx, call, now, "route:" + route, urn_of(target), "serves"));
   }
-  return audit::record(tx, call, now,
-                       {"serving.route.targets_set", "route:" + route,
-                        {{"before", encode(before)}, {"targets", encode(targets)}, {"release", release}}});
+  return audit::record(
+      tx, call, now,
+      {"serving.route.targets_set",
+       "route:" + route,
+       {{"before", encode(before)}, {"targets", encode(targets)}, {"release", release}}});
 }
 
 Result<std::vector<StoredTarget>> Service::targets(sql::Tx& tx, const Call& call,

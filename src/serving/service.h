@@ -94,20 +94,24 @@ class Service {
   void register_kinds(resources::Service& resources);
   std::vector<resources::KindHandler> kinds() const;
 
-  // Inside the transaction of a release. invalid_argument where weights of live and canary do not add to
-  // 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or version;
-  // failed_precondition where an artifact is not there. An empty list takes the route out of service.
+  // Inside the transaction of a release. invalid_argument where weights of live and canary do not
+  // add to 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or
+  // version; failed_precondition where an artifact is not there. An empty list takes the route out
+  // of service.
   Result<void> set_targets(sql::Tx& tx, const Call& call, const std::string& route,
                            const std::vector<Target>& targets, const std::string& release);
-  Result<std::vector<StoredTarget>> targets(sql::Tx& tx, const Call& call, const std::string& route);
+  Result<std::vector<StoredTarget>> targets(sql::Tx& tx, const Call& call,
+                                            const std::string& route);
 
-  // After the commit: loads what is not loaded yet, then swaps the table. A route whose versions cannot all
-  // be loaded keeps what it served before, and the error says which. Every project's routes are published.
+  // After the commit: loads what is not loaded yet, then swaps the table. A route whose versions
+  // cannot all be loaded keeps what it served before, and the error says which. Every project's
+  // routes are published.
   Result<void> publish(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   const TableHolder& table() const { return table_; }
-  // A route as if `version` (0: the one with the greatest weight) answered every call of it: for batch.
+  // A route as if `version` (0: the one with the greatest weight) answered every call of it: for
+  // batch.
   Result<std::shared_ptr<const LiveRoute>> pinned(const Call& call, const std::string& route,
                                                   std::int64_t version);
 
@@ -139,7 +143,7 @@ class Service {
 
   std::mutex labelling_;   // looks for a label, then adds it
   std::mutex publishing_;  // one publish at a time; readers of the table do not take it
-  std::map<std::string, SavedRoute> served_;  // by route_key
+  std::map<std::string, SavedRoute> served_;                       // by route_key
   std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by model, version and digest
   std::map<std::string, std::shared_ptr<Counters>> counters_;
   std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;

@@ -37,11 +37,11 @@ Result<std::vector<BatchOutput>> outputs(sql::Tx& tx, const std::string& project
 }
 
 Result<bool> add_output(sql::Tx& tx, const BatchOutput& output) {
-  const auto rows = TRY(
-      tx.run("SELECT 1 FROM batch_outputs WHERE project = $1 AND output = $2 AND day = $3 AND model "
-             "= $4 AND version = $5 AND input_digest = $6",
-             {output.project, output.output, output.day, output.model, output.version,
-              output.input_digest}));
+  const auto rows = TRY(tx.run(
+      "SELECT 1 FROM batch_outputs WHERE project = $1 AND output = $2 AND day = $3 AND model "
+      "= $4 AND version = $5 AND input_digest = $6",
+      {output.project, output.output, output.day, output.model, output.version,
+       output.input_digest}));
   if (!rows.empty()) return false;
   TRY(sql::insert(tx, "batch_outputs", output));
   return true;

@@ -10,15 +10,14 @@ namespace {
 
 constexpr std::string_view totals_key = "totals";
 
-// A fault that lies in the record or is there for good; all others may pass, and the stream waits for that.
-bool permanent(Code code) {
-  return code == Code::invalid_argument || code == Code::data_loss;
-}
+// A fault that lies in the record or is there for good; all others may pass, and the stream waits
+// for that.
+bool permanent(Code code) { return code == Code::invalid_argument || code == Code::data_loss; }
 
 }  // namespace
 
-// The length first: no project and topic together make the name of another two, and none of ours, which
-// begin with a letter.
+// The length first: no project and topic together make the name of another two, and none of ours,
+// which begin with a letter.
 std::string topic_name(std::string_view project, std::string_view topic) {
   return std::to_string(project.size()) + "." + std::string(project) + "." + std::string(topic);
 }
@@ -65,9 +64,7 @@ Result<void> StreamScorer::decide(const LiveRoute& route, const events::Record& 
                              .rows = {input->entities},
                              .request_bytes = static_cast<std::int64_t>(record.value.size())};
   auto decided = gateway_.decide(call, route, request, {input->id}, Mode::stream);
-  const Error* fault = !decided            ? &decided.error()
-                       : decided->error ? &*decided->error
-                                        : nullptr;
+  const Error* fault = !decided ? &decided.error() : decided->error ? &*decided->error : nullptr;
   if (fault && !permanent(fault->code)) return *fault;
 
   said.event_time = input->event_time;
@@ -98,8 +95,7 @@ Result<std::size_t> StreamScorer::run_once(std::size_t count) {
   const Call call{.actor = "stream:" + stream_.name, .tenant = project_, .project = project_};
   const auto route = TRY(gateway_.route(call, stream_.route));
 
-  Progress progress{.step = {.group = group_, .topic = input_},
-                    .totals = TRY(totals())};
+  Progress progress{.step = {.group = group_, .topic = input_}, .totals = TRY(totals())};
   std::size_t moved = 0;
   std::optional<Error> stopped;
   for (const events::Record& record : records) {
@@ -189,8 +185,9 @@ Result<StreamView> Streams::view(const Call& call, const std::string& name) {
   const auto scorers = TRY(current());
   if (const auto found = scorers.find(route_key(call.project, name)); found != scorers.end())
     return found->second->view();
-  return Error{Code::not_found, "there is no stream " + name +
-                                    " in a project with a route in service; apply one of kind: stream"};
+  return Error{Code::not_found,
+               "there is no stream " + name +
+                   " in a project with a route in service; apply one of kind: stream"};
 }
 
 }  // namespace penstock::serving

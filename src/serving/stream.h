@@ -45,15 +45,15 @@ class StreamScorer {
  public:
   StreamScorer(Gateway& gateway, events::Log& log, std::string project, StreamDeclaration stream);
 
-  // Decides the next stretch of at most `count` records. The number of records that it moved past; 0 at the
-  // end. Safe to call from anywhere: whoever is slower commits nothing.
+  // Decides the next stretch of at most `count` records. The number of records that it moved past;
+  // 0 at the end. Safe to call from anywhere: whoever is slower commits nothing.
   Result<std::size_t> run_once(std::size_t count = 256);
   Result<StreamView> view() const;
   const StreamDeclaration& declaration() const { return stream_; }
 
  private:
-  // What one stretch of input has made so far. Its own decisions count as seen: a duplicate may stand in the
-  // same stretch as the first.
+  // What one stretch of input has made so far. Its own decisions count as seen: a duplicate may
+  // stand in the same stretch as the first.
   struct Progress {
     events::Step step;
     StreamTotals totals;
@@ -75,9 +75,9 @@ std::string topic_name(std::string_view project, std::string_view topic);
 // The consumer group of a stream; its state holds each event that it decided, by prediction_key.
 std::string stream_group(std::string_view project, std::string_view stream);
 
-// Runs every declared stream of every project that has a route in service. `step` decides one stretch of each
-// and says whether there was any work; the app calls it in a loop on a thread of its own. What is declared is
-// read again whenever another routing table was published.
+// Runs every declared stream of every project that has a route in service. `step` decides one
+// stretch of each and says whether there was any work; the app calls it in a loop on a thread of
+// its own. What is declared is read again whenever another routing table was published.
 class Streams {
  public:
   Streams(sql::Database& db, Gateway& gateway, events::Log& log);

@@ -29,9 +29,10 @@ const LiveTarget* choose(const LiveRoute& route, std::string_view unit) {
   for (const LiveTarget& target : route.targets) {
     if (target.arm == Arm::shadow || target.weight == 0) continue;
     if (target.weight == weight_total) return &target;
-    // The target whose exponential clock of rate `weight` rings first wins with chance weight / total, and a
-    // clock that got slower can only lose units, one that got faster only win them.
-    const double key = -std::log(hash_share(unit, target.seed)) / static_cast<double>(target.weight);
+    // The target whose exponential clock of rate `weight` rings first wins with chance weight /
+    // total, and a clock that got slower can only lose units, one that got faster only win them.
+    const double key =
+        -std::log(hash_share(unit, target.seed)) / static_cast<double>(target.weight);
     if (!best || key < best_key) {
       best = &target;
       best_key = key;

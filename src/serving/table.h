@@ -40,7 +40,7 @@ struct LiveRoute {
   OpenSchema features;              // no `read` where the route has no schema
   std::vector<LiveTarget> targets;  // live and canary first, then shadows
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
-  Histogram* seconds = nullptr;     // of whole calls
+  Histogram* seconds = nullptr;  // of whole calls
 };
 
 struct RoutingTable {
@@ -50,13 +50,14 @@ struct RoutingTable {
 
 std::string route_key(std::string_view project, std::string_view route);
 
-// Of one target's sticky hash. `salt` is the release in force, so each release draws its canary anew.
+// Of one target's sticky hash. `salt` is the release in force, so each release draws its canary
+// anew.
 std::uint64_t seed_of(std::string_view route, std::string_view salt, std::string_view model,
                       std::int64_t version);
 
-// The target of `unit` by weighted rendezvous hashing: the same unit gets the same target while weights stand,
-// and a change of weights moves only as many units as it must, only towards targets that gained.
-// Null where no target has weight.
+// The target of `unit` by weighted rendezvous hashing: the same unit gets the same target while
+// weights stand, and a change of weights moves only as many units as it must, only towards targets
+// that gained. Null where no target has weight.
 const LiveTarget* choose(const LiveRoute& route, std::string_view unit);
 
 // Above 0 and below 1, the same for the same text and seed.

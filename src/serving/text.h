@@ -67,8 +67,8 @@ std::string json_text(const T& value) {
   return out;
 }
 
-// Like json::parse, but every double comes back as the one that was written: Boost's reader may be off by
-// one in the last place, and stored scores are compared bit for bit.
+// Like json::parse, but every double comes back as the one that was written: Boost's reader may be
+// off by one in the last place, and stored scores are compared bit for bit.
 Result<json::value> parse_exact(std::string_view text);
 
 template <Struct T>

@@ -9,14 +9,16 @@ namespace {
 Result<std::string> name_in_log(const Call& call, const std::string& topic) {
   for (const char letter : topic)
     if (letter == '/' || !Urn::is_name_letter(letter))
-      return Error{Code::invalid_argument, "topic must be of letters, digits and ._-",
+      return Error{Code::invalid_argument,
+                   "topic must be of letters, digits and ._-",
                    {{"topic", "must be of letters, digits and ._-"}}};
   return topic_name(call.project, topic);
 }
 
 }  // namespace
 
-Result<TopicAppendOutput> append(events::Log& log, const Call& call, const TopicAppendInput& input) {
+Result<TopicAppendOutput> append(events::Log& log, const Call& call,
+                                 const TopicAppendInput& input) {
   const std::string topic = TRY(name_in_log(call, input.topic));
   std::vector<events::Append> records;
   records.reserve(input.records.size());
@@ -29,11 +31,9 @@ Result<TopicAppendOutput> append(events::Log& log, const Call& call, const Topic
 Result<TopicReadOutput> read(events::Log& log, const Call& call, const TopicReadInput& input) {
   const std::string topic = TRY(name_in_log(call, input.topic));
   TopicReadOutput out{.next_offset = input.offset, .end = TRY(log.end(topic))};
-  const auto records =
-      TRY(log.read(topic, input.offset, static_cast<std::size_t>(input.limit)));
+  const auto records = TRY(log.read(topic, input.offset, static_cast<std::size_t>(input.limit)));
   for (const events::Record& record : records) {
-    out.records.push_back(
-        {record.offset, record.at, record.key, TRY(parse_exact(record.value))});
+    out.records.push_back({record.offset, record.at, record.key, TRY(parse_exact(record.value))});
     out.next_offset = record.offset + 1;
   }
   return out;

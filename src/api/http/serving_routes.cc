@@ -11,8 +11,9 @@ struct PredictInput {
 };
 BOOST_DESCRIBE_STRUCT(PredictInput, (), (route, entities, event_time, id, unit))
 constexpr auto rules_of(const PredictInput&) {
-  return std::array{Rule{.field = "entities", .doc = "The route's join keys, as text."},
-                    Rule{.field = "id", .doc = "Of a call that may be sent again.", .min = 1, .max = 200}};
+  return std::array{
+      Rule{.field = "entities", .doc = "The route's join keys, as text."},
+      Rule{.field = "id", .doc = "Of a call that may be sent again.", .min = 1, .max = 200}};
 }
 struct PredictOutput {
   std::string id, model;
@@ -38,17 +39,17 @@ Response predict(serving::Gateway& gateway, const Call& call, const Request& req
   if (!value) return problem(value.error());
   const auto in = decode<PredictInput>(*value);
   if (!in) return problem(in.error());
-  auto answer = gateway.infer(
-      call, {.route = in->route,
-             .id = in->id.value_or(""),
-             .unit = in->unit.value_or(""),
-             .event_time = in->event_time,
-             .rows = {in->entities},
-             .request_bytes = static_cast<std::int64_t>(request.body.size())});
+  auto answer =
+      gateway.infer(call, {.route = in->route,
+                           .id = in->id.value_or(""),
+                           .unit = in->unit.value_or(""),
+                           .event_time = in->event_time,
+                           .rows = {in->entities},
+                           .request_bytes = static_cast<std::int64_t>(request.body.size())});
   if (!answer) return problem(answer.error());
   const serving::Prediction& made = answer->predictions.front();
-  Response response = json_response(encode(PredictOutput{made.id, made.model, made.version, made.arm,
-                                                         made.score, made.decision, made.repeated}));
+  Response response = json_response(encode(PredictOutput{
+      made.id, made.model, made.version, made.arm, made.score, made.decision, made.repeated}));
   response.after = std::move(answer->after);
   return response;
 }
@@ -66,21 +67,24 @@ std::vector<Route> online_routes(const ServingParts& parts) {
                             const Request& request) { return predict(gateway, call, request); },
        .input_schema = [] { return json::value(schema<PredictInput>()); },
        .output_schema = [] { return json::value(schema<PredictOutput>()); }},
-      route<Empty, RouteList>("GET", "/api/v1/routes", "List routes", Permission::read,
-                              [&service](const Call& call, const Empty&) { return service.list(call); }),
+      route<Empty, RouteList>(
+          "GET", "/api/v1/routes", "List routes", Permission::read,
+          [&service](const Call& call, const Empty&) { return service.list(call); }),
       route<RouteName, RouteView>(
           "GET", "/api/v1/routes/{name}", "Show a route, its versions and what they answered",
           Permission::read,
           [&service](const Call& call, const RouteName& in) { return service.show(call, in); }),
-      route<PredictionName, InferenceEvent>(
-          "GET", "/api/v1/predictions/{id}", "Show one prediction", Permission::read,
-          [&service](const Call& call, const PredictionName& in) {
-            return service.prediction(call, in);
-          }),
-      route<LabelsInput, LabelsOutput>(
-          "POST", "/api/v1/labels", "Say what turned out to be true of predictions",
-          Permission::infer,
-          [&service](const Call& call, const LabelsInput& in) { return service.add_labels(call, in); }),
+      route<PredictionName, InferenceEvent>("GET", "/api/v1/predictions/{id}",
+                                            "Show one prediction", Permission::read,
+                                            [&service](const Call& call, const PredictionName& in) {
+                                              return service.prediction(call, in);
+                                            }),
+      route<LabelsInput, LabelsOutput>("POST", "/api/v1/labels",
+                                       "Say what turned out to be true of predictions",
+                                       Permission::infer,
+                                       [&service](const Call& call, const LabelsInput& in) {
+                                         return service.add_labels(call, in);
+                                       }),
   };
 }
 
@@ -93,7 +97,8 @@ std::vector<Route> serving_routes(ServingParts parts) {
   Streams& streams = parts.streams;
   events::Log& log = parts.log;
   routes.push_back(route<BatchInput, BatchResult>(
-      "POST", "/api/v1/batch:score", "Score rows offline, as of each row's time", Permission::operate,
+      "POST", "/api/v1/batch:score", "Score rows offline, as of each row's time",
+      Permission::operate,
       [&batch](const Call& call, const BatchInput& in) { return batch.score(call, in); }));
   routes.push_back(route<OutputName, BatchResult>(
       "GET", "/api/v1/batch/{output}", "List the partitions of a batch output", Permission::read,

@@ -140,8 +140,9 @@ Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
   if (in["datatype"].get(text)) return wrong("input " + tensor.name + " has no datatype");
   tensor.datatype = text;
   if (tensor.datatype != "BYTES" && infer::size_of(tensor.datatype) == 0)
-    return wrong("input " + tensor.name + ": datatype " + tensor.datatype +
-                 " is unknown; expected BOOL, UINT8 to UINT64, INT8 to INT64, FP16, FP32, FP64 or BYTES");
+    return wrong(
+        "input " + tensor.name + ": datatype " + tensor.datatype +
+        " is unknown; expected BOOL, UINT8 to UINT64, INT8 to INT64, FP16, FP32, FP64 or BYTES");
   dom::array shape;
   if (in["shape"].get(shape)) return wrong("input " + tensor.name + " has no shape");
   if (shape.size() > 16) return wrong("input " + tensor.name + " has more than 16 dimensions");
@@ -258,7 +259,8 @@ Result<std::vector<std::string>> bytes_elements(const infer::Tensor& tensor) {
   std::string_view rest = tensor.bytes;
   while (!rest.empty()) {
     std::uint32_t size = 0;
-    if (rest.size() < sizeof size) return wrong("tensor " + tensor.name + ": its bytes end in a length");
+    if (rest.size() < sizeof size)
+      return wrong("tensor " + tensor.name + ": its bytes end in a length");
     std::memcpy(&size, rest.data(), sizeof size);
     rest.remove_prefix(sizeof size);
     if (size > rest.size())
@@ -317,7 +319,8 @@ Result<void> write_data(std::string& out, const infer::Tensor& tensor) {
   } else if (type == "UINT8") {
     write_elements<std::uint8_t>(out, tensor);
   } else {
-    return wrong("output " + tensor.name + " is " + type + ", which has no JSON form; ask for it as binary data");
+    return wrong("output " + tensor.name + " is " + type +
+                 ", which has no JSON form; ask for it as binary data");
   }
   return {};
 }

@@ -1,4 +1,5 @@
-// Tensors of the Open Inference Protocol (KServe V2) over HTTP: JSON, and Triton's binary extension.
+// Tensors of the Open Inference Protocol (KServe V2) over HTTP: JSON, and Triton's binary
+// extension.
 #pragma once
 
 #include "api/route.h"
@@ -13,18 +14,19 @@ struct WantedOutput {
 
 struct InferBody {
   std::string id;
-  std::map<std::string, std::string> parameters;  // strings as they are, numbers and booleans as JSON text
+  std::map<std::string, std::string>
+      parameters;  // strings as they are, numbers and booleans as JSON text
   std::vector<infer::Tensor> inputs;
-  std::vector<WantedOutput> outputs;              // empty: all
-  bool binary_outputs = false;                    // of those that are not named
+  std::vector<WantedOutput> outputs;  // empty: all
+  bool binary_outputs = false;        // of those that are not named
 };
 
 inline constexpr std::size_t elements_max = 16 << 20;  // of one tensor
 inline constexpr std::size_t tensors_max = 256;
 
-// A body in JSON, or JSON and then tensors where `header_length` (of Inference-Header-Content-Length) says
-// how long the JSON is. invalid_argument says which input is wrong and what was expected. null in the data of
-// FP32 and FP64 is NaN: a missing value.
+// A body in JSON, or JSON and then tensors where `header_length` (of
+// Inference-Header-Content-Length) says how long the JSON is. invalid_argument says which input is
+// wrong and what was expected. null in the data of FP32 and FP64 is NaN: a missing value.
 Result<InferBody> read_body(std::string_view body, const std::string* header_length);
 
 // The answer: `tensors` are those to say, in order; what `asked` wants of them, JSON or binary.
@@ -39,8 +41,8 @@ Response refusal(const Error& error);
 infer::Tensor bytes_tensor(std::string name, const std::vector<std::string>& values);
 template <class T>
 infer::Tensor flat_tensor(std::string name, std::string datatype, const std::vector<T>& values) {
-  infer::Tensor tensor{std::move(name), std::move(datatype),
-                       {static_cast<std::int64_t>(values.size())}, {}};
+  infer::Tensor tensor{
+      std::move(name), std::move(datatype), {static_cast<std::int64_t>(values.size())}, {}};
   tensor.bytes.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   return tensor;
 }

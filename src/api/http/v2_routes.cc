@@ -86,8 +86,8 @@ Response ready(const Gateway& gateway, const Call& call, const Request& request)
   const auto route = find(gateway, call, request);
   if (!route) return v2::refusal(route.error());
   if (visible(**route).empty())
-    return v2::refusal({Code::unavailable, "route " + (*route)->declaration.name +
-                                               " has no version that answers"});
+    return v2::refusal({Code::unavailable,
+                        "route " + (*route)->declaration.name + " has no version that answers"});
   return json_response(json::object{{"name", (*route)->declaration.name}, {"ready", true}});
 }
 
@@ -206,8 +206,8 @@ Result<Response> infer(Gateway& gateway, const Call& call, const Request& reques
       TRY(v2::read_body(request.body, request.header("inference-header-content-length")));
   const InferRequest asked = TRY(request_of(*route, request, body));
   InferAnswer answer = TRY(gateway.infer(call, asked));
-  Response response = TRY(v2::write_answer(route->declaration.name, versions_text(answer), body,
-                                           tensors_of(answer)));
+  Response response = TRY(
+      v2::write_answer(route->declaration.name, versions_text(answer), body, tensors_of(answer)));
   response.after = std::move(answer.after);
   return response;
 }
@@ -233,9 +233,8 @@ std::vector<Route> v2_routes(Gateway& gateway) {
     return json_response(json::object{{"live", true}, {"ready", true}});
   };
   const Handle server = [](const Call&, const Request&) {
-    return json_response(json::object{{"name", "penstock"},
-                                      {"version", "2"},
-                                      {"extensions", json::array{"binary_tensor_data"}}});
+    return json_response(json::object{
+        {"name", "penstock"}, {"version", "2"}, {"extensions", json::array{"binary_tensor_data"}}});
   };
   const Handle describe = [&gateway](const Call& call, const Request& request) {
     return metadata(gateway, call, request);

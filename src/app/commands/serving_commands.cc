@@ -97,8 +97,9 @@ void add_predict(CLI::App& parent, Globals& globals) {
     if (!answer) return;
     globals.show(*answer, [&] {
       std::cout << "score " << fixed(*answer, "score", 4) << "  decision "
-                << text_of(*answer, "decision") << "  by model:" << text_of(*answer, "model") << "@v"
-                << text_of(*answer, "version") << "\nprediction:" << text_of(*answer, "id") << "\n";
+                << text_of(*answer, "decision") << "  by model:" << text_of(*answer, "model")
+                << "@v" << text_of(*answer, "version") << "\nprediction:" << text_of(*answer, "id")
+                << "\n";
     });
   });
 }
@@ -122,7 +123,8 @@ void add_batch(CLI::App& parent, Globals& globals) {
   batch->require_subcommand(1);
   CLI::App* score = batch->add_subcommand("score", "Score rows as of each one's time, by day");
   score->add_option("--route", options->route, "whose model and rules")->required();
-  score->add_option("--rows", options->rows, "SELECT of id, the join keys and event_time")->required();
+  score->add_option("--rows", options->rows, "SELECT of id, the join keys and event_time")
+      ->required();
   score->add_option("--output", options->output, "name of the output")->required();
   score->add_option("--version", options->version, "of the model; else the one that is live");
   score->callback([&globals, options] {
@@ -143,7 +145,8 @@ void add_batch(CLI::App& parent, Globals& globals) {
   CLI::App* show = batch->add_subcommand("show", "List the partitions of an output");
   show->add_option("output", options->output, "its name")->required();
   show->callback([&globals, options] {
-    const auto answer = globals.ask("GET", "/api/v1/batch/" + net::percent_encoded(options->output));
+    const auto answer =
+        globals.ask("GET", "/api/v1/batch/" + net::percent_encoded(options->output));
     if (answer) globals.show(*answer, [&] { print_partitions(*answer); });
   });
 }
@@ -196,13 +199,15 @@ void add_stream(CLI::App& parent, Globals& globals) {
       return globals.fail({Code::invalid_argument, "cannot read " + options->file});
     const auto sent = push(globals, options->name, options->file == "-" ? std::cin : file);
     if (!sent) return globals.fail(sent.error());
-    globals.show(json::object{{"sent", *sent}}, [&] { std::cout << "sent " << *sent << " records\n"; });
+    globals.show(json::object{{"sent", *sent}},
+                 [&] { std::cout << "sent " << *sent << " records\n"; });
   });
 
   CLI::App* status = stream->add_subcommand("status", "Show where a stream stands");
   status->add_option("stream", options->name, "its name")->required();
   status->callback([&globals, options] {
-    const auto answer = globals.ask("GET", "/api/v1/streams/" + net::percent_encoded(options->name));
+    const auto answer =
+        globals.ask("GET", "/api/v1/streams/" + net::percent_encoded(options->name));
     if (!answer) return;
     globals.show(*answer, [&] {
       print_table({"stream", "position", "lag", "decided", "duplicates", "errors"},
@@ -217,9 +222,10 @@ void add_stream(CLI::App& parent, Globals& globals) {
   read->add_option("--offset", options->offset, "the first one");
   read->add_option("--limit", options->limit, "at most this many");
   read->callback([&globals, options] {
-    const auto answer = globals.ask("GET", "/api/v1/topics/" + net::percent_encoded(options->name) +
-                                               "/records?offset=" + std::to_string(options->offset) +
-                                               "&limit=" + std::to_string(options->limit));
+    const auto answer =
+        globals.ask("GET", "/api/v1/topics/" + net::percent_encoded(options->name) +
+                               "/records?offset=" + std::to_string(options->offset) +
+                               "&limit=" + std::to_string(options->limit));
     if (!answer) return;
     globals.show(*answer, [&] {
       for (const json::value& record : answer->at("records").as_array())

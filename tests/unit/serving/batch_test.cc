@@ -19,26 +19,29 @@ namespace {
 
 using test::must;
 
-// Features as of a row's time, by a rule that online reading follows too: one from the id, one null for
-// every third flight.
+// Features as of a row's time, by a rule that online reading follows too: one from the id, one null
+// for every third flight.
 std::string flights(int count) {
-  return "SELECT 'f' || i AS id, 'UA' || i AS flight_id, TIMESTAMP '2013-09-01 00:00:00' + INTERVAL (i * "
+  return "SELECT 'f' || i AS id, 'UA' || i AS flight_id, TIMESTAMP '2013-09-01 00:00:00' + "
+         "INTERVAL (i * "
          "7) MINUTE AS event_time FROM range(" +
          std::to_string(count) + ") t(i)";
 }
 
 constexpr const char* joined =
-    ", CAST(substr(flight_id, 3) AS DOUBLE) / 977.0 - 0.3 AS delay, CASE WHEN CAST(substr(flight_id, 3) "
-    "AS BIGINT) % 3 = 0 THEN NULL ELSE 0.1::DOUBLE END AS unknown, event_time - INTERVAL 90 SECOND AS "
+    ", CAST(substr(flight_id, 3) AS DOUBLE) / 977.0 - 0.3 AS delay, CASE WHEN "
+    "CAST(substr(flight_id, 3) "
+    "AS BIGINT) % 3 = 0 THEN NULL ELSE 0.1::DOUBLE END AS unknown, event_time - INTERVAL 90 SECOND "
+    "AS "
     "oldest_event_time FROM (";
 
 OpenSchema schema() {
-  return {"features_v1@1", {"delay", "unknown"},
+  return {"features_v1@1",
+          {"delay", "unknown"},
           [](const Entities& entities, Timestamp) -> Result<FeatureRow> {
             const int number = std::stoi(entities.at("flight_id").substr(2));
-            return FeatureRow{{number / 977.0 - 0.3,
-                               number % 3 == 0 ? std::nullopt : std::optional(0.1)},
-                              90.0};
+            return FeatureRow{
+                {number / 977.0 - 0.3, number % 3 == 0 ? std::nullopt : std::optional(0.1)}, 90.0};
           }};
 }
 
@@ -49,37 +52,39 @@ struct Batch {
         db(must(sqlite::open(directory + "/penstock.db"))),
         blobs(must(localfs::open(directory + "/blobs"))),
         olap(duckdb::open({})),
-        service(*db, world.log(), world.runtime(), world.clock, world.metrics,
-                [this](sql::Tx&, const Call&, const std::string&,
-                       std::int64_t version) -> Result<Artifact> {
-                  return Artifact{world.model_file(version), "digest-" + std::to_string(version)};
-                },
-                [](const Call&, const std::string&) -> Result<OpenSchema> { return schema(); }, {}),
-        scorer(service, *db, *olap, *blobs, world.log(), world.clock,
-               [](const Call&, olap::Session&, const std::string&,
-                  const std::string& rows) -> Result<std::string> {
-                 return "SELECT *" + std::string(joined) + rows + ")";
-               },
-               directory + "/scratch") {}
+        service(
+            *db, world.log(), world.runtime(), world.clock, world.metrics,
+            [this](sql::Tx&, const Call&, const std::string&,
+                   std::int64_t version) -> Result<Artifact> {
+              return Artifact{world.model_file(version), "digest-" + std::to_string(version)};
+            },
+            [](const Call&, const std::string&) -> Result<OpenSchema> { return schema(); }, {}),
+        scorer(
+            service, *db, *olap, *blobs, world.log(), world.clock,
+            [](const Call&, olap::Session&, const std::string&, const std::string& rows)
+                -> Result<std::string> { return "SELECT *" + std::string(joined) + rows + ")"; },
+            directory + "/scratch") {}
 
   // The route, once: SQL that apply would write.
   void declare() {
     must(sql::migrate(*db, migrations(), world.clock.now()));
     resources::Service resources(*db, world.clock);
-    resources.add({"model", [](sql::Tx&, const Call&, const json::object& in) -> Result<json::object> {
-                     return in;
-                   }, {}});
+    resources.add(
+        {"model",
+         [](sql::Tx&, const Call&, const json::object& in) -> Result<json::object> { return in; },
+         {}});
     service.register_kinds(resources);
     must(resources.apply(
         test::call(),
-        {.documents = {{.declaration = {{"kind", "model"}, {"name", "flight-delay"}, {"owner", "o"}}},
-                       {.declaration = {{"kind", "route"},
-                                        {"name", "flight-delay"},
-                                        {"owner", "o"},
-                                        {"model", "flight-delay"},
-                                        {"entity_keys", json::array{"flight_id"}},
-                                        {"feature_schema", "features_v1"},
-                                        {"threshold", 0.5}}}}}));
+        {.documents = {
+             {.declaration = {{"kind", "model"}, {"name", "flight-delay"}, {"owner", "o"}}},
+             {.declaration = {{"kind", "route"},
+                              {"name", "flight-delay"},
+                              {"owner", "o"},
+                              {"model", "flight-delay"},
+                              {"entity_keys", json::array{"flight_id"}},
+                              {"feature_schema", "features_v1"},
+                              {"threshold", 0.5}}}}}));
     must(db->write(test::call(), [&](sql::Tx& tx) {
       return service.set_targets(tx, test::call(), "flight-delay",
                                  {{"flight-delay", 1, weight_total, Arm::live}}, "r1");
@@ -186,8 +191,14 @@ TEST_F(BatchTest, RefusesWhatItCannotScore) {
       {"unknown route", {"nope", 0, flights(1), "o"}, "nope"},
       {"bad output", {"flight-delay", 0, flights(1), "../o"}, "letters"},
       {"no id", {"flight-delay", 0, "SELECT 'UA1' AS flight_id, now() AS event_time", "o"}, "id"},
-      {"no time", {"flight-delay", 0, "SELECT 'x' AS id, 'UA1' AS flight_id, 'now' AS event_time", "o"}, ""},
-      {"null key", {"flight-delay", 0, "SELECT NULL::VARCHAR AS id, 'UA1' AS flight_id, TIMESTAMP '2013-09-01' AS event_time", "o"}, "null"},
+      {"no time",
+       {"flight-delay", 0, "SELECT 'x' AS id, 'UA1' AS flight_id, 'now' AS event_time", "o"},
+       ""},
+      {"null key",
+       {"flight-delay", 0,
+        "SELECT NULL::VARCHAR AS id, 'UA1' AS flight_id, TIMESTAMP '2013-09-01' AS event_time",
+        "o"},
+       "null"},
       {"no SQL", {"flight-delay", 0, "SELEC", "o"}, ""},
   };
   for (const Case& c : cases) {

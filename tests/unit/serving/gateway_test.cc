@@ -43,8 +43,7 @@ TEST_F(GatewayTest, AnswersWithTheModelsScoreAndOneEvent) {
 }
 
 TEST_F(GatewayTest, RefusesWhatItCannotAnswer) {
-  world_.serve({{"flight-delay", 1, weight_total, Arm::live},
-                {"flight-delay", 2, 0, Arm::shadow}});
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
   struct Case {
     std::string what;
     InferRequest request;
@@ -59,13 +58,17 @@ TEST_F(GatewayTest, RefusesWhatItCannotAnswer) {
   const Case cases[] = {
       {"unknown route", with([](auto& r) { r.route = "nope"; }), Code::not_found, "nope"},
       {"no rows", with([](auto& r) { r.rows.clear(); }), Code::invalid_argument, "no row"},
-      {"missing key", with([](auto& r) { r.rows[0] = {}; }), Code::invalid_argument, "flight_id is missing"},
-      {"extra key", with([](auto& r) { r.rows[0]["tail"] = "N1"; }), Code::invalid_argument, "tail is unknown"},
-      {"long id", with([](auto& r) { r.id = std::string(201, 'x'); }), Code::invalid_argument, "200"},
+      {"missing key", with([](auto& r) { r.rows[0] = {}; }), Code::invalid_argument,
+       "flight_id is missing"},
+      {"extra key", with([](auto& r) { r.rows[0]["tail"] = "N1"; }), Code::invalid_argument,
+       "tail is unknown"},
+      {"long id", with([](auto& r) { r.id = std::string(201, 'x'); }), Code::invalid_argument,
+       "200"},
       {"other version", with([](auto& r) { r.version = 7; }), Code::not_found, "version 7"},
       {"a shadow by name", with([](auto& r) { r.version = 2; }), Code::not_found, "version 2"},
       {"features away", flight("broken"), Code::unavailable, "away"},
-      {"too many rows", with([](auto& r) { r.rows.resize(10'001); }), Code::invalid_argument, "10001"},
+      {"too many rows", with([](auto& r) { r.rows.resize(10'001); }), Code::invalid_argument,
+       "10001"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
@@ -98,7 +101,8 @@ TEST_F(GatewayTest, AnswersARepeatedIdAgainAndLogsItOnce) {
   EXPECT_EQ(misused.error().code, Code::already_exists);
 
   EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2")));
-  EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2"))) << "an error is tried again";
+  EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2")))
+      << "an error is tried again";
 }
 
 TEST_F(GatewayTest, LogsRetriesThatRaceOnce) {
@@ -172,17 +176,17 @@ TEST_F(GatewayTest, SamplesWhatItMirrors) {
   world_.serve(route);
   int mirrored = 0;
   for (int i = 0; i < 1'000; ++i)
-    mirrored += must(world_.gateway.infer(test::call(), flight("UA1", "id" + std::to_string(i)))).after
-                    ? 1
-                    : 0;
+    mirrored +=
+        must(world_.gateway.infer(test::call(), flight("UA1", "id" + std::to_string(i)))).after ? 1
+                                                                                                : 0;
   EXPECT_NEAR(mirrored, 250, 70);  // 5 standard deviations
 }
 
 TEST_F(GatewayTest, TakesTheModelsOwnInputs) {
   world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
   infer::Tensor tensor{"features", "FP32", {2, 2}, std::string(16, '\0')};
-  const auto answer =
-      must(world_.gateway.infer(test::call(), {.route = "flight-delay", .unit = "u", .tensors = {tensor}}));
+  const auto answer = must(world_.gateway.infer(
+      test::call(), {.route = "flight-delay", .unit = "u", .tensors = {tensor}}));
   ASSERT_EQ(answer.predictions.size(), 2u);
   EXPECT_EQ(answer.predictions[0].score, 0.5);
   ASSERT_EQ(answer.outputs.size(), 1u);
@@ -195,8 +199,8 @@ TEST_F(GatewayTest, TakesTheModelsOwnInputs) {
   EXPECT_EQ(refused.error().code, Code::invalid_argument);
 }
 
-// G8: an open loop of callers over 1,000 swaps of the table. Each call is answered once, by a version that was
-// in service, and logged once.
+// G8: an open loop of callers over 1,000 swaps of the table. Each call is answered once, by a
+// version that was in service, and logged once.
 TEST_F(GatewayTest, LosesNothingAndAnswersNothingTwiceOverAThousandSwaps) {
   world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
   world_.deployment(2);

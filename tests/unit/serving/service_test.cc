@@ -14,9 +14,10 @@ using test::must;
 class ServiceTest : public ::testing::Test {
  protected:
   ServiceTest() {
-    resources_.add({"model", [](sql::Tx&, const Call&, const json::object& in) -> Result<json::object> {
-                      return in;
-                    }, {}});
+    resources_.add(
+        {"model",
+         [](sql::Tx&, const Call&, const json::object& in) -> Result<json::object> { return in; },
+         {}});
     service_.register_kinds(resources_);
     apply({{"kind", "model"}, {"name", "flight-delay"}, {"owner", "o"}});
     apply(route_);
@@ -26,9 +27,8 @@ class ServiceTest : public ::testing::Test {
     must(resources_.apply(call_, {.documents = {{.declaration = declaration}}}));
   }
   Result<void> set(const std::vector<Target>& targets, const std::string& route = "flight-delay") {
-    TRY(db_->write(call_, [&](sql::Tx& tx) {
-      return service_.set_targets(tx, call_, route, targets, "r1");
-    }));
+    TRY(db_->write(
+        call_, [&](sql::Tx& tx) { return service_.set_targets(tx, call_, route, targets, "r1"); }));
     return service_.publish(call_);
   }
   Artifact artifact(std::int64_t version) const {
@@ -63,7 +63,13 @@ class ServiceTest : public ::testing::Test {
   SchemaOpener open_ = [](const Call&, const std::string&) -> Result<OpenSchema> {
     return test::flight_schema();
   };
-  Service service_{*db_,   world_.log(), world_.runtime(), clock_, metrics_, find_, open_,
+  Service service_{*db_,
+                   world_.log(),
+                   world_.runtime(),
+                   clock_,
+                   metrics_,
+                   find_,
+                   open_,
                    {.table_path = directory_ / "routing_table.json"}};
 };
 
@@ -72,8 +78,9 @@ TEST_F(ServiceTest, PublishesWhatWasSetAndRecordsIt) {
   Gateway gateway(service_.table(), world_.log(), clock_);
   EXPECT_EQ(predict(gateway).version, 1);
   EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'serving.route.targets_set'"), 1);
-  EXPECT_EQ(test::count(*db_, "lineage_edges WHERE from_urn = 'route:flight-delay' AND to_urn LIKE "
-                              "'model:flight-delay@v%'"),
+  EXPECT_EQ(test::count(*db_,
+                        "lineage_edges WHERE from_urn = 'route:flight-delay' AND to_urn LIKE "
+                        "'model:flight-delay@v%'"),
             2);
   const RouteView view = must(service_.show(call_, {"flight-delay"}));
   ASSERT_EQ(view.targets.size(), 2u);
@@ -98,13 +105,41 @@ TEST_F(ServiceTest, RefusesTargetsThatCannotServeAndChangesNothing) {
   const Case cases[] = {
       {"unknown route", "nope", {{"flight-delay", 1, 10'000}}, Code::not_found, "nope"},
       {"unknown version", "flight-delay", {{"flight-delay", 9, 10'000}}, Code::not_found, "v9"},
-      {"other model", "flight-delay", {{"other", 1, 10'000}}, Code::invalid_argument, "must be flight-delay"},
-      {"too little", "flight-delay", {{"flight-delay", 1, 9'999}}, Code::invalid_argument, "add to 9999"},
-      {"too much", "flight-delay", {{"flight-delay", 1, 10'000}, {"flight-delay", 2, 1, Arm::canary}}, Code::invalid_argument, "10001"},
-      {"negative", "flight-delay", {{"flight-delay", 1, 10'001}, {"flight-delay", 2, -1}}, Code::invalid_argument, "0 to 10000"},
-      {"a shadow with weight", "flight-delay", {{"flight-delay", 1, 9'000}, {"flight-delay", 2, 1'000, Arm::shadow}}, Code::invalid_argument, "shadow"},
-      {"only a shadow", "flight-delay", {{"flight-delay", 1, 0, Arm::shadow}}, Code::invalid_argument, "add to 0"},
-      {"twice", "flight-delay", {{"flight-delay", 1, 5'000}, {"flight-delay", 1, 5'000}}, Code::invalid_argument, "again"},
+      {"other model",
+       "flight-delay",
+       {{"other", 1, 10'000}},
+       Code::invalid_argument,
+       "must be flight-delay"},
+      {"too little",
+       "flight-delay",
+       {{"flight-delay", 1, 9'999}},
+       Code::invalid_argument,
+       "add to 9999"},
+      {"too much",
+       "flight-delay",
+       {{"flight-delay", 1, 10'000}, {"flight-delay", 2, 1, Arm::canary}},
+       Code::invalid_argument,
+       "10001"},
+      {"negative",
+       "flight-delay",
+       {{"flight-delay", 1, 10'001}, {"flight-delay", 2, -1}},
+       Code::invalid_argument,
+       "0 to 10000"},
+      {"a shadow with weight",
+       "flight-delay",
+       {{"flight-delay", 1, 9'000}, {"flight-delay", 2, 1'000, Arm::shadow}},
+       Code::invalid_argument,
+       "shadow"},
+      {"only a shadow",
+       "flight-delay",
+       {{"flight-delay", 1, 0, Arm::shadow}},
+       Code::invalid_argument,
+       "add to 0"},
+      {"twice",
+       "flight-delay",
+       {{"flight-delay", 1, 5'000}, {"flight-delay", 1, 5'000}},
+       Code::invalid_argument,
+       "again"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
@@ -120,9 +155,8 @@ TEST_F(ServiceTest, RefusesTargetsThatCannotServeAndChangesNothing) {
 TEST_F(ServiceTest, KeepsWhatItServedWhereAModelCannotBeLoaded) {
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
   const auto published = [&] {
-    must(db_->write(call_, [&](sql::Tx& tx) {
-      return tx.run("UPDATE route_targets SET version = 77", {});
-    }));
+    must(db_->write(
+        call_, [&](sql::Tx& tx) { return tx.run("UPDATE route_targets SET version = 77", {}); }));
     return service_.publish(call_);
   }();
   ASSERT_FALSE(published);
@@ -177,11 +211,15 @@ TEST_F(ServiceTest, RunsStreamsThatWereDeclared) {
   Gateway gateway(service_.table(), world_.log(), clock_);
   Streams streams(*db_, gateway, world_.log());
   EXPECT_FALSE(must(streams.step()));
-  apply({{"kind", "stream"}, {"name", "s"}, {"owner", "o"}, {"route", "flight-delay"},
-         {"input", "in"}, {"output", "out"}});
+  apply({{"kind", "stream"},
+         {"name", "s"},
+         {"owner", "o"},
+         {"route", "flight-delay"},
+         {"input", "in"},
+         {"output", "out"}});
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
-  const json::value event = {{"id", "e1"}, {"entities", {{"flight_id", "UA1"}}},
-                             {"event_time", "2013-07-01T00:00:00Z"}};
+  const json::value event = {
+      {"id", "e1"}, {"entities", {{"flight_id", "UA1"}}}, {"event_time", "2013-07-01T00:00:00Z"}};
   must(append(world_.log(), call_, {"in", {{"k", event}, {"k", event}}}));
   EXPECT_TRUE(must(streams.step()));
   const StreamView view = must(streams.view(call_, "s"));

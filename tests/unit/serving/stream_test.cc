@@ -143,7 +143,8 @@ pid_t start_child(const std::string& directory) {
   return ready ? child : -1;
 }
 
-// G5: whatever moment the process is killed at, each event is decided once, and each key's in order.
+// G5: whatever moment the process is killed at, each event is decided once, and each key's in
+// order.
 TEST(StreamKill, LosesNothingAndRepeatsNothing) {
   constexpr int number_of_events = 4'000;
   test::TempDir directory;

@@ -9,13 +9,15 @@ namespace {
 
 constexpr int units = 50'000;
 
-LiveRoute route(const std::map<std::int64_t, std::int64_t>& weights, const std::string& release = "r1") {
+LiveRoute route(const std::map<std::int64_t, std::int64_t>& weights,
+                const std::string& release = "r1") {
   LiveRoute out;
   for (const auto& [version, weight] : weights)
-    out.targets.push_back({.arm = version == 1 ? Arm::live : Arm::canary,
-                           .weight = weight,
-                           .seed = seed_of("p1/r", release, "m", version),
-                           .deployment = std::make_shared<const Deployment>(Deployment{"m", version})});
+    out.targets.push_back(
+        {.arm = version == 1 ? Arm::live : Arm::canary,
+         .weight = weight,
+         .seed = seed_of("p1/r", release, "m", version),
+         .deployment = std::make_shared<const Deployment>(Deployment{"m", version})});
   return out;
 }
 

@@ -1,5 +1,5 @@
-// Real ONNX models, small enough to write by hand: score = sigmoid(features * weights + bias), with missing
-// features (NaN) counted as 0.
+// Real ONNX models, small enough to write by hand: score = sigmoid(features * weights + bias), with
+// missing features (NaN) counted as 0.
 #pragma once
 
 #include <cstring>
@@ -51,11 +51,9 @@ inline Message floats(const std::string& name, const std::vector<std::uint64_t>&
 
 // FP32 of shape [-1, width].
 inline Message matrix(const std::string& name, std::uint64_t width) {
-  const Message shape = Message()
-                            .add(1, Message().bytes(2, "rows"))
-                            .add(1, Message().number(1, width));
-  return Message().bytes(1, name).add(
-      2, Message().add(1, Message().number(1, 1).add(2, shape)));
+  const Message shape =
+      Message().add(1, Message().bytes(2, "rows")).add(1, Message().number(1, width));
+  return Message().bytes(1, name).add(2, Message().add(1, Message().number(1, 1).add(2, shape)));
 }
 
 inline std::string tiny_model(const std::vector<float>& weights, float bias,
@@ -72,11 +70,7 @@ inline std::string tiny_model(const std::vector<float>& weights, float bias,
                             .add(5, floats("bias", {1}, {bias}))
                             .add(11, matrix("features", weights.size()))
                             .add(12, matrix(output, 1));
-  return Message()
-      .number(1, 8)
-      .add(7, graph)
-      .add(8, Message().bytes(1, "").number(2, 13))
-      .text();
+  return Message().number(1, 8).add(7, graph).add(8, Message().bytes(1, "").number(2, 13)).text();
 }
 
 }  // namespace penstock::test

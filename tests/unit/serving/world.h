@@ -62,7 +62,8 @@ class World {
 
   serving::LiveRoute route(const std::vector<serving::Target>& targets,
                            const std::string& release = "r1") {
-    serving::LiveRoute route{.project = "p1", .declaration = flight_route(), .features = flight_schema()};
+    serving::LiveRoute route{
+        .project = "p1", .declaration = flight_route(), .features = flight_schema()};
     for (const serving::Target& target : targets) {
       auto& counters = counters_[target.version];
       if (!counters) counters = std::make_shared<serving::Counters>();
@@ -90,8 +91,8 @@ class World {
   std::vector<serving::InferenceEvent> events() {
     std::vector<serving::InferenceEvent> out;
     while (true) {
-      const auto records = must(log().read(serving::inference_topic,
-                                           static_cast<std::int64_t>(out.size()), 10'000));
+      const auto records =
+          must(log().read(serving::inference_topic, static_cast<std::int64_t>(out.size()), 10'000));
       if (records.empty()) return out;
       for (const events::Record& record : records)
         out.push_back(must(serving::read_json<serving::InferenceEvent>(record.value)));

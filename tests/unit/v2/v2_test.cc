@@ -14,7 +14,8 @@ using test::must;
 class V2Test : public ::testing::Test {
  protected:
   V2Test() {
-    world_.serve({{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
+    world_.serve(
+        {{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}});
   }
 
   Response send(const std::string& method, const std::string& path, Request request) {
@@ -57,9 +58,9 @@ TEST_F(V2Test, AnswersInJson) {
 }
 
 TEST_F(V2Test, AnswersManyRowsAndOnlyTheOutputsAskedFor) {
-  const Response response = infer(body(
-      R"({"name":"flight_id","datatype":"BYTES","shape":[3,1],"data":[["a"],["b"],["c"]]})",
-      R"(,"outputs":[{"name":"prediction_id"}])"));
+  const Response response = infer(
+      body(R"({"name":"flight_id","datatype":"BYTES","shape":[3,1],"data":[["a"],["b"],["c"]]})",
+           R"(,"outputs":[{"name":"prediction_id"}])"));
   ASSERT_EQ(response.status, 200) << response.body;
   const json::value answer = must(serving::parse_exact(response.body));
   EXPECT_FALSE(answer.as_object().contains("id")) << "none was given";
@@ -96,8 +97,8 @@ TEST_F(V2Test, SpeaksBinaryTensorsBothWays) {
 
 TEST_F(V2Test, TakesTheModelsOwnTensorsNestedFlatOrMissing) {
   for (const std::string data : {"[[0,0],[null,0]]", "[0,0.0,null,0]"}) {
-    const Response response = infer(
-        body(R"({"name":"features","datatype":"FP32","shape":[2,2],"data":)" + data + "}"));
+    const Response response =
+        infer(body(R"({"name":"features","datatype":"FP32","shape":[2,2],"data":)" + data + "}"));
     ASSERT_EQ(response.status, 200) << response.body;
     const json::value answer = must(serving::parse_exact(response.body));
     EXPECT_EQ(answer.at("outputs").at(0).at("datatype"), "FP32") << "the model's own score";
@@ -129,18 +130,26 @@ TEST_F(V2Test, RefusesWithWhatWasExpected) {
       {"too many", input("flight_id", "BYTES", "[1]", "[\"a\",\"b\"]"), "its shape says 1"},
       {"negative shape", input("flight_id", "BYTES", "[-1]", "[\"a\"]"), "negative"},
       {"huge shape", input("features", "FP32", "[4000000000,4000000000]", "[]"), "16777216"},
-      {"overflowing shape", input("features", "FP32", "[4294967296,4294967296,2]", "[]"), "16777216"},
+      {"overflowing shape", input("features", "FP32", "[4294967296,4294967296,2]", "[]"),
+       "16777216"},
       {"wrong element", input("flight_id", "BYTES", "[1]", "[7]"), "element 0 is no value"},
       {"out of range", input("features", "UINT8", "[1,2]", "[255,256]"), "element 1 is no value"},
       {"beyond FP32", input("features", "FP32", "[1,2]", "[1e300,0]"), "element 0"},
       {"too deep", input("flight_id", "BYTES", "[1]", "[[[\"a\"]]]"), "nested deeper"},
       {"no list", input("flight_id", "BYTES", "[1]", "\"a\""), "must be a list"},
       {"model's width", input("features", "FP32", "[1,3]", "[1,2,3]"), "features"},
-      {"two lengths", body(one_flight + R"(,{"name":"flight_id","datatype":"BYTES","shape":[2],"data":["a","b"]})"), "rows"},
+      {"two lengths",
+       body(one_flight +
+            R"(,{"name":"flight_id","datatype":"BYTES","shape":[2],"data":["a","b"]})"),
+       "rows"},
       {"twice", body(one_flight + "," + one_flight), "stands twice"},
-      {"unknown output", body(one_flight, R"(,"outputs":[{"name":"probability"}])"), "no output probability"},
+      {"unknown output", body(one_flight, R"(,"outputs":[{"name":"probability"}])"),
+       "no output probability"},
       {"bad time", body(one_flight, R"(,"parameters":{"event_time":"noon"})"), "RFC 3339"},
-      {"binary without bytes", body(R"({"name":"flight_id","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":99}})"), "bytes left"},
+      {"binary without bytes",
+       body(
+           R"({"name":"flight_id","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":99}})"),
+       "bytes left"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
