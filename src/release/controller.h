@@ -1,0 +1,35 @@
+// Reads what calls and labels said, looks at the guards, and moves releases on or back.
+#pragma once
+
+#include "ports/log.h"
+#include "release/service.h"
+
+namespace penstock::release {
+
+class Controller {
+ public:
+  Controller(Service& service, sql::Database& db, events::Log& log, serving::Service& serving,
+             const Clock& clock)
+      : service_(service), db_(db), log_(log), serving_(serving), clock_(clock) {}
+
+  // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash repeats
+  // nothing and loses nothing. True if there is more to read.
+  Result<bool> advance();
+
+ private:
+  struct Turn;
+  Result<void> read_calls(sql::Tx& tx, Turn& turn);
+  Result<void> read_labels(sql::Tx& tx, Turn& turn);
+  Result<void> count_call(sql::Tx& tx, Turn& turn, const serving::InferenceEvent& event);
+  Result<void> look(sql::Tx& tx, Turn& turn, Release& release);
+  Result<void> decide(sql::Tx& tx, Turn& turn, Release& release);
+
+  Service& service_;
+  sql::Database& db_;
+  events::Log& log_;
+  serving::Service& serving_;
+  const Clock& clock_;
+  bool unpublished_ = true;  // a move may have been committed before a crash
+};
+
+}  // namespace penstock::release

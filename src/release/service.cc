@@ -1,0 +1,383 @@
+#include "release/service.h"
+
+#include <algorithm>
+#include <set>
+
+#include "audit/audit.h"
+#include "base/digest.h"
+#include "base/id.h"
+#include "catalog/lineage.h"
+#include "incidents/service.h"
+#include "registry/service.h"
+#include "release/evidence.h"
+#include "release/guards.h"
+#include "release/store.h"
+
+namespace penstock::release {
+namespace {
+
+std::string urn_of(const Release& release) { return "release:" + release.id; }
+
+Result<Release> must_find(sql::Tx& tx, const Call& call, const std::string& id) {
+  auto found = TRY(store::find(tx, call.project, id));
+  if (!found.empty()) return std::move(found.front());
+  return Error{Code::not_found, "there is no release " + id + " in project " + call.project};
+}
+
+Result<void> check_plan(const Plan& plan) {
+  std::vector<Violation> faults;
+  const auto share = [&](const char* field, double value) {
+    if (!(value > 0 && value < 1)) faults.push_back({field, "must be between 0 and 1"});
+  };
+  share("plan.alpha", plan.alpha);
+  share("plan.beta", plan.beta);
+  share("plan.slow_quantile", plan.slow_quantile);
+  for (std::size_t i = 0; i < plan.canary.size(); ++i)
+    if (plan.canary[i] < 1 || plan.canary[i] > 9'999 ||
+        (i > 0 && plan.canary[i] <= plan.canary[i - 1]))
+      faults.push_back({"plan.canary[" + std::to_string(i) + "]",
+                        "must be a weight from 1 to 9999, greater than the one before"});
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < plan.guards.size(); ++i) {
+    const std::string path = "plan.guards[" + std::to_string(i) + "]";
+    if (!names.insert(plan.guards[i].name).second) faults.push_back({path + ".name", "stands twice"});
+    const std::string fault = fault_of(rate_plan(plan, plan.guards[i]));
+    if (!fault.empty()) faults.push_back({path, fault});
+  }
+  if (faults.empty()) return {};
+  return Error{Code::invalid_argument, faults[0].field + " " + faults[0].problem, faults};
+}
+
+// A canary that nothing required watches would be promoted by the clock alone.
+Result<void> check_guarded(const Plan& plan) {
+  const bool required = std::any_of(plan.guards.begin(), plan.guards.end(),
+                                    [](const Guard& guard) { return guard.required; });
+  if (!plan.canary.empty() && required) return {};
+  return Error{Code::invalid_argument,
+               "a release over a live version needs a canary and a guard that is required",
+               {{"plan.canary", "must have a stage"},
+                {"plan.guards", "must have one with required: true"}}};
+}
+
+std::string digest_of(const Release& release, const std::string& record_digest) {
+  return sha256_hex(canonical(json::object{{"route", release.route},
+                                           {"model", release.model},
+                                           {"version", release.version},
+                                           {"record", record_digest},
+                                           {"plan", encode(release.plan)}}));
+}
+
+registry::Status status_of(State state) {
+  switch (state) {
+    case State::shadow: return registry::Status::shadow;
+    case State::canary:
+    case State::bake: return registry::Status::canary;
+    case State::watch:
+    case State::closed: return registry::Status::live;
+    case State::rolled_back: return registry::Status::rolled_back;
+    case State::awaiting_approval:
+    case State::cancelled: return registry::Status::approved;
+  }
+  return registry::Status::registered;
+}
+
+}  // namespace
+
+RatePlan rate_plan(const Plan& plan, const Guard& guard) {
+  return {.null_ratio = guard.null_ratio,
+          .safe_ratio = guard.safe_ratio,
+          .alpha = plan.alpha / static_cast<double>(std::max<std::size_t>(plan.guards.size(), 1)),
+          .beta = plan.beta};
+}
+
+Result<void> Service::check_releasable(sql::Tx& tx, const Call& call, const Release& release) {
+  const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
+  const auto blockers = TRY(registry::blockers(tx, version));
+  std::vector<Violation> why;
+  for (const std::string& blocker : blockers) why.push_back({"version", blocker});
+  const auto approvals = TRY(registry::approvals(tx, call.project, version.urn()));
+  if (std::none_of(approvals.begin(), approvals.end(), [&](const registry::Approval& approval) {
+        return approval.digest == version.digest;
+      }))
+    why.push_back({"version", "is not approved as it stands; penstock models approve " +
+                                  version.model + "@v" + std::to_string(version.version)});
+  for (const catalog::Broken& broken : TRY(
+           catalog_.evaluate_policies(tx, call, catalog::AppliesTo::release, version.urn())))
+    if (broken.severity == catalog::PolicySeverity::block)
+      why.push_back({"policy " + broken.policy, broken.message});
+  if (why.empty()) return {};
+  return Error{Code::failed_precondition,
+               version.urn() + " cannot be released: " + why[0].field + " " + why[0].problem, why};
+}
+
+Result<Release> Service::create(const Call& call, const CreateInput& input) {
+  TRY(check_plan(input.plan));
+  return db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
+    const Timestamp now = clock_.now();
+    const auto route = TRY(resources::declared<serving::RouteDeclaration>(tx, call.project, "route",
+                                                                          input.route));
+    if (route.model != input.model)
+      return Error{Code::invalid_argument,
+                   "route " + input.route + " serves model " + route.model + ", not " + input.model,
+                   {{"model", "must be " + route.model}}};
+    Release release{.project = call.project,
+                    .id = new_ulid(now),
+                    .route = input.route,
+                    .model = input.model,
+                    .version = input.version,
+                    .plan = input.plan,
+                    .author = call.actor,
+                    .created_at = now,
+                    .updated_at = now};
+    for (const serving::StoredTarget& target : TRY(serving_.targets(tx, call, input.route)))
+      if (target.arm == serving::Arm::live) release.from_version = target.version;
+    if (release.from_version == release.version)
+      return Error{Code::failed_precondition, "route " + input.route + " serves that version already"};
+    if (release.from_version != 0) TRY(check_guarded(release.plan));
+    TRY(check_releasable(tx, call, release));
+    const auto version = TRY(registry::version(tx, call.project, input.model, input.version));
+    release.plan_digest = digest_of(release, version.digest);
+    const auto made = sql::insert(tx, "releases", release);
+    if (!made && made.error().code == Code::already_exists)
+      return Error{Code::already_exists, "route " + input.route +
+                                             " has an open release; finish, roll back or cancel it first"};
+    TRY(made);
+    json::object shares;
+    for (const Guard& guard : release.plan.guards)
+      shares[guard.name] = rate_plan(release.plan, guard).alpha;
+    TRY(audit::record(tx, call, now,
+                      {"release.created",
+                       urn_of(release),
+                       {{"plan", encode(release.plan)},
+                        {"plan_digest", release.plan_digest},
+                        {"version", version.urn()},
+                        {"alpha_by_guard", shares},
+                        {"baseline", release.from_version}}}));
+    TRY(catalog::add_edge(tx, call, now, urn_of(release), version.urn(), "releases"));
+    return release;
+  });
+}
+
+Result<Release> Service::approve(const Call& call, const ActInput& input) {
+  Release approved = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
+    Release release = TRY(must_find(tx, call, input.id));
+    if (release.state != State::awaiting_approval)
+      return Error{Code::failed_precondition, urn_of(release) + " is " +
+                                                  std::string(name_of(release.state)) +
+                                                  " and waits for no approval"};
+    if (release.author == call.actor)
+      return Error{Code::permission_denied, "the author of a release cannot approve it"};
+    const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
+    if (digest_of(release, version.digest) != release.plan_digest)
+      return Error{Code::failed_precondition,
+                   "the plan or the version was changed since the release was made; make a new one"};
+    const Approval approval{.project = call.project,
+                            .release = release.id,
+                            .approver = call.actor,
+                            .digest = release.plan_digest,
+                            .comment = input.reason,
+                            .given_at = clock_.now()};
+    const auto given = sql::insert(tx, "release_approvals", approval);
+    if (!given && given.error().code == Code::already_exists)
+      return Error{Code::already_exists, call.actor + " approved " + urn_of(release) + " before"};
+    TRY(given);
+    TRY(audit::record(tx, call, approval.given_at,
+                      {"release.approved", urn_of(release), {{"digest", approval.digest}}}));
+    TRY(catalog::add_edge(tx, call, approval.given_at, urn_of(release), call.actor, "approved_by"));
+    const auto all = TRY(store::approvals(tx, release));
+    if (static_cast<std::int64_t>(all.size()) >= release.plan.approvals)
+      TRY(start(tx, call, release));
+    return release;
+  }));
+  if (has_traffic(approved.state)) TRY(serving_.publish(call));
+  return approved;
+}
+
+// The first version of a route has nothing to be compared with: the approval alone carries it.
+Result<void> Service::start(sql::Tx& tx, const Call& call, Release& release) {
+  TRY(check_releasable(tx, call, release));
+  for (const Guard& guard : release.plan.guards) {
+    const RateTest test(rate_plan(release.plan, guard));
+    TRY(store::put_guard(tx, {.project = release.project,
+                              .release = release.id,
+                              .guard = guard.name,
+                              .alpha = test.state().plan.alpha,
+                              .verdict = text_of(test.verdict()),
+                              .state = to_text(test.state())}));
+  }
+  if (release.from_version == 0)
+    return move(tx, call, release, State::watch, "the first version: there is no baseline");
+  if (release.plan.shadow.calls > 0) return move(tx, call, release, State::shadow, "approved");
+  return move(tx, call, release, State::canary, "approved");
+}
+
+std::vector<serving::Target> Service::targets_of(const Release& release) const {
+  using serving::Arm, serving::Target;
+  const Target fresh{release.model, release.version, serving::weight_total, Arm::live};
+  const Target old{release.model, release.from_version, serving::weight_total, Arm::live};
+  if (release.state == State::watch || release.state == State::closed) return {fresh};
+  if (release.state == State::shadow) return {old, {release.model, release.version, 0, Arm::shadow}};
+  if (release.state != State::canary && release.state != State::bake) return {old};
+  const std::int64_t weight = release.plan.canary.at(static_cast<std::size_t>(release.stage));
+  return {{release.model, release.from_version, serving::weight_total - weight, Arm::live},
+          {release.model, release.version, weight, Arm::canary}};
+}
+
+Result<void> Service::move(sql::Tx& tx, const Call& call, Release& release, State to,
+                           const std::string& reason) {
+  if (!may_move(release.state, to))
+    return Error{Code::failed_precondition, urn_of(release) + " is " +
+                                                std::string(name_of(release.state)) +
+                                                " and cannot become " + std::string(name_of(to))};
+  const State from = release.state;
+  release.state = to;
+  release.stage_calls = 0;
+  release.reason = reason;
+  release.updated_at = clock_.now();
+  const bool serves = has_traffic(from) || has_traffic(to);
+  if (serves) TRY(serving_.set_targets(tx, call, release.route, targets_of(release), release.id));
+  const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
+  if (version.status != status_of(to))
+    TRY(registry::set_status(tx, call, release.updated_at, version, status_of(to)));
+  if (to == State::watch && release.from_version != 0) {
+    const auto old = TRY(registry::version(tx, call.project, release.model, release.from_version));
+    TRY(registry::set_status(tx, call, release.updated_at, old, registry::Status::retired));
+  }
+  if (to == State::rolled_back && from == State::watch && release.from_version != 0) {
+    const auto old = TRY(registry::version(tx, call.project, release.model, release.from_version));
+    TRY(registry::set_status(tx, call, release.updated_at, old, registry::Status::live));
+  }
+  TRY(store::put(tx, release));
+  json::array guards;
+  for (const Look& look : TRY(store::last_looks(tx, release.project, release.id)))
+    guards.push_back(encode(look));
+  return audit::record(tx, call, release.updated_at,
+                       {"release." + std::string(name_of(to)),
+                        urn_of(release),
+                        {{"from", name_of(from)},
+                         {"stage", release.stage},
+                         {"reason", reason},
+                         {"guards", guards}}});
+}
+
+Result<void> Service::advance_stage(sql::Tx& tx, const Call& call, Release& release) {
+  ++release.stage;
+  return move(tx, call, release, State::canary, "every required guard is proven safe");
+}
+
+Result<void> Service::roll_back(sql::Tx& tx, const Call& call, Release& release,
+                                const std::string& reason, const json::object& evidence) {
+  TRY(move(tx, call, release, State::rolled_back, reason));
+  const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
+  std::vector<std::string> suspects;
+  Timestamp since = version.created_at;
+  if (release.from_version != 0)
+    since = TRY(registry::version(tx, call.project, release.model, release.from_version)).created_at;
+  for (const catalog::SourceChange& change :
+       TRY(catalog::changes_upstream(tx, call, version.urn(), since)))
+    suspects.push_back("source:" + change.source + "@" + std::to_string(change.version) + " " +
+                       change.what + ", applied " + to_rfc3339(change.at) + " by " + change.actor);
+  TRY(incidents::open(tx, call, clock_.now(),
+                      {.dedup_key = "release:" + release.id,
+                       .title = version.urn() + " was rolled back from " + release.route + ": " + reason,
+                       .severity = incidents::Severity::critical,
+                       .subject = version.urn(),
+                       .owner = version.record.owner.value_or(""),
+                       .suspects = suspects,
+                       .detail = evidence}));
+  return {};
+}
+
+Result<Release> Service::roll_back(const Call& call, const ActInput& input) {
+  Release release = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
+    Release found = TRY(must_find(tx, call, input.id));
+    TRY(roll_back(tx, call, found, "by " + call.actor + ": " + input.reason, {}));
+    return found;
+  }));
+  TRY(serving_.publish(call));
+  return release;
+}
+
+Result<Release> Service::cancel(const Call& call, const ActInput& input) {
+  return db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
+    Release release = TRY(must_find(tx, call, input.id));
+    TRY(move(tx, call, release, State::cancelled, "by " + call.actor + ": " + input.reason));
+    return release;
+  });
+}
+
+Result<ReleaseList> Service::list(const Call& call, const ListInput& input) {
+  return db_.read(call, [&](sql::Tx& tx) -> Result<ReleaseList> {
+    return ReleaseList{TRY(store::list(tx, call.project, input.limit))};
+  });
+}
+
+Result<ReleaseDetail> Service::get(const Call& call, const ReleaseName& name) {
+  return db_.read(call, [&](sql::Tx& tx) -> Result<ReleaseDetail> {
+    ReleaseDetail detail{.release = TRY(must_find(tx, call, name.id))};
+    detail.approvals = TRY(store::approvals(tx, detail.release));
+    detail.guards = TRY(store::guards(tx, call.project, name.id));
+    detail.last_looks = TRY(store::last_looks(tx, call.project, name.id));
+    const Plan& plan = detail.release.plan;
+    if (plan.calls_per_second > 0 && !plan.canary.empty())
+      for (const Guard& guard : plan.guards) {
+        const Detectable reach = detectable(
+            rate_plan(plan, guard), {.calls_per_second = plan.calls_per_second,
+                                     .bad_rate = plan.bad_rate,
+                                     .rho = static_cast<double>(plan.canary.front()) / 10'000,
+                                     .seconds = 3'600});
+        detail.reach.push_back({guard.name, reach.ratio, reach.bad_events, reach.calls});
+      }
+    return detail;
+  });
+}
+
+Result<LookList> Service::looks(const Call& call, const ReleaseName& name) {
+  return db_.read(call, [&](sql::Tx& tx) -> Result<LookList> {
+    TRY(must_find(tx, call, name.id));
+    return LookList{TRY(store::looks(tx, call.project, name.id))};
+  });
+}
+
+Result<Replayed> Service::replay(const Call& call, const ReleaseName& name) {
+  return db_.read(call, [&](sql::Tx& tx) -> Result<Replayed> {
+    const Release release = TRY(must_find(tx, call, name.id));
+    const auto looks = TRY(store::looks(tx, call.project, name.id));
+    Replayed out;
+    for (const Guard& guard : release.plan.guards) {
+      RateTest test(rate_plan(release.plan, guard));
+      for (const Look& look : looks) {
+        if (look.guard != guard.name) continue;
+        ++out.looks;
+        const Verdict verdict = test.add({.rho = look.rho,
+                                          .canary_calls = look.canary_calls,
+                                          .baseline_calls = look.baseline_calls,
+                                          .canary_bad = look.canary_bad,
+                                          .baseline_bad = look.baseline_bad});
+        if (out.same && (text_of(verdict) != look.verdict || test.harm_log_e() != look.harm_log_e))
+          out.fault = guard.name + " look " + std::to_string(look.number) + " gives another verdict";
+        out.same = out.fault.empty();
+      }
+      for (const GuardState& kept : TRY(store::guards(tx, call.project, name.id)))
+        if (kept.guard == guard.name && out.same && kept.state != to_text(test.state()))
+          out.fault = guard.name + " ends in another state";
+      out.same = out.fault.empty();
+    }
+    return out;
+  });
+}
+
+Result<json::object> Service::describe(sql::Tx& tx, const Call& call, const Urn& urn) {
+  const auto found = TRY(store::find(tx, call.project, urn.name));
+  if (found.empty()) return json::object{};
+  json::array approvers;
+  for (const Approval& approval : TRY(store::approvals(tx, found.front())))
+    approvers.push_back(json::value(approval.approver));
+  return json::object{{"owner", found.front().author},
+                      {"summary", std::string(name_of(found.front().state)) + " on " +
+                                      found.front().route + ", " + found.front().reason},
+                      {"approved_by", approvers},
+                      {"plan_digest", found.front().plan_digest}};
+}
+
+}  // namespace penstock::release
