@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/digest.h"
 #include "features/codec.h"
 
 namespace penstock::features {
@@ -189,7 +190,16 @@ Result<std::shared_ptr<const ViewHandle>> open_view(sql::Tx& tx, const std::stri
 Result<BoundView> bind_view(sql::Tx& tx, const std::string& project,
                             std::shared_ptr<const ViewHandle> handle) {
   auto sources = TRY(catalog::sources_named(tx, project, handle->view.sources));
-  return BoundView{std::move(handle), std::move(sources)};
+  json::array declared;
+  for (const catalog::VersionedSource& source : sources)
+    declared.push_back({{"name", source.source.name}, {"digest", source.digest}});
+  const std::string digest =
+      sha256_hex(canonical(json::object{{"format", 1},
+                                        {"prefix", sha256_hex(handle->prefix)},
+                                        {"view", encode(handle->view)},
+                                        {"keys", encode(handle->keys)},
+                                        {"sources", std::move(declared)}}));
+  return BoundView{std::move(handle), std::move(sources), digest};
 }
 
 Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx,

@@ -10,6 +10,7 @@ namespace penstock::features {
 struct BoundView {
   std::shared_ptr<const ViewHandle> handle;
   std::vector<catalog::VersionedSource> sources;
+  std::string digest;  // of the view, its keys and its sources' declarations; not of their files
 };
 
 // Version 0 is the newest.

@@ -76,16 +76,10 @@ std::string Offline::scan(const OfflineTable& table) const {
 }
 
 Result<std::string> Offline::digest_of(const BoundView& view) {
-  json::array sources;
+  std::string text = view.digest;
   for (const catalog::VersionedSource& source : view.sources)
-    sources.push_back({{"name", source.source.name},
-                       {"declaration", source.digest},
-                       {"snapshot", TRY(catalog_.snapshot_digest(source.source))}});
-  return sha256_hex(canonical(json::object{{"format", 1},
-                                           {"prefix", sha256_hex(view.handle->prefix)},
-                                           {"view", encode(view.handle->view)},
-                                           {"keys", encode(view.handle->keys)},
-                                           {"sources", std::move(sources)}}));
+    text += TRY(catalog_.snapshot_digest(source.source));
+  return sha256_hex(text);
 }
 
 Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
