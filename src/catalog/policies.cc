@@ -40,12 +40,12 @@ Result<std::vector<Broken>> Service::evaluate_policies(sql::Tx& tx, const Call& 
     const auto rows = tx.run("SELECT * FROM (\n" + numbered(sql) + "\n) AS violations LIMIT 1000",
                              parameters_of(policy.sql, subject_urn, call.project));
     if (!rows) {
-      // On PostgreSQL a statement that failed ends the transaction: the change is refused either
-      // way.
+      // A statement that failed ends the transaction, so nothing after it could be asked: the
+      // change is refused either way.
       broken.push_back(
           {.policy = policy.name,
            .message = "the policy could not be evaluated, so it blocks: " + rows.error().message});
-      continue;
+      break;
     }
     if (rows->empty()) continue;
     Broken& one = broken.emplace_back(
