@@ -20,9 +20,10 @@ bool is_secret(std::string_view name) {
 }  // namespace
 
 void set_level(Level level) { lowest = level; }
+bool enabled(Level level) { return level >= lowest.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view event, const json::object& fields) {
-  if (level < lowest.load(std::memory_order_relaxed)) return;
+  if (!enabled(level)) return;
   json::object line{{"at", to_rfc3339(SystemClock().now())},
                     {"level", name_of(level)},
                     {"event", event}};

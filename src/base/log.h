@@ -12,6 +12,8 @@ BOOST_DESCRIBE_ENUM(Level, debug, info, warn, error)
 
 // Lines below this level are dropped. Safe from any thread.
 void set_level(Level level);
+// Whether a line of this level would be written: ask before building fields on a hot path.
+bool enabled(Level level);
 
 // {"at": ..., "level": ..., "event": ..., <fields>}. Callers never pass secrets; as a second fence,
 // a field whose name says token, secret, password, authorization or key is written as "[hidden]".
