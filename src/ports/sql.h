@@ -1,5 +1,6 @@
 // The one seam to a relational database. SQLite and PostgreSQL implement it; components write
-// the SQL that both read: $1 parameters, ON CONFLICT, RETURNING, BIGINT, DOUBLE PRECISION, TEXT, BOOLEAN.
+// the SQL that both read: $1 parameters, ON CONFLICT, RETURNING, BIGINT, DOUBLE PRECISION, TEXT,
+// BOOLEAN.
 #pragma once
 
 #include <functional>
@@ -22,8 +23,11 @@ using Row = std::vector<Scalar>;
 class Tx {
  public:
   virtual ~Tx() = default;
-  // Runs one statement. A broken unique constraint is already_exists, a value that breaks a CHECK or a
-  // reference failed_precondition, a statement that outlives the call's deadline deadline_exceeded.
+  // Runs one statement, with one parameter for each of $1, $2, ... A broken unique constraint is
+  // already_exists, a value that breaks a CHECK, a reference or NOT NULL failed_precondition, a
+  // statement that outlives the call's deadline deadline_exceeded, a full disk or a lost server
+  // unavailable. After a failure the transaction is over: what runs later, and the commit, give the
+  // same error.
   virtual Result<std::vector<Row>> run(std::string_view statement, const Row& parameters) = 0;
 
  private:
@@ -35,13 +39,15 @@ class Database {
  public:
   virtual ~Database() = default;
 
-  // Runs `body` in a transaction, and commits if it returns a value. The commit is durable when this
-  // returns (callers at the same time may share one fsync). Blocks: call from a worker. `body` must not
-  // open another transaction.
+  // Runs `body` in a transaction, and commits if it returns a value. The commit is durable when
+  // this returns (callers at the same time may share one fsync), and writers see each other's work
+  // whole, as if one came after the other. Blocks: call from a worker. `body` must not open another
+  // transaction.
   template <class Body>
   auto write(const Call& call, Body body) {
     return in_tx(call, Access::write, body);
   }
+  // One snapshot of what is committed. Statements that change something fail.
   template <class Body>
   auto read(const Call& call, Body body) {
     return in_tx(call, Access::read, body);
@@ -60,6 +66,10 @@ class Database {
     return result;
   }
 };
+
+// What adapters ask of every parameter, so that one database refuses what the other does: a text
+// without a zero byte, a number that is one (SQLite would store NaN as NULL). invalid_argument.
+Result<void> check_parameter(const Scalar& parameter);
 
 // Scalars go as they are, but times as whole microseconds; lists, maps and structs go as JSON text.
 template <class T>
@@ -124,8 +134,9 @@ Result<void> insert(Tx& tx, std::string_view table, const T& value, std::string_
   return {};
 }
 
-// Applies the numbered migrations that the database has not seen, each in a transaction of its own, and
-// records them with their digests. A migration that was changed after it ran is failed_precondition.
+// Applies the numbered migrations that the database has not seen, each in a transaction of its own,
+// and records them with their digests. A migration that was changed after it ran is
+// failed_precondition.
 struct Migration {
   std::string_view name;  // "0001_audit"
   std::string_view text;  // statements, each ended by ";" at the end of a line

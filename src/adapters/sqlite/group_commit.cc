@@ -1,0 +1,98 @@
+#include "adapters/sqlite/group_commit.h"
+
+namespace penstock::sqlite {
+namespace {
+
+// The first member of a group waits no longer than this for the others, if their bodies are quick.
+constexpr auto age_max = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Result<void> GroupCommit::enter(Timestamp deadline) {
+  TRY(turn_.take(deadline));
+  connection_.limit(deadline, members_ > 0);
+  connection_.refuse_writes(false);
+  Result<void> ready;
+  if (!group_) {
+    ready = connection_.control("BEGIN IMMEDIATE");
+    if (ready) {
+      group_ = std::make_shared<Group>();
+      since_ = std::chrono::steady_clock::now();
+    }
+  }
+  if (ready) ready = connection_.control("SAVEPOINT body");
+  if (!ready) leave();
+  return ready;
+}
+
+Result<std::vector<sql::Row>> GroupCommit::run(std::string_view text, const sql::Row& parameters) {
+  auto rows = connection_.run(text, parameters);
+  // A full disk, a failed write or a stopped write makes SQLite drop the transaction, not the
+  // statement.
+  if (!rows && !connection_.in_transaction()) lost_ = rows.error();
+  return rows;
+}
+
+Result<void> GroupCommit::commit() {
+  if (connection_.owes_reference()) {
+    rollback();
+    return Error{Code::failed_precondition, "FOREIGN KEY constraint failed"};
+  }
+  if (const auto released = connection_.control("RELEASE body"); !released) {
+    const Error reason = released.error();
+    rollback();
+    return reason;
+  }
+  const std::shared_ptr<Group> group = group_;
+  ++members_;
+  leave();
+  group->ended.wait(false);
+  return group->result;
+}
+
+void GroupCommit::rollback() {
+  if (connection_.in_transaction()) {
+    const bool undone =
+        connection_.control("ROLLBACK TO body") && connection_.control("RELEASE body");
+    if (!undone) {
+      lost_ = Error{Code::unavailable, "a write of the same group could not be undone; try again"};
+      if (connection_.in_transaction() && !connection_.control("ROLLBACK"))
+        lost_->message += "; the database refuses to roll back";
+    }
+  }
+  leave();
+}
+
+void GroupCommit::leave() {
+  const bool open = group_ && connection_.in_transaction();
+  const bool room = members_ < members_max_ && std::chrono::steady_clock::now() - since_ < age_max;
+  if (open && members_ > 0 && room && turn_.hand_over()) return;
+  if (group_) end_group();
+  connection_.checkpoint_if_due();
+  turn_.release();
+}
+
+void GroupCommit::end_group() {
+  Result<void> result;
+  if (!connection_.in_transaction())
+    result = lost_.value_or(Error{Code::internal, "the transaction is gone"});
+  else if (members_ == 0)
+    result = connection_.control("ROLLBACK");
+  else
+    result = connection_.control("COMMIT");
+  if (connection_.in_transaction()) {
+    const auto undone = connection_.control("ROLLBACK");
+    if (!undone) result = undone.error();
+  }
+  // A neighbour's deadline is no reason that a caller could understand.
+  if (!result && result.error().code == Code::deadline_exceeded)
+    result = Error{Code::unavailable, "another write of the same commit took too long; try again"};
+  group_->result = std::move(result);
+  group_->ended = true;
+  group_->ended.notify_all();
+  group_.reset();
+  members_ = 0;
+  lost_.reset();
+}
+
+}  // namespace penstock::sqlite
