@@ -1,6 +1,6 @@
 # One line a component.
 unit_test(base DEPENDS base)
-unit_test(sqlite DEPENDS sqlite)
+unit_test(sql DEPENDS sqlite postgres)
 unit_test(resources DEPENDS resources)
 unit_test(audit DEPENDS audit)
 unit_test(registry DEPENDS registry)

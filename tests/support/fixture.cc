@@ -2,6 +2,7 @@
 
 #include "adapters/sqlite/sqlite.h"
 #include "migrations/migrations.h"
+#include "tests/support/postgres.h"
 
 namespace penstock::test {
 
@@ -17,15 +18,15 @@ TempDir::~TempDir() {
 }
 
 std::unique_ptr<sql::Database> database() {
-  auto db = must(sqlite::open(":memory:"));
+  auto db =
+      std::getenv("PENSTOCK_TEST_POSTGRES") ? postgres_database(4) : must(sqlite::open(":memory:"));
   must(sql::migrate(*db, migrations(), SystemClock().now()));
   return db;
 }
 
 std::int64_t count(sql::Database& db, const std::string& from_where) {
-  const auto rows = must(db.read(call("test"), [&](sql::Tx& tx) {
-    return tx.run("SELECT count(*) FROM " + from_where, {});
-  }));
+  const auto rows = must(db.read(
+      call("test"), [&](sql::Tx& tx) { return tx.run("SELECT count(*) FROM " + from_where, {}); }));
   return std::get<std::int64_t>(rows.at(0).at(0));
 }
 
