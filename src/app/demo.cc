@@ -224,7 +224,7 @@ Result<void> Demo::first_release() {
   const std::string id = TRY(start_release(1, true));
   TRY(wait_for("the first release", [&]() -> Result<bool> {
     const std::string state = text_of(TRY(release(id)), "state");
-    return state == "promoted" || state == "closed";
+    return state == "watch" || state == "closed";
   }));
   std::cout << "  release:" << id << " approved by user:bo; route:flight-delay is live\n";
   return {};

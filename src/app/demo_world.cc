@@ -99,7 +99,9 @@ Result<void> Replay::ask(const Flight& flight) {
   served.version = std::strtoll(version.c_str() + (version.starts_with("v") ? 1 : 0), nullptr, 10);
   for (const json::value& output : answer.at("outputs").as_array())
     if (output.at("name").as_string() == "score")
-      served.score = output.at("data").as_array().at(0).to_number<double>();
+      // A score is a float32. Boost.JSON 1.81 may read a double one bit off, which the float undoes.
+      served.score = static_cast<double>(
+          static_cast<float>(output.at("data").as_array().at(0).to_number<double>()));
   served_[flight.flight_id] = served;
   by_id_[flight.flight_id] = flight;
   return {};

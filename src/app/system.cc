@@ -223,7 +223,7 @@ void System::Parts::make_serving() {
                                                  path("scratch/batch"));
   streams = std::make_unique<serving::Streams>(*db, *gateway, log);
   metering = std::make_unique<monitor::Metering>(log, *costs);
-  observer = std::make_unique<monitor::Observer>(*db, log, clock);
+  observer = std::make_unique<monitor::Observer>(*db, log, *olap, clock);
   monitor = std::make_unique<monitor::Service>(*db, clock);
   release = std::make_unique<release::Service>(*db, *serving, *catalog, clock);
   controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);

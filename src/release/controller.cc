@@ -1,6 +1,7 @@
 #include "release/controller.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/log.h"
@@ -47,7 +48,9 @@ struct Controller::Turn {
   // One call of a release under one of its guards.
   void add(const Release& release, const Guard& guard, const serving::InferenceEvent& event, bool bad) {
     const bool canary = event.arm == serving::Arm::canary;
-    const double rho = canary ? event.assignment_probability : 1 - event.assignment_probability;
+    // Weights are parts of 10,000: 1 - 0.7 and 0.3 are one chance, not two.
+    const double share = canary ? event.assignment_probability : 1 - event.assignment_probability;
+    const double rho = std::round(share * 10'000) / 10'000;
     // With all calls on one side there is nothing to compare.
     if (!(rho > 0 && rho < 1)) return;
     Counts& count = counts[release.id][guard.name][rho];
