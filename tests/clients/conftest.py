@@ -1,0 +1,51 @@
+"""A server of its own for each module, on loopback and a free port, ended by its process id."""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PENSTOCK = os.environ.get("PENSTOCK_BINARY", str(ROOT / "build/release/bin/penstock"))
+
+
+class Server:
+    """`penstock serve` on `data`, and the commands of a person who holds its admin token."""
+
+    def __init__(self, data: Path):
+        self.data = data
+        self.out = data.parent / "server.out"
+        self.process = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [PENSTOCK, "serve", "--data", str(self.data), "--http", "127.0.0.1:0"],
+            stdout=self.out.open("w"), stderr=subprocess.DEVNULL)
+        for _ in range(3000):
+            found = re.search(r"http://(\S+)", self.out.read_text())
+            if found:
+                self.url = f"http://{found[1]}"
+                break
+            assert self.process.poll() is None, "the server ended at once"
+            time.sleep(0.01)
+        self.token = (self.data / "admin.token").read_text().strip()
+
+    def run(self, *arguments: str, token: str | None = None) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [PENSTOCK, "--server", self.url, *arguments], capture_output=True, text=True, timeout=120,
+            env={**os.environ, "PENSTOCK_TOKEN": token or self.token})
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    one = Server(tmp_path_factory.mktemp("penstock") / "data")
+    one.start()
+    yield one
+    one.stop()
