@@ -46,8 +46,9 @@ Result<void> GroupCommit::commit() {
   const std::shared_ptr<Group> group = group_;
   ++members_;
   leave();
-  group->ended.wait(false);
-  return group->result;
+  std::unique_lock lock(group->mutex);
+  group->changed.wait(lock, [&] { return group->result.has_value(); });
+  return *group->result;
 }
 
 void GroupCommit::rollback() {
@@ -87,9 +88,11 @@ void GroupCommit::end_group() {
   // A neighbour's deadline is no reason that a caller could understand.
   if (!result && result.error().code == Code::deadline_exceeded)
     result = Error{Code::unavailable, "another write of the same commit took too long; try again"};
-  group_->result = std::move(result);
-  group_->ended = true;
-  group_->ended.notify_all();
+  {
+    const std::scoped_lock lock(group_->mutex);
+    group_->result = std::move(result);
+  }
+  group_->changed.notify_all();
   group_.reset();
   members_ = 0;
   lost_.reset();

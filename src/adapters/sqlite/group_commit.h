@@ -1,9 +1,10 @@
 // Many writers, one fsync. Private to this adapter.
 #pragma once
 
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "adapters/sqlite/connection.h"
@@ -31,10 +32,12 @@ class GroupCommit {
   Turn& turn() { return turn_; }
 
  private:
-  // What members wait for. The result is written before `ended`.
+  // What members wait for. No atomic to wait on: those of libstdc++ spin first, and a sync takes
+  // longer.
   struct Group {
-    Result<void> result;
-    std::atomic<bool> ended = false;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Result<void>> result;  // none until it ended
   };
   void leave();
   void end_group();

@@ -10,13 +10,13 @@ Result<void> Turn::take(Timestamp deadline) {
   if (taken_ && holder_ == std::this_thread::get_id())
     throw std::logic_error("a transaction was opened inside a transaction");
   if (taken_) {
-    Waiter waiter;
-    waiting_.push_back(&waiter);
-    const auto mine = [&] { return waiter.its_turn; };
+    const auto waiter = std::make_shared<Waiter>();
+    waiting_.push_back(waiter);
+    const auto mine = [&] { return waiter->its_turn; };
     if (deadline == Timestamp::max())
-      waiter.changed.wait(lock, mine);
-    else if (!waiter.changed.wait_until(lock, deadline, mine)) {
-      waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &waiter));
+      waiter->changed.wait(lock, mine);
+    else if (!waiter->changed.wait_until(lock, deadline, mine)) {
+      waiting_.erase(std::find(waiting_.begin(), waiting_.end(), waiter));
       return Error{Code::deadline_exceeded, "the deadline passed while other writes went first"};
     }
   }
@@ -25,27 +25,35 @@ Result<void> Turn::take(Timestamp deadline) {
   return {};
 }
 
-bool Turn::hand_over_locked() {
-  if (waiting_.empty()) return false;
-  Waiter& next = *waiting_.front();
-  waiting_.pop_front();
-  next.its_turn = true;
+std::shared_ptr<Turn::Waiter> Turn::choose_next() {
   holder_ = {};
-  // Under the lock: as soon as it is let go, the waiter may be gone.
-  next.changed.notify_one();
+  if (waiting_.empty()) return nullptr;
+  auto next = std::move(waiting_.front());
+  waiting_.pop_front();
+  next->its_turn = true;
+  return next;
+}
+
+// The next is woken without the lock, which it would only have to wait for.
+bool Turn::hand_over() {
+  std::shared_ptr<Waiter> next;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (waiting_.empty()) return false;
+    next = choose_next();
+  }
+  next->changed.notify_one();
   return true;
 }
 
-bool Turn::hand_over() {
-  const std::scoped_lock lock(mutex_);
-  return hand_over_locked();
-}
-
 void Turn::release() {
-  const std::scoped_lock lock(mutex_);
-  if (hand_over_locked()) return;
-  taken_ = false;
-  holder_ = {};
+  std::shared_ptr<Waiter> next;
+  {
+    const std::scoped_lock lock(mutex_);
+    next = choose_next();
+    if (!next) taken_ = false;
+  }
+  if (next) next->changed.notify_one();
 }
 
 }  // namespace penstock::sqlite

@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -28,10 +29,10 @@ class Turn {
     std::condition_variable changed;
     bool its_turn = false;
   };
-  bool hand_over_locked();
+  std::shared_ptr<Waiter> choose_next();
 
   std::mutex mutex_;
-  std::deque<Waiter*> waiting_;
+  std::deque<std::shared_ptr<Waiter>> waiting_;
   bool taken_ = false;
   std::thread::id holder_;
 };
