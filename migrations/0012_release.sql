@@ -1,6 +1,6 @@
 CREATE TABLE releases (
   project TEXT NOT NULL, id TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL,
-  version BIGINT NOT NULL, from_version BIGINT NOT NULL, plan TEXT NOT NULL, plan_digest TEXT NOT NULL,
+  version BIGINT NOT NULL, from_version BIGINT NOT NULL, from_release TEXT NOT NULL, plan TEXT NOT NULL, plan_digest TEXT NOT NULL,
   state TEXT NOT NULL, stage BIGINT NOT NULL, stage_calls BIGINT NOT NULL, live_micros TEXT NOT NULL,
   slow_micros BIGINT NOT NULL, paused BOOLEAN NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL,
   created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL, PRIMARY KEY (project, id)

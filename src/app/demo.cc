@@ -197,7 +197,7 @@ Result<std::int64_t> Demo::register_version(const std::string& run,
 }
 
 Result<std::string> Demo::start_release(std::int64_t version, bool first) {
-  json::object plan{{"approvals", 1}};
+  json::object plan{{"approvals", 1}, {"beta", 0.01}};
   if (!first) {
     plan["shadow"] = json::object{{"calls", 300}};
     plan["canary"] = json::array{3'000, 5'000};

@@ -27,7 +27,7 @@ Calendar calendar_of(bool quick) {
             .third_version = "2013-02-20",
             .last_day = "2013-03-01",
             .stream_from = "2013-02-26",
-            .safe_ratio = 1.6};
+            .safe_ratio = 1.25};
   return {.months = "1-9",
           .train_from = "2013-01-01",
           .train_until = "2013-07-01",

@@ -5,11 +5,21 @@
 namespace penstock::audit {
 namespace {
 
+// A row as it stands. The detail is its text: a number that was read and written again may differ in its
+// last bit, and then an untouched event would look changed.
+struct Row {
+  std::int64_t number = 0;
+  Timestamp at;
+  std::string project, tenant, actor, request_id, action, subject, detail, leaf;
+};
+BOOST_DESCRIBE_STRUCT(Row, (),
+                      (number, at, project, tenant, actor, request_id, action, subject, detail, leaf))
+
 // What the leaf hash covers: everything that was said, and its place.
-std::string entry_of(const Stored& event) {
-  json::object fields = encode(event).as_object();
+std::string entry_of(const Row& row) {
+  json::object fields = encode(row).as_object();
   fields.erase("leaf");
-  fields["at"] = event.at.time_since_epoch().count();
+  fields["at"] = row.at.time_since_epoch().count();
   return canonical(fields);
 }
 
@@ -35,7 +45,7 @@ Result<void> record(sql::Tx& tx, const Call& call, Timestamp at, const Event& ev
   const auto rows = TRY(
       tx.run("UPDATE audit_head SET size = size + 1 WHERE id = 1 RETURNING size, frontier", {}));
   if (rows.empty()) return Error{Code::data_loss, "the audit log has lost its head"};
-  Stored stored{.number = std::get<std::int64_t>(rows[0].at(0)) - 1,
+  Row stored{.number = std::get<std::int64_t>(rows[0].at(0)) - 1,
                 .at = at,
                 .project = call.project,
                 .tenant = call.tenant,
@@ -43,7 +53,7 @@ Result<void> record(sql::Tx& tx, const Call& call, Timestamp at, const Event& ev
                 .request_id = call.request_id,
                 .action = event.action,
                 .subject = event.subject,
-                .detail = event.detail};
+                .detail = canonical(event.detail)};
   const Sha256 leaf = leaf_hash(entry_of(stored));
   stored.leaf = to_hex(leaf);
   Frontier frontier = frontier_of(stored.number, std::get<std::string>(rows[0].at(1)));
@@ -66,7 +76,7 @@ Result<Verification> Service::verify(const Call& call) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<Verification> {
     const auto head = TRY(tx.run("SELECT size, frontier FROM audit_head WHERE id = 1", {}));
     if (head.empty()) return Verification{.intact = false, .fault = "the log has lost its head"};
-    static const std::string text = "SELECT " + columns<Stored>() +
+    static const std::string text = "SELECT " + columns<Row>() +
                                     " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT 10000";
     Frontier frontier;
     Verification out;
@@ -75,8 +85,8 @@ Result<Verification> Service::verify(const Call& call) {
       out.intact = false;
     };
     for (bool more = true; more;) {
-      const auto events = TRY(sql::select<Stored>(tx, text, {frontier.size()}));
-      for (const Stored& event : events) {
+      const auto events = TRY(sql::select<Row>(tx, text, {frontier.size()}));
+      for (const Row& event : events) {
         if (event.number != frontier.size()) {
           fault("event " + std::to_string(frontier.size()) + " is missing");
           out.events = frontier.size();

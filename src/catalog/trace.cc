@@ -139,7 +139,9 @@ Result<Trace> Service::trace(const Call& call, const TraceInput& input) {
     if (derive != derivers_.end() && input.direction == Direction::upstream && input.depth > 0)
       for (const Edge& edge : TRY(derive->second(tx, call, *urn))) {
         part.edges.emplace(edge.from_urn, edge.to_urn, edge.relation);
-        TRY(part.add(tx, call, edge.to_urn, input.direction, input.depth - 1, 1));
+        // A route has served many versions; which of them answered is an edge of its own.
+        const std::int64_t depth = edge.to_urn.starts_with("route:") ? 0 : input.depth - 1;
+        TRY(part.add(tx, call, edge.to_urn, input.direction, depth, 1));
       }
     Trace trace{.urn = input.urn, .direction = input.direction};
     std::vector<TraceEdge> edges;

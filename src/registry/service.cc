@@ -130,7 +130,9 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
     TRY(sql::insert(tx, "model_versions", version));
     for (const Reference& reference : version.record_references)
       for (const ReferenceField& field : reference_fields)
-        if (field.name == reference.field && !reference.urn.empty())
+        // The version to go back to is a plan, not something that this one was made from.
+        if (field.name == reference.field && !reference.urn.empty() &&
+            field.name != "rollback_to")
           TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
     TRY(audit::record(tx, call, now,
                       {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));

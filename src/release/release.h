@@ -108,6 +108,7 @@ struct Release {
   std::string route, model;
   std::int64_t version = 0;
   std::int64_t from_version = 0;  // live before; 0: none
+  std::string from_release;       // that had made it live, and does so again after a rollback
   Plan plan;
   std::string plan_digest;        // of plan, route and the version's record: what is approved
   State state = State::awaiting_approval;
@@ -120,7 +121,7 @@ struct Release {
   Timestamp created_at, updated_at;
 };
 BOOST_DESCRIBE_STRUCT(Release, (),
-                      (project, id, route, model, version, from_version, plan, plan_digest, state,
+                      (project, id, route, model, version, from_version, from_release, plan, plan_digest, state,
                        stage, stage_calls, live_micros, slow_micros, paused, author, reason,
                        created_at, updated_at))
 

@@ -130,7 +130,10 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
                     .created_at = now,
                     .updated_at = now};
     for (const serving::StoredTarget& target : TRY(serving_.targets(tx, call, input.route)))
-      if (target.arm == serving::Arm::live) release.from_version = target.version;
+      if (target.arm == serving::Arm::live) {
+        release.from_version = target.version;
+        release.from_release = target.release;
+      }
     if (release.from_version == release.version)
       return Error{Code::failed_precondition, "route " + input.route + " serves that version already"};
     if (release.from_version != 0) TRY(check_guarded(release.plan));
@@ -235,7 +238,9 @@ Result<void> Service::move(sql::Tx& tx, const Call& call, Release& release, Stat
   release.reason = reason;
   release.updated_at = clock_.now();
   const bool serves = has_traffic(from) || has_traffic(to);
-  if (serves) TRY(serving_.set_targets(tx, call, release.route, targets_of(release), release.id));
+  if (serves)
+    TRY(serving_.set_targets(tx, call, release.route, targets_of(release),
+                             to == State::rolled_back ? release.from_release : release.id));
   const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
   if (version.status != status_of(to))
     TRY(registry::set_status(tx, call, release.updated_at, version, status_of(to)));
