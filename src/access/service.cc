@@ -11,97 +11,143 @@
 namespace penstock::access {
 namespace {
 
-// 32 random bytes as 64 hex digits behind a prefix that secret scanners can look for.
+// 256 random bits in letters and digits.
 std::string new_token() {
-  Sha256 bytes{};
-  randombytes_buf(bytes.data(), bytes.size());
-  return "pst_" + to_hex(bytes);
+  constexpr std::string_view letters =
+      "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  std::string token(token_prefix);
+  for (int i = 0; i < 43; ++i) token += letters[randombytes_uniform(letters.size())];
+  return token;
 }
 
 TokenView view_of(const StoredToken& token) {
-  return {token.id,     token.name,    token.actor,      token.roles,     token.tenant,
+  return {token.id,      token.name,       token.actor,      token.roles,     token.tenant,
           token.project, token.created_at, token.expires_at, token.revoked_at};
+}
+
+const RoleRights* role_named(std::string_view name) {
+  for (const RoleRights& role : role_rights)
+    if (role.role == name) return &role;
+  return nullptr;
+}
+
+bool has_word(std::string_view words, std::string_view word) {
+  if (word.empty()) return false;
+  for (std::size_t at = words.find(word); at != std::string_view::npos;
+       at = words.find(word, at + 1))
+    if (at > 0 && words[at - 1] == ' ' && words.substr(at + word.size()).starts_with(' '))
+      return true;
+  return false;
 }
 
 Result<void> check(const CreateInput& input) {
   std::vector<Violation> faults;
   for (const std::string& role : input.roles)
-    if (std::none_of(role_rights.begin(), role_rights.end(),
-                     [&](const RoleRights& known) { return known.role == role; }))
+    if (!role_named(role))
       faults.push_back(
           {"roles", "must be of viewer, developer, approver, operator, admin, not " + role});
-  if (!input.actor.starts_with("user:") && !input.actor.starts_with("service:"))
-    faults.push_back({"actor", "must begin with user: or service:"});
+  const std::size_t colon = input.actor.find(':');
+  const std::string kind = input.actor.substr(0, std::min(colon, input.actor.size()));
+  if ((kind != "user" && kind != "service") || colon + 1 >= input.actor.size())
+    faults.push_back({"actor", "must be user:NAME or service:NAME"});
+  if (input.expires_in && *input.expires_in <= Micros(0))
+    faults.push_back({"expires_in", "must be more than nothing"});
   if (faults.empty()) return {};
   return Error{Code::invalid_argument, faults.front().field + " " + faults.front().problem, faults};
+}
+
+// What a new token is, and its text.
+std::pair<StoredToken, std::string> made(const Call& call, const CreateInput& input,
+                                         Timestamp now) {
+  std::string token = new_token();
+  StoredToken stored{.id = new_ulid(now),
+                     .name = input.name,
+                     .digest = sha256_hex(token),
+                     .actor = input.actor,
+                     .roles = input.roles,
+                     .tenant = input.tenant.empty() ? call.tenant : input.tenant,
+                     .project = input.project.empty() ? call.project : input.project,
+                     .created_at = now,
+                     .created_by = call.actor,
+                     .expires_at = input.expires_in
+                                       ? std::optional<Timestamp>(now + *input.expires_in)
+                                       : std::nullopt};
+  return {std::move(stored), std::move(token)};
+}
+
+Result<void> store(sql::Tx& tx, const Call& call, const StoredToken& token) {
+  TRY(sql::insert(tx, "tokens", token));
+  return audit::record(tx, call, token.created_at,
+                       {"access.token.created",
+                        "token:" + token.id,
+                        {{"actor", token.actor}, {"roles", encode(token.roles)}}});
+}
+
+Result<void> check_an_admin_is_left(sql::Tx& tx, Timestamp now) {
+  const auto left = TRY(sql::select<StoredToken>(
+      tx,
+      "SELECT " + columns<StoredToken>() +
+          " FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)",
+      {sql::to_sql(now)}));
+  for (const StoredToken& token : left)
+    if (std::find(token.roles.begin(), token.roles.end(), "admin") != token.roles.end()) return {};
+  return Error{Code::failed_precondition,
+               "this is the last admin's token, and nobody could make another without it; make "
+               "one for another admin first"};
 }
 
 }  // namespace
 
 bool may(const Identity& identity, std::string_view permission) {
   if (permission == "open") return true;
-  const std::string word = " " + std::string(permission) + " ";
-  return std::any_of(identity.roles.begin(), identity.roles.end(), [&](const std::string& role) {
-    return std::any_of(role_rights.begin(), role_rights.end(), [&](const RoleRights& rights) {
-      return rights.role == role && rights.permissions.find(word) != std::string_view::npos;
-    });
-  });
+  for (const std::string& name : identity.roles)
+    if (const RoleRights* role = role_named(name); role && has_word(role->permissions, permission))
+      return true;
+  return false;
 }
 
 std::string roles_with(std::string_view permission) {
   std::string out;
   for (const RoleRights& rights : role_rights)
-    if (may({.roles = {std::string(rights.role)}}, permission))
+    if (has_word(rights.permissions, permission))
       out += (out.empty() ? "" : ", ") + std::string(rights.role);
   return out;
 }
 
 Result<void> Service::load() {
-  const auto tokens =
-      TRY(db_.read({.actor = "service:access"}, [](sql::Tx& tx) {
-        return sql::select<StoredToken>(
-            tx, "SELECT " + columns<StoredToken>() + " FROM tokens WHERE revoked_at IS NULL", {});
-      }));
+  const std::lock_guard lock(loading_);
+  const auto tokens = TRY(db_.read({.actor = "service:access"}, [](sql::Tx& tx) {
+    return sql::select<StoredToken>(
+        tx, "SELECT " + columns<StoredToken>() + " FROM tokens WHERE revoked_at IS NULL", {});
+  }));
   auto table = std::make_shared<Table>();
-  for (const StoredToken& token : tokens) table->emplace(token.digest, token);
+  for (const StoredToken& token : tokens) table->emplace(sha256_from_hex(token.digest), token);
   table_.store(std::move(table));
   return {};
 }
 
-Result<std::optional<std::string>> Service::ensure_admin() {
-  const auto rows = TRY(db_.read({.actor = "service:access"}, [](sql::Tx& tx) {
-    return tx.run("SELECT count(*) FROM tokens", {});
-  }));
-  if (std::get<std::int64_t>(rows.at(0).at(0)) > 0) return std::optional<std::string>();
+Result<std::optional<std::string>> Service::ensure_admin(
+    const std::function<Result<void>(const std::string& token)>& keep) {
   const Call call{.actor = "service:access", .tenant = "default", .project = "default"};
-  const auto created =
-      TRY(create(call, {.name = "first admin", .actor = "user:admin", .roles = {"admin"}}));
-  return std::optional<std::string>(created.token);
+  const CreateInput first{.name = "first admin", .actor = "user:admin", .roles = {"admin"}};
+  const auto [stored, token] = made(call, first, clock_.now());
+  const bool created =
+      TRY(db_.write(call, [&, &row = stored, &text = token](sql::Tx& tx) -> Result<bool> {
+        const auto rows = TRY(tx.run("SELECT count(*) FROM tokens", {}));
+        if (std::get<std::int64_t>(rows.at(0).at(0)) > 0) return false;
+        TRY(store(tx, call, row));
+        if (keep) TRY(keep(text));
+        return true;
+      }));
+  if (!created) return std::optional<std::string>();
+  TRY(load());
+  return std::optional<std::string>(token);
 }
 
 Result<CreatedToken> Service::create(const Call& call, const CreateInput& input) {
   TRY(check(input));
-  const std::string token = new_token();
-  const Timestamp now = clock_.now();
-  const StoredToken stored{
-      .id = new_ulid(now),
-      .name = input.name,
-      .digest = sha256_hex(token),
-      .actor = input.actor,
-      .roles = input.roles,
-      .tenant = input.tenant.empty() ? call.tenant : input.tenant,
-      .project = input.project.empty() ? call.project : input.project,
-      .created_at = now,
-      .created_by = call.actor,
-      .expires_at =
-          input.expires_in ? std::optional<Timestamp>(now + *input.expires_in) : std::nullopt};
-  TRY(db_.write(call, [&](sql::Tx& tx) -> Result<void> {
-    TRY(sql::insert(tx, "tokens", stored));
-    return audit::record(tx, call, now,
-                         {"access.token.created",
-                          "token:" + stored.id,
-                          {{"actor", stored.actor}, {"roles", encode(stored.roles)}}});
-  }));
+  const auto [stored, token] = made(call, input, clock_.now());
+  TRY(db_.write(call, [&, &row = stored](sql::Tx& tx) { return store(tx, call, row); }));
   TRY(load());
   return CreatedToken{token, view_of(stored)};
 }
@@ -109,8 +155,7 @@ Result<CreatedToken> Service::create(const Call& call, const CreateInput& input)
 Result<TokenList> Service::list(const Call& call) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<TokenList> {
     TokenList out;
-    for (const StoredToken& token :
-         TRY(sql::select<StoredToken>(
+    for (const StoredToken& token : TRY(sql::select<StoredToken>(
              tx, "SELECT " + columns<StoredToken>() + " FROM tokens ORDER BY id LIMIT 10000", {})))
       out.tokens.push_back(view_of(token));
     return out;
@@ -121,11 +166,13 @@ Result<TokenView> Service::revoke(const Call& call, const TokenName& name) {
   const Timestamp now = clock_.now();
   const auto revoked = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<StoredToken> {
     const auto found = TRY(sql::select<StoredToken>(
-        tx, "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING " +
-                columns<StoredToken>(),
+        tx,
+        "UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING " +
+            columns<StoredToken>(),
         {name.id, sql::to_sql(now)}));
     if (found.empty())
       return Error{Code::not_found, "there is no token " + name.id + " that is not revoked"};
+    TRY(check_an_admin_is_left(tx, now));
     TRY(audit::record(tx, call, now, {"access.token.revoked", "token:" + name.id, {}}));
     return found.front();
   }));
@@ -136,10 +183,11 @@ Result<TokenView> Service::revoke(const Call& call, const TokenName& name) {
 Result<Identity> Service::identify(std::string_view token) const {
   // Looked up by digest: the time that it takes says nothing of the token.
   const auto table = table_.load();
-  const auto found = table->find(sha256_hex(token));
+  const auto found = table->find(sha256(token));
   if (found == table->end())
-    return Error{Code::unauthenticated, "the token is unknown or revoked; get one with penstock "
-                                        "tokens create, and send it as Authorization: Bearer"};
+    return Error{Code::unauthenticated,
+                 "the token is unknown or revoked; get one with penstock "
+                 "tokens create, and send it as Authorization: Bearer"};
   const StoredToken& stored = found->second;
   if (stored.expires_at && *stored.expires_at <= clock_.now())
     return Error{Code::unauthenticated, "the token expired at " + to_rfc3339(*stored.expires_at)};

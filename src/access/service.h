@@ -1,11 +1,14 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 
 #include "access/token.h"
 #include "base/call.h"
+#include "base/digest.h"
 #include "ports/sql.h"
 
 namespace penstock::access {
@@ -13,16 +16,17 @@ namespace penstock::access {
 struct CreateInput {
   std::string name, actor;
   std::vector<std::string> roles;
-  std::string tenant, project;          // empty: those of the caller
+  std::string tenant, project;  // empty: those of the caller
   std::optional<Micros> expires_in;
 };
 BOOST_DESCRIBE_STRUCT(CreateInput, (), (name, actor, roles, tenant, project, expires_in))
 constexpr auto rules_of(const CreateInput&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "actor", .doc = "user:NAME or service:NAME", .min = 3, .max = 200},
-                    Rule{.field = "roles", .min = 1, .max = 5},
-                    Rule{.field = "tenant", .max = 200, .may_miss = true},
-                    Rule{.field = "project", .max = 200, .may_miss = true}};
+  return std::array{
+      Rule{.field = "name", .min = 1, .max = 200},
+      Rule{.field = "actor", .doc = "user:NAME or service:NAME", .min = 3, .max = 200},
+      Rule{.field = "roles", .min = 1, .max = 5},
+      Rule{.field = "tenant", .max = 200, .may_miss = true},
+      Rule{.field = "project", .max = 200, .may_miss = true}};
 }
 struct TokenView {
   std::string id, name, actor;
@@ -53,20 +57,25 @@ class Service {
 
   // At start: reads every token into memory, so that a request needs no SQL.
   Result<void> load();
-  // The first admin's token, if there is no token at all yet; nothing otherwise.
-  Result<std::optional<std::string>> ensure_admin();
+  // The first admin's token, if there is no token at all yet; nothing otherwise. `keep` puts it
+  // where its owner finds it, before the token is committed: a crash between the two must not lock
+  // everybody out.
+  Result<std::optional<std::string>> ensure_admin(
+      const std::function<Result<void>(const std::string& token)>& keep = {});
 
   Result<CreatedToken> create(const Call& call, const CreateInput& input);
   Result<TokenList> list(const Call& call);
+  // failed_precondition where it is the last admin's: nobody could make another.
   Result<TokenView> revoke(const Call& call, const TokenName& name);
 
   // unauthenticated where the token is unknown, expired or revoked. Safe from any thread; no lock.
   Result<Identity> identify(std::string_view token) const;
 
  private:
-  using Table = std::map<std::string, StoredToken>;  // by digest
+  using Table = std::map<Sha256, StoredToken>;  // by digest
   sql::Database& db_;
   const Clock& clock_;
+  std::mutex loading_;  // a slower load must not put back what a later one has dropped
   std::atomic<std::shared_ptr<const Table>> table_{std::make_shared<const Table>()};
 };
 

@@ -21,6 +21,8 @@ inline constexpr std::array role_rights = {
     RoleRights{"admin", " read write infer approve operate administer "},
 };
 
+inline constexpr std::string_view token_prefix = "pst_";  // secret scanners can look for it
+
 struct Identity {
   std::string actor;  // "user:ana"
   std::vector<std::string> roles;
@@ -34,7 +36,7 @@ std::string roles_with(std::string_view permission);
 
 // What the database keeps of a token: never the token.
 struct StoredToken {
-  std::string id;      // ULID
+  std::string id;  // ULID
   std::string name;
   std::string digest;  // SHA-256 of the token, hex
   std::string actor;

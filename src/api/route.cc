@@ -1,13 +1,13 @@
 #include "api/route.h"
 
-
+#include <algorithm>
 #include <charconv>
 
 namespace penstock::api {
 namespace {
 
-// A query or path value has no type of its own. Whole numbers and booleans are read as such in the query;
-// path values are names and stay text ("2013" may be a name).
+// A query or path value has no type of its own. Whole numbers and booleans are read as such in the
+// query; path values are names and stay text ("2013" may be a name).
 json::value query_scalar(const std::string& text) {
   if (text == "true") return true;
   if (text == "false") return false;
@@ -36,25 +36,26 @@ int http_status(Code code) {
   return 500;
 }
 
-Response problem(const Error& error) {
+Response problem(const Error& error, int status) {
+  if (status == 0) status = http_status(error.code);
   json::array violations;
   for (const Violation& violation : error.violations)
     violations.push_back({{"field", violation.field}, {"problem", violation.problem}});
   json::object body{{"type", "about:blank"},
                     {"title", name_of(error.code)},
-                    {"status", http_status(error.code)},
+                    {"status", status},
                     {"detail", error.message}};
   if (!violations.empty()) body["violations"] = std::move(violations);
-  return {.status = http_status(error.code),
-          .body = json::serialize(body),
-          .content_type = "application/problem+json"};
+  return {
+      .status = status, .body = json::serialize(body), .content_type = "application/problem+json"};
 }
 
 Response json_response(const json::value& body, int status) {
   return {.status = status, .body = json::serialize(body)};
 }
 
-Result<json::value> request_value(const Request& request) {
+Result<json::value> request_value(const Request& request,
+                                  const std::vector<std::string_view>& texts) {
   json::value value = json::object{};
   if (!request.body.empty()) {
     boost::system::error_code fault;
@@ -63,7 +64,10 @@ Result<json::value> request_value(const Request& request) {
       return Error{Code::invalid_argument, "the body is no valid JSON: " + fault.message()};
     if (!value.is_object()) return Error{Code::invalid_argument, "the body must be a JSON object"};
   }
-  for (const auto& [name, text] : request.query) value.as_object()[name] = query_scalar(text);
+  for (const auto& [name, text] : request.query)
+    value.as_object()[name] = std::find(texts.begin(), texts.end(), name) == texts.end()
+                                  ? query_scalar(text)
+                                  : json::value(text);
   for (const auto& [name, text] : request.path_values) value.as_object()[name] = text;
   return value;
 }

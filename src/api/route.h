@@ -12,7 +12,7 @@
 
 namespace penstock::api {
 
-// What a caller must be allowed to do. access/role.h says which role may.
+// What a caller must be allowed to do. access/token.h says which role may.
 enum class Permission { open, read, write, infer, approve, operate, administer };
 BOOST_DESCRIBE_ENUM(Permission, open, read, write, infer, approve, operate, administer)
 
@@ -20,11 +20,11 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
   std::string_view method;
-  std::string_view path;    // without the query
-  Fields path_values;       // {"version", "v4"}, percent-decoded
-  Fields query;             // percent-decoded
-  Fields headers;           // names in lower case
-  std::string body;         // after content decoding
+  std::string_view path;  // without the query
+  Fields path_values;     // {"version", "v4"}, percent-decoded
+  Fields query;           // percent-decoded
+  Fields headers;         // names in lower case
+  std::string body;       // after content decoding
 
   const std::string* header(std::string_view name) const { return find(headers, name); }
   const std::string* query_value(std::string_view name) const { return find(query, name); }
@@ -53,27 +53,48 @@ struct Route {
   std::string summary;
   Permission permission = Permission::read;
   std::function<Response(const Call&, const Request&)> handle;
-  // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on a worker.
+  // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on
+  // a worker.
   bool on_loop = false;
   std::function<json::value()> input_schema = {}, output_schema = {};  // none: not JSON of ours
 };
 
 int http_status(Code code);
-// RFC 9457: type, title, status, detail, violations.
-Response problem(const Error& error);
+// RFC 9457: type, title, status, detail, violations. `status` where the code's own does not say it
+// (405, 413).
+Response problem(const Error& error, int status = 0);
 Response json_response(const json::value& body, int status = 200);
 
 // The body as JSON (an empty one is {}), with path and query values put in as the fields of their
-// names; whole numbers and true or false in the query are read as such.
-Result<json::value> request_value(const Request& request);
+// names; whole numbers and true or false in the query are read as such, but for the fields in
+// `texts`.
+Result<json::value> request_value(const Request& request,
+                                  const std::vector<std::string_view>& texts = {});
 
-// Decodes In, calls, encodes Out: the whole of what a handler does. A value in the path or query fills the
-// field of its name, so a service never learns which part of a request a value came from.
+// The fields of T that JSON writes as text: "2013" stays a name there, also in a query.
+template <Struct T>
+std::vector<std::string_view> text_fields() {
+  std::vector<std::string_view> names;
+  for_each_member(T{}, [&]<class M>(std::string_view name, const M& member, const Rule&) {
+    if constexpr (is_optional<M>) {
+      if constexpr (requires { Kind<typename M::value_type>::type; })
+        if (Kind<typename M::value_type>::type == "string") names.push_back(name);
+    } else if constexpr (requires { Kind<M>::type; }) {
+      static_cast<void>(member);
+      if (Kind<M>::type == "string") names.push_back(name);
+    }
+  });
+  return names;
+}
+
+// Decodes In, calls, encodes Out: the whole of what a handler does. A value in the path or query
+// fills the field of its name, so a service never learns which part of a request a value came from.
 template <Struct In, class Out>
 Route route(std::string method, std::string path, std::string summary, Permission permission,
             std::function<Result<Out>(const Call&, const In&)> serve) {
-  auto handle = [serve = std::move(serve)](const Call& call, const Request& request) -> Response {
-    const auto value = request_value(request);
+  auto handle = [serve = std::move(serve), texts = text_fields<In>()](
+                    const Call& call, const Request& request) -> Response {
+    const auto value = request_value(request, texts);
     if (!value) return problem(value.error());
     const auto in = decode<In>(*value);
     if (!in) return problem(in.error());

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "access/service.h"
+#include "access/authenticator.h"
 #include "adapters/duckdb/duckdb.h"
 #include "adapters/localfs/localfs.h"
 #include "adapters/onnx/onnx.h"
@@ -87,44 +87,19 @@ bool is_loopback(const std::string& address) {
 Result<void> keep_token(const std::string& path, const std::string& token) {
   const int file = ::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
   const std::string line = token + "\n";
-  const bool written = file >= 0 && ::write(file, line.data(), line.size()) ==
-                                        static_cast<ssize_t>(line.size());
+  // An older file may have wider rights than it would be made with.
+  const bool written = file >= 0 && ::fchmod(file, 0600) == 0 &&
+                       ::write(file, line.data(), line.size()) ==
+                           static_cast<ssize_t>(line.size()) &&
+                       ::fsync(file) == 0;
   if (file >= 0) ::close(file);
   if (written) return {};
   return Error{Code::unavailable, "cannot write " + path};
 }
 
-// The TOKEN of "Bearer TOKEN".
-std::string_view bearer_of(const api::Request& request) {
-  const std::string* header = request.header("authorization");
-  if (!header || !header->starts_with("Bearer ")) return "";
-  return std::string_view(*header).substr(7);
-}
-
-Result<void> authorize(const access::Service& access, bool open, const api::Request& request,
-                       api::Permission permission, Call& call) {
-  access::Identity identity{"user:local", {"admin"}, "default", "default"};
-  if (!open) {
-    if (permission == api::Permission::open) return {};
-    const std::string_view token = bearer_of(request);
-    if (token.empty())
-      return Error{Code::unauthenticated,
-                   "this needs a token; send it as Authorization: Bearer TOKEN (the first one is in "
-                   "admin.token of the data directory)"};
-    identity = TRY(access.identify(token));
-  }
-  if (!access::may(identity, name_of(permission)))
-    return Error{Code::permission_denied, identity.actor + " may not " +
-                                              std::string(name_of(permission)) +
-                                              "; roles that may: " +
-                                              access::roles_with(name_of(permission))};
-  call.actor = identity.actor;
-  call.tenant = identity.tenant;
-  call.project = identity.project;
-  if (!access::may(identity, "administer")) return {};
-  if (const std::string* project = request.header("x-penstock-project")) call.project = *project;
-  if (const std::string* tenant = request.header("x-penstock-tenant")) call.tenant = *tenant;
-  return {};
+std::string_view header_of(const api::Request& request, std::string_view name) {
+  const std::string* value = request.header(name);
+  return value ? std::string_view(*value) : "";
 }
 
 }  // namespace
@@ -285,15 +260,18 @@ Result<void> System::Parts::listen() {
     return Error{Code::invalid_argument,
                  "--auth none is only for a loopback address, and " + options.http +
                      " is none; use --auth token, or --http 127.0.0.1:8080"};
-  if (const auto token = TRY(access->ensure_admin())) {
-    first_token = *token;
-    TRY(keep_token(path("admin.token"), first_token));
-  }
+  const auto made = TRY(access->ensure_admin(
+      [this](const std::string& text) { return keep_token(path("admin.token"), text); }));
+  if (made) first_token = *made;
   TRY(access->load());
   server = std::make_unique<net::Server>(
       net::ServerOptions{.address = options.http, .workers = options.workers}, routes(),
-      [this, open](const api::Request& request, api::Permission permission, Call& call) {
-        return authorize(*access, open, request, permission, call);
+      [who = access::Authenticator(*access, open)](const api::Request& request,
+                                                   api::Permission permission, Call& call) {
+        return who.authorize({.authorization = header_of(request, "authorization"),
+                              .project = header_of(request, "x-penstock-project"),
+                              .tenant = header_of(request, "x-penstock-tenant")},
+                             name_of(permission), call);
       },
       metrics, clock);
   return server->start();

@@ -28,8 +28,8 @@ class Client {
   ~Client();
   Client(Client&&) noexcept;
 
-  // `unavailable` when the server cannot be reached or hangs up, with its address in the message. A kept
-  // connection that the server has closed meanwhile is opened anew, once.
+  // `unavailable` when the server cannot be reached or hangs up, with its address in the message. A
+  // kept connection that the server has closed meanwhile is opened anew, once.
   Result<ClientResponse> send(std::string_view method, std::string_view target,
                               std::string_view body = "",
                               const std::vector<std::pair<std::string, std::string>>& headers = {});

@@ -1,78 +1,139 @@
 #include "net/edge.h"
 
+#include <algorithm>
+
+#include "base/id.h"
 #include "base/log.h"
-#include "net/gzip.h"
+#include "net/wire.h"
 
 namespace penstock::net {
 namespace {
 
-constexpr std::size_t gzip_pays = 1'024;
+// Beyond it reading or packing a body would hold up the other connections of the loop.
+constexpr std::size_t short_body = 64 << 10;
 
-}  // namespace
+// An id goes to logs and the audit: letters that cannot be mistaken for anything else there.
+bool is_plain(std::string_view id) {
+  return !id.empty() && id.size() <= 200 &&
+         std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 127; });
+}
 
-api::Response error_response(std::string_view path, const Error& error) {
-  api::Response response = api::problem(error);
-  if (path != "/v2" && !path.starts_with("/v2/")) return response;
-  response.body = json::serialize(json::object{{"error", error.message}});
-  response.content_type = "application/json";
+Result<void> check_host(const api::Request& request, bool http_1_0) {
+  const auto hosts = std::count_if(request.headers.begin(), request.headers.end(),
+                                   [](const auto& field) { return field.first == "host"; });
+  if (hosts == 1 || (hosts == 0 && http_1_0)) return {};
+  return Error{Code::invalid_argument, "a request must have one Host header"};
+}
+
+api::Response no_route(const Match& match, const api::Request& request) {
+  const std::string path(request.path);
+  if (match.allowed.empty())
+    return error_response(
+        path, {Code::not_found, "there is nothing at " + path + "; see /api/v1/openapi.json"});
+  api::Response response =
+      error_response(path,
+                     {Code::invalid_argument, std::string(request.method) + " is not allowed at " +
+                                                  path + "; allowed are " + match.allowed},
+                     405);
+  response.headers.emplace_back("Allow", match.allowed);
   return response;
 }
 
-Result<void> read_target(std::string_view target, api::Request& request) {
-  const std::size_t mark = std::min(target.find('?'), target.size());
-  request.path = target.substr(0, mark);
-  std::string_view query = mark < target.size() ? target.substr(mark + 1) : "";
-  while (!query.empty()) {
-    const std::string_view pair = query.substr(0, std::min(query.find('&'), query.size()));
-    query.remove_prefix(std::min(pair.size() + 1, query.size()));
-    if (pair.empty()) continue;
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    const auto name = percent_decoded(pair.substr(0, equals), true);
-    const auto value =
-        percent_decoded(equals < pair.size() ? pair.substr(equals + 1) : "", true);
-    if (!name || !value)
-      return Error{Code::invalid_argument, "the query has a broken percent escape"};
-    request.query.emplace_back(*name, *value);
+}  // namespace
+
+Edge::Edge(ServerOptions given, std::vector<api::Route> routes, Authorize authorize,
+           Metrics& metrics, const Clock& time)
+    : options(std::move(given)),
+      clock(time),
+      router_(std::move(routes)),
+      authorize_(std::move(authorize)),
+      measures(metrics, router_.routes()) {}
+
+Admission Edge::admit(std::string_view target, bool http_1_0, api::Request& request) const {
+  Admission admission;
+  Call& call = admission.call;
+  const std::string* id = request.header("x-request-id");
+  call.request_id = id && is_plain(*id) ? *id : new_ulid(clock.now());
+  const auto refuse = [&](const Error& error) -> Admission& {
+    admission.refused = error_response(request.path, error);
+    return admission;
+  };
+  if (const auto read = read_target(target, request); !read) return refuse(read.error());
+  if (const auto host = check_host(request, http_1_0); !host) return refuse(host.error());
+  Match match = router_.find(request.method, request.path);
+  if (!match.route) {
+    admission.refused = no_route(match, request);
+    return admission;
   }
-  return {};
+  admission.route = match.route;
+  request.path_values = std::move(match.path_values);
+  const auto deadline = deadline_of(request, clock, options.request_time, options.request_time_max);
+  if (!deadline) return refuse(deadline.error());
+  call.deadline = *deadline;
+  if (const std::string* trace = request.header("traceparent"); trace && is_plain(*trace))
+    call.trace = *trace;
+  if (const auto allowed = authorize_(request, match.route->permission, call); !allowed) {
+    refuse(allowed.error());
+    if (allowed.error().code == Code::unauthenticated)
+      admission.refused->headers.emplace_back("WWW-Authenticate", "Bearer realm=\"penstock\"");
+  }
+  return admission;
 }
 
-Result<void> decode_body(api::Request& request, std::size_t body_max) {
-  const std::string* encoding = request.header("content-encoding");
-  if (!encoding || *encoding == "identity" || request.body.empty()) return {};
-  if (*encoding != "gzip" && *encoding != "deflate")
-    return Error{Code::invalid_argument,
-                 "Content-Encoding " + *encoding + " is not known; send gzip, deflate or none"};
-  request.body = TRY(inflated(request.body, body_max));
-  return {};
+bool Edge::is_short(const Admission& admission, const api::Request& request) const {
+  return admission.route->on_loop && request.body.size() <= short_body &&
+         !request.header("content-encoding");
 }
 
-Timestamp deadline_of(const api::Request& request, const Clock& clock, Micros otherwise) {
-  const std::string* asked = request.header("x-request-timeout");
-  const auto span = asked ? duration_from(*asked) : std::nullopt;
-  return clock.now() + (span && *span < otherwise ? *span : otherwise);
-}
-
-void encode_body(const api::Request& request, api::Response& response) {
-  const std::string* accepted = request.header("accept-encoding");
-  if (!accepted || accepted->find("gzip") == std::string::npos ||
-      response.body.size() < gzip_pays)
-    return;
-  response.body = gzipped(response.body);
-  response.headers.emplace_back("Content-Encoding", "gzip");
-}
-
-api::Response handle(const api::Route& route, const Call& call, const api::Request& request) {
+api::Response Edge::run(const Admission& admission, const api::Request& request) const {
+  std::string what;
   try {
-    return route.handle(call, request);
+    return admission.route->handle(admission.call, request);
   } catch (const std::exception& fault) {
-    log::error("handler_threw", {{"request_id", call.request_id},
-                                 {"path", request.path},
-                                 {"error", fault.what()}});
-    return error_response(request.path,
-                          {Code::internal, "something broke inside; the log has it under request " +
-                                               call.request_id});
+    what = fault.what();
+  } catch (...) {
+    what = "no std::exception";
   }
+  log::error("handler_threw",
+             {{"request_id", admission.call.request_id}, {"path", request.path}, {"error", what}});
+  return error_response(request.path,
+                        {Code::internal, "something broke inside; the log has it under request " +
+                                             admission.call.request_id});
+}
+
+api::Response Edge::answer(const Admission& admission, api::Request& request) const {
+  if (clock.now() > admission.call.deadline)
+    return error_response(request.path,
+                          {Code::deadline_exceeded, "the deadline passed in the queue"});
+  if (auto refused = decode_body(request, options.body_max)) return std::move(*refused);
+  api::Response response = run(admission, request);
+  if (!admission.route->on_loop || response.body.size() <= short_body)
+    encode_body(request, response);
+  return response;
+}
+
+api::Response Edge::busy(const api::Request& request) const {
+  api::Response response = error_response(
+      request.path, {Code::unavailable, "too many requests are waiting; try again in a second"});
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+void Edge::finish(const Admission& admission, const api::Request& request, api::Response& response,
+                  double seconds) {
+  response.headers.emplace_back("X-Request-Id", admission.call.request_id);
+  measures.count(admission.route, response.status, seconds);
+  const log::Level level = response.status >= 500 ? log::Level::info : log::Level::debug;
+  if (!log::enabled(level)) return;
+  json::object line{{"request_id", admission.call.request_id},
+                    {"method", request.method},
+                    {"path", request.path},
+                    {"status", response.status},
+                    {"microseconds", static_cast<std::int64_t>(seconds * 1e6)},
+                    {"actor", admission.call.actor}};
+  if (!admission.call.trace.empty()) line["trace"] = admission.call.trace;
+  if (response.status >= 500) line["answer"] = response.body.substr(0, 500);
+  log::write(level, "request", line);
 }
 
 }  // namespace penstock::net

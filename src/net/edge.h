@@ -1,31 +1,52 @@
-// What an answer looks like on the wire: the parts of the edge that need no connection.
+// What all connections of a server share: routes, limits, who may, and the way from request to
+// answer.
 #pragma once
 
-#include <string>
-#include <string_view>
+#include <atomic>
 
-#include "api/route.h"
+#include "net/measures.h"
 #include "net/router.h"
 #include "net/server.h"
 
 namespace penstock::net {
 
-// The Open Inference Protocol and OpenAI's have error bodies of their own.
-api::Response error_response(std::string_view path, const Error& error);
+// What a request's head decided.
+struct Admission {
+  const api::Route* route = nullptr;  // none: nothing at that path, or the head was bad
+  Call call;
+  std::optional<api::Response> refused;  // the answer, where the body need not be read
+};
 
-// Fills what the target and headers say: path, query, values. invalid_argument where they cannot be read.
-Result<void> read_target(std::string_view target, api::Request& request);
+class Edge {
+ public:
+  Edge(ServerOptions options, std::vector<api::Route> routes, Authorize authorize, Metrics& metrics,
+       const Clock& clock);
 
-// The body as the handler sees it: decoded from its Content-Encoding.
-Result<void> decode_body(api::Request& request, std::size_t body_max);
+  // Reads the target, finds the route, asks who may. `request` has its method and headers; it gets
+  // the rest of what a head says. Never waits.
+  Admission admit(std::string_view target, bool http_1_0, api::Request& request) const;
+  // Whether the answer may be made on the event loop.
+  bool is_short(const Admission& admission, const api::Request& request) const;
+  // The answer of an admitted request with its body. Blocks as the handler does; throws nothing.
+  api::Response answer(const Admission& admission, api::Request& request) const;
+  // What is told where no worker is free.
+  api::Response busy(const api::Request& request) const;
+  // What every answer gets: its id, its count, its line in the log.
+  void finish(const Admission& admission, const api::Request& request, api::Response& response,
+              double seconds);
 
-// "X-Request-Timeout: 2s" or the default, from now.
-Timestamp deadline_of(const api::Request& request, const Clock& clock, Micros otherwise);
+  const ServerOptions options;
+  const Clock& clock;
+  std::atomic<bool> draining{false};
 
-// Compresses where the caller accepts it and it pays.
-void encode_body(const api::Request& request, api::Response& response);
+ private:
+  api::Response run(const Admission& admission, const api::Request& request) const;
 
-// Runs the handler; what it throws becomes a 500 and a log line.
-api::Response handle(const api::Route& route, const Call& call, const api::Request& request);
+  const Router router_;
+  const Authorize authorize_;
+
+ public:
+  Measures measures;  // after the routes, which it refers to
+};
 
 }  // namespace penstock::net

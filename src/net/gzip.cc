@@ -26,11 +26,16 @@ Result<std::string> inflated(std::string_view data, std::size_t max) {
     stream.next_out = reinterpret_cast<Bytef*>(out.data() + before);
     stream.avail_out = step;
     state = inflate(&stream, Z_NO_FLUSH);
+    const bool starved = stream.avail_in == 0 && stream.avail_out > 0;
     out.resize(before + step - stream.avail_out);
-    if (state == Z_BUF_ERROR || (state == Z_OK && stream.avail_in == 0 && stream.avail_out > 0)) break;
+    if (state == Z_OK && starved) break;
+    // gzip data may be several members, one behind the other.
+    if (state == Z_STREAM_END && stream.avail_in > 0) state = inflateReset(&stream);
   }
   inflateEnd(&stream);
-  if (out.size() > max) return Error{Code::resource_exhausted, "the body is too large"};
+  if (out.size() > max)
+    return Error{Code::resource_exhausted,
+                 "the body is larger than " + std::to_string(max) + " bytes when unpacked"};
   if (state != Z_STREAM_END) return Error{Code::invalid_argument, "the body is no whole gzip data"};
   return out;
 }

@@ -34,10 +34,17 @@ std::string_view take_segment(std::string_view& path) {
   return segment;
 }
 
-std::string methods_of(const std::map<std::string, const api::Route*, std::less<>>& methods) {
-  std::string out;
-  for (const auto& [method, route] : methods) out += (out.empty() ? "" : ", ") + method;
-  return out;
+// Adds what is not yet there to "GET, POST". Who takes GET takes HEAD.
+void add_methods(const std::map<std::string, const api::Route*, std::less<>>& methods,
+                 std::string& allowed) {
+  const auto add = [&](const std::string& method) {
+    if ((", " + allowed + ",").find(", " + method + ",") == std::string::npos)
+      allowed += (allowed.empty() ? "" : ", ") + method;
+  };
+  for (const auto& [method, route] : methods) {
+    add(method);
+    if (method == "GET") add("HEAD");
+  }
 }
 
 }  // namespace
@@ -107,8 +114,8 @@ bool Router::walk(const Node& node, std::string_view method,  // NOLINT(misc-no-
     if (found == methods.end() && method == "HEAD") found = methods.find("GET");
     if (found != methods.end())
       match.route = found->second;
-    else if (!methods.empty())
-      match.allowed = methods_of(methods);
+    else
+      add_methods(methods, match.allowed);
     return found != methods.end();
   };
   if (rest.empty() || rest == "/") {

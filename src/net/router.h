@@ -12,12 +12,12 @@ namespace penstock::net {
 struct Match {
   const api::Route* route = nullptr;  // none: nothing of this path and method
   api::Fields path_values;
-  std::string allowed;                // methods of the path, where only the method did not fit
+  std::string allowed;  // methods of the path, where only the method did not fit
 };
 
-// Segments are literals, "{name}", "{name}:verb" or, last, "{name*}" for all that is left. A literal comes
-// before a name, a name with a verb before one without. Two routes of one method and path are a programming
-// error and throw std::logic_error.
+// Segments are literals, "{name}", "{name}:verb" or, last, "{name*}" for all that is left. A
+// literal comes before a name, a name with a verb before one without. Two routes of one method and
+// path are a programming error and throw std::logic_error.
 class Router {
  public:
   explicit Router(std::vector<api::Route> routes);

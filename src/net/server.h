@@ -1,4 +1,5 @@
-// The HTTP edge: reads requests, finds their route, asks who may, runs the handler, writes the answer.
+// The HTTP edge: reads requests, finds their route, asks who may, runs the handler, writes the
+// answer.
 #pragma once
 
 #include <functional>
@@ -12,23 +13,28 @@
 namespace penstock::net {
 
 struct ServerOptions {
-  std::string address = "127.0.0.1:8080";  // port 0: any free one
+  std::string address =
+      "127.0.0.1:8080";  // IP:PORT, [IPv6]:PORT or localhost:PORT; port 0: any free
   int io_threads = 1;
   int workers = 8;
-  std::size_t queue_max = 1'024;           // requests that wait for a worker; beyond it 503
+  std::size_t queue_max = 1'024;  // requests that wait for a worker; beyond it 503
   std::size_t connections_max = 4'096;
   std::size_t header_max = 64 << 10;
-  std::size_t body_max = 64 << 20;         // after decoding, too
+  std::size_t body_max = 64 << 20;  // after decoding, too
   Micros header_time = std::chrono::seconds(15);
-  Micros body_time = std::chrono::seconds(60);
+  Micros body_time = std::chrono::seconds(60);  // for a whole body; for each step of an answer
   Micros idle_time = std::chrono::seconds(120);
-  Micros request_time = std::chrono::seconds(60);  // the deadline where the caller gives none
+  Micros request_time = std::chrono::seconds(60);   // the deadline where the caller gives none
+  Micros request_time_max = std::chrono::hours(1);  // the longest that a caller may ask for
   Micros drain_time = std::chrono::seconds(10);
+  // On stop, how long an open connection may still bring the request that is on its way.
+  Micros linger_time = std::chrono::milliseconds(200);
 };
 
-// Who asks: fills actor, tenant and project of the call, or says why they may not.
-using Authorize =
-    std::function<Result<void>(const api::Request& request, api::Permission permission, Call& call)>;
+// Who asks: fills actor, roles, tenant and project of the call, or says why they may not. Called on
+// the event loop, so it must not wait.
+using Authorize = std::function<Result<void>(const api::Request& request,
+                                             api::Permission permission, Call& call)>;
 
 class Server {
  public:
@@ -39,7 +45,8 @@ class Server {
   // unavailable, with the address and the way out, where the port is taken.
   Result<void> start();
   std::string address() const;  // with the port that was really taken
-  // Stops to accept, lets requests that are under way end within the drain time, then closes.
+  // Stops to accept, answers what is under way with "Connection: close", then closes. What is not
+  // answered within the drain time is cut off; a handler that runs is waited for.
   void stop();
 
  private:

@@ -23,11 +23,11 @@ using Row = std::vector<Scalar>;
 class Tx {
  public:
   virtual ~Tx() = default;
-  // Runs one statement, with one parameter for each of $1, $2, ... A broken unique constraint is
-  // already_exists, a value that breaks a CHECK, a reference or NOT NULL failed_precondition, a
-  // statement that outlives the call's deadline deadline_exceeded, a full disk or a lost server
-  // unavailable. After a failure the transaction is over: what runs later, and the commit, give the
-  // same error.
+  // Runs one statement, with one parameter for each of $1, $2, ...; those that it does not name are
+  // left out. A broken unique constraint is already_exists, a value that breaks a CHECK, a
+  // reference or NOT NULL failed_precondition, a statement that outlives the call's deadline
+  // deadline_exceeded, a full disk or a lost server unavailable. After a failure the transaction is
+  // over: what runs later, and the commit, give the same error.
   virtual Result<std::vector<Row>> run(std::string_view statement, const Row& parameters) = 0;
 
  private:

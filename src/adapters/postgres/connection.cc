@@ -11,7 +11,8 @@ constexpr std::size_t statements_max = 256;
 
 // Numbers that PostgreSQL gives the types of its catalog; they never change.
 constexpr Oid any_oid = 0, bool_oid = 16, int8_oid = 20, int2_oid = 21, int4_oid = 23, oid_oid = 26;
-constexpr Oid float4_oid = 700, float8_oid = 701, numeric_oid = 1700, void_oid = 2278;
+constexpr Oid text_oid = 25, float4_oid = 700, float8_oid = 701, numeric_oid = 1700,
+              void_oid = 2278;
 
 Error too_late() {
   return {Code::deadline_exceeded, "the deadline passed before the database had answered"};
@@ -74,18 +75,54 @@ bool may_prepare(std::string_view text) {
   return false;
 }
 
+// Where what begins at `at` ends: a text, a quoted name or a comment; `at` itself where none does.
+std::size_t end_of_quoted(std::string_view text, std::size_t at) {
+  const auto after = [&](std::string_view mark, std::size_t from) {
+    const std::size_t found = text.find(mark, from);
+    return found == text.npos ? text.size() : found + mark.size();
+  };
+  if (text[at] == '\'' || text[at] == '"') return after(text.substr(at, 1), at + 1);
+  if (text.substr(at, 2) == "--") return after("\n", at);
+  if (text.substr(at, 2) == "/*") return after("*/", at + 2);
+  return at;
+}
+
+// For each of the caller's parameters whether the statement names it, up to the last that it does.
+std::vector<bool> named_parameters(std::string_view text, std::size_t given) {
+  std::vector<bool> named;
+  for (std::size_t at = 0; at < text.size();) {
+    if (const std::size_t end = end_of_quoted(text, at); end != at) {
+      at = end;
+      continue;
+    }
+    if (text[at++] != '$') continue;
+    std::size_t number = 0;
+    std::from_chars(text.data() + at, text.data() + text.size(), number);
+    if (number == 0 || number > given) continue;
+    named.resize(std::max(named.size(), number));
+    named[number - 1] = true;
+  }
+  return named;
+}
+
 }  // namespace
 
 // Parameters as libpq wants them. Numbers and booleans say their type, so that $1 = 0 does not make
-// an int4 of a time; texts and NULL take the type of what they meet.
+// an int4 of a time; texts and NULL take the type of what they meet. One that the statement does
+// not name meets nothing, and is left out or a NULL text.
 struct Connection::Arguments {
   std::vector<std::string> texts;
   std::vector<const char*> values;
   std::vector<Oid> types;
 
-  explicit Arguments(const sql::Row& parameters) {
-    texts.reserve(parameters.size());
-    for (const Scalar& parameter : parameters) add(parameter);
+  Arguments(std::string_view statement, const sql::Row& parameters) {
+    texts.reserve(parameters.size());  // `values` points into it
+    const std::vector<bool> named = named_parameters(statement, parameters.size());
+    for (std::size_t at = 0; at < named.size(); ++at)
+      if (named[at])
+        add(parameters[at]);
+      else
+        add_null(text_oid);
   }
   void add(const Scalar& parameter) {
     if (const auto* number = std::get_if<std::int64_t>(&parameter))
@@ -96,10 +133,12 @@ struct Connection::Arguments {
       add(float8_oid, text_of(*real));
     else if (const auto* text = std::get_if<std::string>(&parameter))
       add(any_oid, *text);
-    else {
-      values.push_back(nullptr);
-      types.push_back(any_oid);
-    }
+    else
+      add_null(any_oid);
+  }
+  void add_null(Oid type) {
+    values.push_back(nullptr);
+    types.push_back(type);
   }
   void add(Oid type, std::string text) {
     texts.push_back(std::move(text));
@@ -254,7 +293,7 @@ Result<std::string> Connection::prepared(std::string_view text, const Arguments&
 Result<std::vector<sql::Row>> Connection::run(std::string_view text, const sql::Row& parameters) {
   for (const Scalar& parameter : parameters) TRY(sql::check_parameter(parameter));
   TRY(renew_timeout());
-  const Arguments arguments(parameters);
+  const Arguments arguments(text, parameters);
   Answer answer;
   if (may_prepare(text)) {
     const std::string name = TRY(prepared(text, arguments));

@@ -204,7 +204,7 @@ Result<Connection::Prepared*> Connection::prepared(std::string_view text) {
 }
 
 Result<void> Connection::bind(const Prepared& prepared, const sql::Row& parameters) {
-  if (parameters.size() != prepared.parameters)
+  if (parameters.size() < prepared.parameters)
     return Error{Code::internal, "the statement takes " + std::to_string(prepared.parameters) +
                                      " parameters but got " + std::to_string(parameters.size()) +
                                      ": " + prepared.text};

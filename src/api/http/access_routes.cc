@@ -6,9 +6,11 @@ namespace penstock::api {
 namespace {
 
 struct Who {
-  std::string actor, tenant, project;
+  std::string actor;
+  std::vector<std::string> roles;
+  std::string tenant, project;
 };
-BOOST_DESCRIBE_STRUCT(Who, (), (actor, tenant, project))
+BOOST_DESCRIBE_STRUCT(Who, (), (actor, roles, tenant, project))
 
 }  // namespace
 
@@ -26,7 +28,7 @@ std::vector<Route> access_routes(access::Service& service) {
           [&](const Call& call, const TokenName& in) { return service.revoke(call, in); }),
       route<Empty, Who>("GET", "/api/v1/whoami", "Say who the token is", Permission::read,
                         [](const Call& call, const Empty&) -> Result<Who> {
-                          return Who{call.actor, call.tenant, call.project};
+                          return Who{call.actor, call.roles, call.tenant, call.project};
                         }),
   };
 }

@@ -11,7 +11,10 @@ std::vector<Route> system_routes(Metrics& metrics, std::function<Result<void>()>
        .path = "/healthz",
        .summary = "Alive",
        .permission = Permission::open,
-       .handle = [](const Call&, const Request&) { return json_response({{"status", "ok"}}); },
+       .handle =
+           [](const Call&, const Request&) {
+             return json_response({{"status", "ok"}});
+           },
        .on_loop = true},
       {.method = "GET",
        .path = "/readyz",
@@ -35,8 +38,10 @@ std::vector<Route> system_routes(Metrics& metrics, std::function<Result<void>()>
        .path = "/api/v1/version",
        .summary = "The server's version",
        .permission = Permission::open,
-       .handle = [](const Call&,
-                    const Request&) { return json_response({{"version", version}}); },
+       .handle =
+           [](const Call&, const Request&) {
+             return json_response({{"version", version}});
+           },
        .on_loop = true},
   };
 }

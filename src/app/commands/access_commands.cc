@@ -25,6 +25,14 @@ void create(Globals& globals, const NewToken& token) {
   if (answer) globals.show(*answer, [&] { std::cout << text_of(*answer, "token") << "\n"; });
 }
 
+// "developer, approver" of a JSON list.
+std::string words_of(const json::value& list) {
+  std::string out;
+  for (const json::value& word : list.as_array())
+    out += (out.empty() ? "" : ", ") + std::string(word.as_string());
+  return out;
+}
+
 }  // namespace
 
 void add_access_commands(CLI::App& parent, Globals& globals) {
@@ -49,9 +57,10 @@ void add_access_commands(CLI::App& parent, Globals& globals) {
       std::vector<std::vector<std::string>> rows;
       for (const json::value& one : answer->at("tokens").as_array())
         rows.push_back({text_of(one, "id"), text_of(one, "name"), text_of(one, "actor"),
-                        text_of(one, "roles"), text_of(one, "project"),
+                        words_of(one.at("roles")), text_of(one, "tenant"), text_of(one, "project"),
+                        text_of(one, "expires_at"),
                         text_of(one, "revoked_at").empty() ? "" : "revoked"});
-      print_table({"ID", "NAME", "ACTOR", "ROLES", "PROJECT", ""}, rows);
+      print_table({"ID", "NAME", "ACTOR", "ROLES", "TENANT", "PROJECT", "EXPIRES", ""}, rows);
     });
   });
   CLI::App* revoke = tokens->add_subcommand("revoke", "Revoke a token");
@@ -65,8 +74,9 @@ void add_access_commands(CLI::App& parent, Globals& globals) {
     const auto answer = globals.ask("GET", "/api/v1/whoami");
     if (answer)
       globals.show(*answer, [&] {
-        std::cout << text_of(*answer, "actor") << ", tenant " << text_of(*answer, "tenant")
-                  << ", project " << text_of(*answer, "project") << "\n";
+        std::cout << text_of(*answer, "actor") << ", " << words_of(answer->at("roles"))
+                  << ", tenant " << text_of(*answer, "tenant") << ", project "
+                  << text_of(*answer, "project") << "\n";
       });
   });
 }

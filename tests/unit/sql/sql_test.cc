@@ -108,6 +108,43 @@ TEST_P(SqlTest, TakesTheSameParameterTwiceAndInAnyOrder) {
   EXPECT_EQ(must(read("SELECT first, second, third FROM pairs")).at(0), expected);
 }
 
+TEST_P(SqlTest, LeavesOutParametersThatItDoesNotName) {
+  const Row given = {std::string("one"), std::string("two"), Scalar{}, std::int64_t{4}};
+  struct Case {
+    std::string statement;
+    Row expected;
+  };
+  const Case cases[] = {
+      {"SELECT 1 + 1", {std::int64_t{2}}},
+      {"SELECT $1 || '!'", {std::string("one!")}},
+      {"SELECT $2 || '!'", {std::string("two!")}},
+      {"SELECT $4 + 1, $1 || ''", {std::int64_t{5}, std::string("one")}},
+      {"SELECT '$3 it''s', $2 || '-- $3' -- it's $3\n",
+       {std::string("$3 it's"), std::string("two-- $3")}},
+      {"SELECT /* isn't $3 */ $1 || '/*', $2 || '*/'",
+       {std::string("one/*"), std::string("two*/")}},
+      {"SELECT $1 || '' AS \"it's $3\"", {std::string("one")}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.statement);
+    EXPECT_EQ(must(read(c.statement, given)).at(0), c.expected);
+  }
+}
+
+TEST_P(SqlTest, FiltersByAParameterThatMayBeLeftOpen) {
+  must(write("CREATE TABLE versions (name TEXT, version BIGINT)"));
+  must(write("INSERT INTO versions (name, version) VALUES ('a', 1), ('a', 2), ('b', 1)"));
+  const std::string text =
+      "SELECT name FROM versions WHERE ($1 = '' OR name = $1) AND ($2 = 0 OR version = $2)";
+  EXPECT_EQ(must(read(text, {std::string(), std::int64_t{0}})).size(), 3u);
+  EXPECT_EQ(must(read(text, {std::string("a"), std::int64_t{0}})).size(), 2u);
+  EXPECT_EQ(must(read(text, {std::string(), std::int64_t{1}})).size(), 2u);
+  EXPECT_EQ(must(read(text, {std::string("a"), std::int64_t{2}})).size(), 1u);
+  const std::string null = "SELECT name FROM versions WHERE ($1 IS NULL OR version = $1)";
+  EXPECT_EQ(must(read(null, {Scalar{}})).size(), 3u);
+  EXPECT_EQ(must(read(null, {std::int64_t{2}})).size(), 1u);
+}
+
 TEST_P(SqlTest, ReadsDoubleQuotesAsNamesAndLikeByCase) {
   must(write("CREATE TABLE words (word TEXT NOT NULL)"));
   must(write("INSERT INTO words (word) VALUES ('Abc')"));

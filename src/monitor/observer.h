@@ -1,0 +1,48 @@
+// Reads every inference event and label into statistics, and looks at monitors as days end.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "ports/log.h"
+#include "ports/olap.h"
+#include "ports/sql.h"
+
+namespace penstock::monitor {
+
+struct ObserverOptions {
+  std::int64_t samples = 1'000;       // calls that edges are cut from where training data gives none
+  std::int64_t evaluate_every = 5'000;  // calls or labels of a route, between looks at an open day
+  std::int64_t series_max = 64;       // of a route on a day: versions, arms and schemas
+  std::int64_t keep_days = 400;
+};
+
+class Observer {
+ public:
+  Observer(sql::Database& db, events::Log& log, olap::Engine& olap, const Clock& clock,
+           ObserverOptions options = {})
+      : db_(db), log_(log), olap_(olap), clock_(clock), options_(options) {}
+
+  // Counts what came since the last turn; true if there is more. Statistics, verdicts, incidents and the
+  // positions in the topics commit together, so a crash repeats nothing and loses nothing. Batch runs are
+  // left out: they emit one event for each file. A label whose prediction nobody knows is dropped.
+  Result<bool> run_once();
+
+ private:
+  struct Input;
+  Result<void> read(Input& input);
+  Result<void> prepare(const Input& input);
+  Result<void> profile(const Call& call, const std::string& route, const std::string& schema,
+                       const std::string& model, std::int64_t version);
+  Result<void> training(const Call& call, const std::string& route, const std::string& schema,
+                        const std::string& model, std::int64_t version);
+
+  sql::Database& db_;
+  events::Log& log_;
+  olap::Engine& olap_;
+  const Clock& clock_;
+  ObserverOptions options_;
+  std::set<std::string> prepared_;  // versions whose profile and training data are there already
+};
+
+}  // namespace penstock::monitor

@@ -1,0 +1,65 @@
+// One connection: reads requests one after the other and answers them in that order.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <optional>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
+
+#include "net/edge.h"
+#include "net/workers.h"
+
+namespace penstock::net {
+
+// Lives on the thread of its loop. It has no timer of its own: the loop asks it now and then
+// whether it is late, which costs a request nothing.
+class Session {
+ public:
+  using Instant = std::chrono::steady_clock::time_point;
+
+  Session(Edge& edge, Workers& workers, asio::ip::tcp::socket socket);
+  // Until the connection is closed.
+  asio::awaitable<void> run();
+
+  void stop_if_late(Instant now);
+  // Lets an idle connection bring the request that is on its way, then ends it.
+  void drain();
+  // Ends it at once.
+  void abort();
+
+ private:
+  enum class Phase { idle, header, body, work, write, closing };
+  enum class Got { all, end, late, broken };
+
+  asio::awaitable<bool> serve_one();
+  asio::awaitable<Got> read_head();
+  asio::awaitable<Got> read_body();
+  asio::awaitable<Got> read_some(std::size_t most);
+  asio::awaitable<bool> flush();
+  asio::awaitable<void> close();
+  asio::awaitable<bool> answer(Admission& admission, api::Request& request, Instant started);
+  asio::awaitable<bool> put(api::Response& response, bool head_only);
+  bool give_up(Got got);
+  bool worth_reading() const;
+  void enter(Phase phase, Micros limit);
+
+  Edge& edge_;
+  Workers& workers_;
+  asio::ip::tcp::socket socket_;
+  boost::beast::flat_buffer in_;
+  std::string out_;   // answers that are not yet sent
+  std::string tail_;  // the long body of the last one
+  std::vector<std::function<void()>> after_;
+  std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
+  boost::system::error_code fault_;
+  Phase phase_ = Phase::idle;
+  Instant limit_ = Instant::max();
+  bool late_ = false, keep_alive_ = true;
+};
+
+}  // namespace penstock::net
