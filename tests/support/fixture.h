@@ -38,8 +38,8 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-// The real database with the real schema: SQLite in memory or, where PENSTOCK_TEST_POSTGRES names a server
-// (a libpq connection string), a fresh schema of it.
+// The real database with the real schema: SQLite in memory or, where PENSTOCK_TEST_POSTGRES names a
+// server (a libpq connection string), a fresh schema of it.
 std::unique_ptr<sql::Database> database();
 
 template <Struct T>
