@@ -15,10 +15,10 @@ Result<void> add_edge(sql::Tx& tx, const Call& call, Timestamp at, std::string_v
 
 Result<std::vector<std::string>> targets_of_kind(sql::Tx& tx, const std::string& project,
                                                  const std::string& kind) {
-  const auto rows = TRY(tx.run(
-      "SELECT DISTINCT to_urn FROM lineage_edges WHERE project = $1 AND substr(to_urn, 1, $2) = $3 "
-      "ORDER BY to_urn",
-      {project, static_cast<std::int64_t>(kind.size()) + 1, kind + ":"}));
+  const auto rows =
+      TRY(tx.run("SELECT DISTINCT to_urn FROM lineage_edges WHERE project = $1 AND "
+                 "substr(to_urn, 1, length(CAST($2 AS TEXT))) = $2 ORDER BY to_urn",
+                 {project, kind + ":"}));
   std::vector<std::string> urns;
   for (const sql::Row& row : rows) sql::from_sql(row.at(0), urns.emplace_back());
   return urns;

@@ -162,7 +162,7 @@ TEST_F(LineageTest, EvaluatesPolicies) {
   EXPECT_TRUE(evaluate(AppliesTo::approve, "training").empty());
 
   std::string stuck =
-      policy("stuck", "SELECT some FROM nowhere WHERE project = $2 AND $1 = $1", "warn");
+      policy("stuck", "SELECT name FROM nowhere WHERE project = $2 AND $1 = $1", "warn");
   stuck.resize(stuck.size() - 4);
   test::must(apply(stuck));
   const auto blocked = evaluate(AppliesTo::release, "model:m@v1");

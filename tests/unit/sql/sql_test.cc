@@ -140,9 +140,6 @@ TEST_P(SqlTest, FiltersByAParameterThatMayBeLeftOpen) {
   EXPECT_EQ(must(read(text, {std::string("a"), std::int64_t{0}})).size(), 2u);
   EXPECT_EQ(must(read(text, {std::string(), std::int64_t{1}})).size(), 2u);
   EXPECT_EQ(must(read(text, {std::string("a"), std::int64_t{2}})).size(), 1u);
-  const std::string null = "SELECT name FROM versions WHERE ($1 IS NULL OR version = $1)";
-  EXPECT_EQ(must(read(null, {Scalar{}})).size(), 3u);
-  EXPECT_EQ(must(read(null, {std::int64_t{2}})).size(), 1u);
 }
 
 TEST_P(SqlTest, ReadsDoubleQuotesAsNamesAndLikeByCase) {
