@@ -22,8 +22,8 @@ class Background {
 
   ~Background() { stop(); }
 
-  // Runs `turn` on a thread of its own, every `interval`, until stop(). A turn that fails is logged and tried
-  // again after a pause that doubles from the interval up to 30 s.
+  // Runs `turn` on a thread of its own, every `interval`, until stop(). A turn that fails is logged
+  // and tried again after a pause that doubles from the interval up to 30 s.
   void start(std::string name, Micros interval, std::function<Result<Turn>()> turn);
   // Waits for turns that are under way.
   void stop();

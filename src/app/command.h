@@ -1,4 +1,5 @@
-// What every subcommand shares: where the server is, how to ask it, and how to say what it answered.
+// What every subcommand shares: where the server is, how to ask it, and how to say what it
+// answered.
 #pragma once
 
 #include <functional>
@@ -29,12 +30,12 @@ struct Globals {
   bool json = false;                             // --json
   Exit exit = Exit::ok;                          // what main returns
 
-  // Asks the server; on an error prints it (with each violation on a line of its own) and sets `exit`.
-  // Nothing then.
+  // Asks the server; on an error prints it (with each violation on a line of its own) and sets
+  // `exit`. Nothing then.
   std::optional<json::value> ask(std::string_view method, std::string_view target,
                                  const json::value& body = nullptr);
   net::Client client(Micros time_limit = std::chrono::seconds(60)) const;
-  void fail(const Error& error);                 // prints to standard error, sets `exit`
+  void fail(const Error& error);  // prints to standard error, sets `exit`
   // Prints `value` as JSON if --json, else calls `print_text`.
   void show(const json::value& value, const std::function<void()>& print_text) const;
 };
@@ -45,20 +46,21 @@ void print_table(const std::vector<std::string>& headings,
 // A field of a JSON object as plain text: "" for null and absent.
 std::string text_of(const json::value& object, std::string_view field);
 
-// One function for each file of commands/: adds its subcommands to `parent`. The callbacks run at parse end.
-void add_resource_commands(CLI::App& parent, Globals& globals);   // plan, apply, get
-void add_registry_commands(CLI::App& parent, Globals& globals);   // models
-void add_catalog_commands(CLI::App& parent, Globals& globals);    // sources, datasets, trace, impact
-void add_features_commands(CLI::App& parent, Globals& globals);   // features
-void add_training_commands(CLI::App& parent, Globals& globals);   // pipelines, runs, reproduce
-void add_serving_commands(CLI::App& parent, Globals& globals);    // routes, predict, batch, stream
-void add_monitor_commands(CLI::App& parent, Globals& globals);    // monitors
-void add_release_commands(CLI::App& parent, Globals& globals);    // releases, approvals
-void add_incident_commands(CLI::App& parent, Globals& globals);   // incidents
-void add_cost_commands(CLI::App& parent, Globals& globals);       // cost
-void add_audit_commands(CLI::App& parent, Globals& globals);      // audit
-void add_access_commands(CLI::App& parent, Globals& globals);     // tokens
-void add_serve_command(CLI::App& parent, Globals& globals);       // serve
-void add_demo_command(CLI::App& parent, Globals& globals);        // demo
+// One function for each file of commands/: adds its subcommands to `parent`. The callbacks run at
+// parse end.
+void add_resource_commands(CLI::App& parent, Globals& globals);  // plan, apply, get
+void add_registry_commands(CLI::App& parent, Globals& globals);  // models
+void add_catalog_commands(CLI::App& parent, Globals& globals);   // sources, datasets, trace, impact
+void add_features_commands(CLI::App& parent, Globals& globals);  // features
+void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce
+void add_serving_commands(CLI::App& parent, Globals& globals);   // routes, predict, batch, stream
+void add_monitor_commands(CLI::App& parent, Globals& globals);   // monitors
+void add_release_commands(CLI::App& parent, Globals& globals);   // releases, approvals
+void add_incident_commands(CLI::App& parent, Globals& globals);  // incidents
+void add_cost_commands(CLI::App& parent, Globals& globals);      // cost
+void add_audit_commands(CLI::App& parent, Globals& globals);     // audit
+void add_access_commands(CLI::App& parent, Globals& globals);    // tokens
+void add_serve_command(CLI::App& parent, Globals& globals);      // serve
+void add_demo_command(CLI::App& parent, Globals& globals);       // demo
 
 }  // namespace penstock::app

@@ -32,9 +32,7 @@ json::array guards(double safe_ratio) {
 
 }  // namespace
 
-Timestamp day_of(const std::string& text) {
-  return from_rfc3339(text).value_or(Timestamp{});
-}
+Timestamp day_of(const std::string& text) { return from_rfc3339(text).value_or(Timestamp{}); }
 
 void Demo::heading(const std::string& text) {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - started_;
@@ -42,13 +40,13 @@ void Demo::heading(const std::string& text) {
   std::fflush(stdout);
 }
 
-
 Result<void> Demo::make_directory() {
   std::error_code fault;
   if (fs::exists(data_) && !fs::is_empty(data_, fault) &&
       !fs::exists(fs::path(data_) / std::string(marker)))
-    return Error{Code::failed_precondition,
-                 data_ + " holds something that is not a demo's; give another directory with --data"};
+    return Error{
+        Code::failed_precondition,
+        data_ + " holds something that is not a demo's; give another directory with --data"};
   fs::remove_all(data_, fault);
   fs::create_directories(data_ + "/sources", fault);
   std::ofstream(fs::path(data_) / std::string(marker)) << "made by penstock demo\n";
@@ -61,18 +59,18 @@ Result<void> Demo::make_directory() {
 Result<json::value> Demo::python(const std::vector<std::string>& arguments) {
   std::vector<std::string> command{options_.python};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  const auto outcome = TRY(process::runner()->run(
-      {.arguments = command, .directory = "", .log_path = data_ + "/python.log",
-       .time_limit = std::chrono::minutes(10)}));
+  const auto outcome = TRY(process::runner()->run({.arguments = command,
+                                                   .directory = "",
+                                                   .log_path = data_ + "/python.log",
+                                                   .time_limit = std::chrono::minutes(10)}));
   if (outcome.exit_code != 0)
     return Error{Code::failed_precondition, arguments.front() + " failed: " + outcome.tail +
                                                 "; is the interpreter the project's (--python)?"};
   boost::system::error_code ignored;
-  const std::string text = outcome.tail.substr(outcome.tail.find_last_of('{') == std::string::npos
-                                                   ? 0
-                                                   : outcome.tail.rfind("\n{") == std::string::npos
-                                                         ? 0
-                                                         : outcome.tail.rfind("\n{") + 1);
+  const std::string text = outcome.tail.substr(
+      outcome.tail.find_last_of('{') == std::string::npos ? 0
+      : outcome.tail.rfind("\n{") == std::string::npos    ? 0
+                                                          : outcome.tail.rfind("\n{") + 1);
   return json::parse(text, ignored);
 }
 
@@ -96,19 +94,20 @@ Result<void> Demo::make_people() {
   admin_ = std::make_unique<DemoClient>(server_, token);
   const auto person = [&](const std::string& actor, const std::vector<std::string>& roles,
                           const std::string& tenant) -> Result<std::string> {
-    const auto answer = TRY(admin_->call(
-        "POST", "/api/v1/tokens",
-        json::object{{"name", "demo"},
-                     {"actor", actor},
-                     {"roles", json::array(roles.begin(), roles.end())},
-                     {"tenant", tenant},
-                     {"project", "flights"}}));
+    const auto answer =
+        TRY(admin_->call("POST", "/api/v1/tokens",
+                         json::object{{"name", "demo"},
+                                      {"actor", actor},
+                                      {"roles", json::array(roles.begin(), roles.end())},
+                                      {"tenant", tenant},
+                                      {"project", "flights"}}));
     return text_of(answer, "token");
   };
-  ana_ = std::make_unique<DemoClient>(server_, TRY(person("user:ana", {"developer"}, "flights-team")));
+  ana_ =
+      std::make_unique<DemoClient>(server_, TRY(person("user:ana", {"developer"}, "flights-team")));
   bo_ = std::make_unique<DemoClient>(server_, TRY(person("user:bo", {"approver"}, "flights-team")));
-  desk_ = std::make_unique<DemoClient>(server_,
-                                       TRY(person("service:desk", {"developer"}, "operations-desk")));
+  desk_ = std::make_unique<DemoClient>(
+      server_, TRY(person("service:desk", {"developer"}, "operations-desk")));
   operations_ = std::make_unique<DemoClient>(
       server_, TRY(person("service:operations", {"developer", "operator"}, "flights-team")));
   viewer_token_ = TRY(person("user:you", {"viewer"}, "flights-team"));
@@ -137,8 +136,8 @@ Result<void> Demo::apply() {
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
   std::printf("  apply again: %zu changed, %.1f ms\n", count(second), took.count());
   for (const char* source : {"flights", "weather"}) {
-    const auto report = TRY(ana_->call(
-        "POST", "/api/v1/sources/" + std::string(source) + ":check", json::object{}));
+    const auto report = TRY(
+        ana_->call("POST", "/api/v1/sources/" + std::string(source) + ":check", json::object{}));
     std::cout << "  quality of " << source << ": "
               << (report.at("passed").as_bool() ? "passed, " : "NOT passed, ")
               << text_of(report, "row_count") << " rows\n";
@@ -158,19 +157,21 @@ Result<void> Demo::wait_for(const std::string& what, const std::function<Result<
 
 Result<std::string> Demo::train(const std::string& from, const std::string& until,
                                 const std::string& test_until) {
-  const auto run = TRY(ana_->call("POST", "/api/v1/pipelines/flight-delay-training:run",
-                                  json::object{{"parameters", json::object{{"train_from", from},
-                                                                           {"train_until", until},
-                                                                           {"test_from", until},
-                                                                           {"test_until", test_until}}},
-                                               {"seed", 7}}));
+  const auto run =
+      TRY(ana_->call("POST", "/api/v1/pipelines/flight-delay-training:run",
+                     json::object{{"parameters", json::object{{"train_from", from},
+                                                              {"train_until", until},
+                                                              {"test_from", until},
+                                                              {"test_until", test_until}}},
+                                  {"seed", 7}}));
   const std::string id = text_of(run, "id");
   json::value detail;
   TRY(wait_for("the end of run " + id, [&]() -> Result<bool> {
     detail = TRY(ana_->call("GET", "/api/v1/runs/" + id));
     const std::string status = text_of(detail.at("run"), "status");
     if (status == "failed")
-      return Error{Code::failed_precondition, "run " + id + " failed: " + text_of(detail.at("run"), "fault")};
+      return Error{Code::failed_precondition,
+                   "run " + id + " failed: " + text_of(detail.at("run"), "fault")};
     return status == "succeeded";
   }));
   const json::value& all = detail.at("evaluations").as_array().at(0).at("slices").as_array().at(0);
@@ -183,14 +184,15 @@ Result<std::string> Demo::train(const std::string& from, const std::string& unti
 
 Result<std::int64_t> Demo::register_version(const std::string& run,
                                             const std::string& rollback_to) {
-  json::object body{{"model", "flight-delay"}, {"owner", "flight-operations"},
+  json::object body{{"model", "flight-delay"},
+                    {"owner", "flight-operations"},
                     {"approved_for", "production-canary"}};
   if (!rollback_to.empty()) body["rollback_to"] = rollback_to;
   const auto version = TRY(ana_->call("POST", "/api/v1/runs/" + run + ":register", body));
   const std::string number = text_of(version, "version");
-  const auto approval = TRY(bo_->call(
-      "POST", "/api/v1/models/flight-delay/versions/v" + number + ":approve",
-      json::object{{"scope", "production-canary"}, {"comment", "looked at slices"}}));
+  const auto approval =
+      TRY(bo_->call("POST", "/api/v1/models/flight-delay/versions/v" + number + ":approve",
+                    json::object{{"scope", "production-canary"}, {"comment", "looked at slices"}}));
   std::cout << "  registered model:flight-delay@v" << number << ", approved by "
             << text_of(approval, "approver") << "\n";
   return version.at("version").to_number<std::int64_t>();
@@ -210,7 +212,8 @@ Result<std::string> Demo::start_release(std::int64_t version, bool first) {
                                                 {"model", "flight-delay"},
                                                 {"version", version},
                                                 {"plan", plan}}));
-  const std::string id = text_of(made.as_object().contains("release") ? made.at("release") : made, "id");
+  const std::string id =
+      text_of(made.as_object().contains("release") ? made.at("release") : made, "id");
   TRY(bo_->call("POST", "/api/v1/releases/" + id + ":approve", json::object{}));
   return id;
 }
@@ -238,8 +241,9 @@ Result<std::string> Demo::play_release(Replay& replay, const std::string& id,
     const auto now = TRY(release(id));
     const std::string state = text_of(now, "state"), stage = text_of(now, "stage");
     if (state + stage != seen) {
-      std::cout << "  release:" << id << " " << state << (state == "canary" ? " stage " + stage : "")
-                << " after " << replay.calls() << " calls\n"
+      std::cout << "  release:" << id << " " << state
+                << (state == "canary" ? " stage " + stage : "") << " after " << replay.calls()
+                << " calls\n"
                 << std::flush;
       seen = state + stage;
     }
@@ -258,17 +262,17 @@ Result<void> Demo::print_looks(const std::string& id) {
                     text_of(look, "canary_bad"), text_of(look, "baseline_calls"),
                     text_of(look, "baseline_bad"), text_of(look, "harm_log_e"),
                     text_of(look, "safe_log_e"), text_of(look, "verdict")});
-  print_table({"  GUARD", "LOOKS", "CANARY", "BAD", "BASELINE", "BAD", "LN E HARM", "LN E SAFE",
-               "VERDICT"},
-              rows);
+  print_table(
+      {"  GUARD", "LOOKS", "CANARY", "BAD", "BASELINE", "BAD", "LN E HARM", "LN E SAFE", "VERDICT"},
+      rows);
   return {};
 }
 
 Result<void> Demo::second_release(Replay& replay) {
   heading("5. flight-delay@v2, trained on more, goes shadow, canary, live on evidence");
   const std::string until = options_.quick ? "2013-02-06" : "2013-08-01";
-  const std::string run = TRY(train(calendar_.train_from, until,
-                                    options_.quick ? "2013-02-13" : "2013-09-01"));
+  const std::string run =
+      TRY(train(calendar_.train_from, until, options_.quick ? "2013-02-13" : "2013-09-01"));
   const auto version = TRY(register_version(run, "flight-delay-v1"));
   const std::string id = TRY(start_release(version, false));
   second_state_ = TRY(play_release(replay, id, calendar_.third_version));
@@ -292,11 +296,12 @@ Result<void> Demo::third_release(Replay& replay) {
   std::cout << "  upstream took the hours back: live features are minutes again\n";
   third_release_ = TRY(start_release(version, false));
   replay.stream_from(day_of(calendar_.stream_from));
-  replay.restart_at(day_of(calendar_.stream_from) + std::chrono::hours(30), [this]() -> Result<void> {
-    std::cout << "  kill -9 of the server in the middle of the stream\n";
-    server_.kill();
-    return {};
-  });
+  replay.restart_at(day_of(calendar_.stream_from) + std::chrono::hours(30),
+                    [this]() -> Result<void> {
+                      std::cout << "  kill -9 of the server in the middle of the stream\n";
+                      server_.kill();
+                      return {};
+                    });
   third_state_ = TRY(play_release(replay, third_release_, calendar_.last_day));
   TRY(print_looks(third_release_));
   TRY(replay.play_until(day_of(calendar_.last_day)));
@@ -329,8 +334,8 @@ Result<void> Demo::run() {
 
   heading("4. Flights as live traffic in event order, from " + calendar_.first_day);
   Replay replay(*desk_, *operations_);
-  replay.add(TRY(read_flights(data_ + "/sources/flights.parquet", calendar_.first_day,
-                              calendar_.last_day)));
+  replay.add(TRY(
+      read_flights(data_ + "/sources/flights.parquet", calendar_.first_day, calendar_.last_day)));
   TRY(replay.play_until(day_of(calendar_.second_version)));
   std::cout << "  " << replay.calls() << " decisions, " << replay.labels() << " labels so far\n";
   TRY(second_release(replay));

@@ -14,9 +14,10 @@ Result<void> Demo::batch(const Replay& replay) {
   const json::object body{
       {"route", "flight-delay"},
       {"version", 2},
-      {"rows", "SELECT flight_id AS id, flight_id, carrier, origin, coalesce(tailnum, 'unknown') AS "
-               "tailnum, decision_time AS event_time FROM flights WHERE decision_time >= TIMESTAMP '" +
-                   from + "' AND decision_time < TIMESTAMP '" + calendar_.last_day + "'"},
+      {"rows",
+       "SELECT flight_id AS id, flight_id, carrier, origin, coalesce(tailnum, 'unknown') AS "
+       "tailnum, decision_time AS event_time FROM flights WHERE decision_time >= TIMESTAMP '" +
+           from + "' AND decision_time < TIMESTAMP '" + calendar_.last_day + "'"},
       {"output", "last_month"}};
   const auto first = TRY(operations_->call("POST", "/api/v1/batch:score", body));
   const auto second = TRY(operations_->call("POST", "/api/v1/batch:score", body));
@@ -29,8 +30,8 @@ Result<void> Demo::batch(const Replay& replay) {
     if (one.version == 2) served[flight] = one.score;
   const std::string path = data_ + "/served.json";
   std::ofstream(path) << json::serialize(served);
-  const auto compared = TRY(python({options_.example + "/compare.py",
-                                    data_ + "/server/blobs/batch", path}));
+  const auto compared =
+      TRY(python({options_.example + "/compare.py", data_ + "/server/blobs/batch", path}));
   std::cout << "  batch against online, bit for bit: " << json::serialize(compared) << "\n";
   if (compared.at("different").to_number<std::int64_t>() != 0 ||
       compared.at("compared").to_number<std::int64_t>() == 0)
@@ -46,8 +47,8 @@ Result<void> Demo::stream(const Replay& replay) {
   std::set<std::string> decided;
   std::size_t records = 0;
   for (std::int64_t offset = 0;;) {
-    const auto page = TRY(desk_->call("GET", "/api/v1/topics/decisions/records?limit=1000&offset=" +
-                                                 std::to_string(offset)));
+    const auto page = TRY(desk_->call(
+        "GET", "/api/v1/topics/decisions/records?limit=1000&offset=" + std::to_string(offset)));
     for (const json::value& record : page.at("records").as_array()) {
       decided.insert(text_of(record.at("value"), "id"));
       ++records;
@@ -68,8 +69,9 @@ Result<void> Demo::trace(const Replay& replay) {
     if (served.version == 2) id = served.prediction;
   const auto answer = TRY(ana_->call("GET", "/api/v1/trace?urn=prediction:" + id));
   for (const json::value& node : answer.at("nodes").as_array()) {
-    std::cout << "  " << std::string(static_cast<std::size_t>(
-                             2 * node.at("depth").to_number<std::int64_t>()), ' ')
+    std::cout << "  "
+              << std::string(
+                     static_cast<std::size_t>(2 * node.at("depth").to_number<std::int64_t>()), ' ')
               << text_of(node, "urn");
     for (const char* field : {"owner", "classification", "cost"})
       if (!text_of(node, field).empty()) std::cout << "  " << field << " " << text_of(node, field);
@@ -80,8 +82,8 @@ Result<void> Demo::trace(const Replay& replay) {
 
 // An hour that costs many times what any hour did: nobody told the ledger that it would.
 Result<void> Demo::burst() {
-  const auto flights = TRY(read_flights(data_ + "/sources/flights.parquet", calendar_.stream_from,
-                                        calendar_.last_day));
+  const auto flights = TRY(
+      read_flights(data_ + "/sources/flights.parquet", calendar_.stream_from, calendar_.last_day));
   const Flight& flight = flights.back();
   for (int i = 0; i < 1'500; ++i)
     TRY(desk_->call("POST", "/api/v1/routes/flight-delay:predict",
@@ -147,12 +149,13 @@ Result<void> Demo::summary(const Replay& replay) {
                 100.0 * static_cast<double>(counts.second) / static_cast<double>(counts.first));
   std::printf("  %zu calls, %zu labels; v2 %s, v3 %s; audit log of %s events %s; %.0f s in all\n",
               replay.calls(), replay.labels(), second_state_.c_str(), third_state_.c_str(),
-              text_of(audit, "events").c_str(),
-              audit.at("intact").as_bool() ? "intact" : "BROKEN", took.count());
+              text_of(audit, "events").c_str(), audit.at("intact").as_bool() ? "intact" : "BROKEN",
+              took.count());
   if (second_state_ != "closed" || third_state_ != "rolled_back" || !audit.at("intact").as_bool())
-    return Error{Code::failed_precondition,
-                 "the story did not end as it should: v2 must be closed (live), v3 rolled back, and "
-                 "the audit log intact"};
+    return Error{
+        Code::failed_precondition,
+        "the story did not end as it should: v2 must be closed (live), v3 rolled back, and "
+        "the audit log intact"};
   return {};
 }
 

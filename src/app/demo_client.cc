@@ -64,7 +64,8 @@ Result<void> DemoServer::spawn() {
       std::ifstream stream(log);
       const std::string text(std::istreambuf_iterator<char>(stream), {});
       return Error{Code::failed_precondition,
-                   "the server ended at once: " + text.substr(text.size() - std::min<std::size_t>(text.size(), 2'000))};
+                   "the server ended at once: " +
+                       text.substr(text.size() - std::min<std::size_t>(text.size(), 2'000))};
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }

@@ -15,14 +15,15 @@ namespace penstock::app {
 // `penstock serve` as a child process. It ends with us, and is started again when it has died.
 class DemoServer {
  public:
-  DemoServer(std::string data, std::string sources) : data_(std::move(data)), sources_(std::move(sources)) {}
+  DemoServer(std::string data, std::string sources)
+      : data_(std::move(data)), sources_(std::move(sources)) {}
   ~DemoServer();
 
   // Returns when it answers. The address is the same after every start.
   Result<void> start();
-  Result<void> revive();  // starts it again if it has died
-  void kill();            // SIGKILL, as a crash would
-  void stop();            // SIGTERM, and waits for its end
+  Result<void> revive();                  // starts it again if it has died
+  void kill();                            // SIGKILL, as a crash would
+  void stop();                            // SIGTERM, and waits for its end
   void leave_running() { keep_ = true; }  // when we end
   std::string url() const { return "http://" + address_; }
   pid_t pid() const { return process_; }
@@ -37,8 +38,8 @@ class DemoServer {
   bool keep_ = false;
 };
 
-// Calls as one person or service. What finds no server is sent again once there is one: every call of the
-// demo may be sent twice, since it carries its own id or is a no-op the second time.
+// Calls as one person or service. What finds no server is sent again once there is one: every call
+// of the demo may be sent twice, since it carries its own id or is a no-op the second time.
 class DemoClient {
  public:
   DemoClient(DemoServer& server, std::string token);

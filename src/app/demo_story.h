@@ -1,4 +1,5 @@
-// The story that the demo tells, step by step. demo.cc tells it up to the releases, demo_after.cc the rest.
+// The story that the demo tells, step by step. demo.cc tells it up to the releases, demo_after.cc
+// the rest.
 #pragma once
 
 #include <chrono>
@@ -27,8 +28,7 @@ class Demo {
   Result<void> apply();
   Result<std::string> train(const std::string& from, const std::string& until,
                             const std::string& test_until);
-  Result<std::int64_t> register_version(const std::string& run,
-                                        const std::string& rollback_to);
+  Result<std::int64_t> register_version(const std::string& run, const std::string& rollback_to);
   Result<std::string> start_release(std::int64_t version, bool first);
   Result<json::value> release(const std::string& id);
   Result<std::string> play_release(Replay& replay, const std::string& id, const std::string& until);

@@ -99,7 +99,8 @@ Result<void> Replay::ask(const Flight& flight) {
   served.version = std::strtoll(version.c_str() + (version.starts_with("v") ? 1 : 0), nullptr, 10);
   for (const json::value& output : answer.at("outputs").as_array())
     if (output.at("name").as_string() == "score")
-      // A score is a float32. Boost.JSON 1.81 may read a double one bit off, which the float undoes.
+      // A score is a float32. Boost.JSON 1.81 may read a double one bit off, which the float
+      // undoes.
       served.score = static_cast<double>(
           static_cast<float>(output.at("data").as_array().at(0).to_number<double>()));
   served_[flight.flight_id] = served;
@@ -122,7 +123,8 @@ Result<void> Replay::tell_labels(Timestamp now) {
   return {};
 }
 
-// The same flights on the stream, each third one twice: a topic gives no promise against duplicates.
+// The same flights on the stream, each third one twice: a topic gives no promise against
+// duplicates.
 Result<void> Replay::stream_wave(std::size_t begin, std::size_t end) {
   json::array records;
   for (std::size_t i = begin; i < end; ++i) {
@@ -157,9 +159,8 @@ Result<void> Replay::stream_wave(std::size_t begin, std::size_t end) {
 Result<void> Replay::play_until(Timestamp until, const std::function<Result<bool>()>& done) {
   while (next_ < flights_.size() && flights_[next_].decision_time < until) {
     const Timestamp now = flights_[next_].decision_time;
-    TRY(operations_.call(
-        "POST", "/api/v1/features:materialize",
-        json::object{{"views", json::array{}}, {"until", to_rfc3339(now)}}));
+    TRY(operations_.call("POST", "/api/v1/features:materialize",
+                         json::object{{"views", json::array{}}, {"until", to_rfc3339(now)}}));
     TRY(tell_labels(now));
     if (restart_ && restart_at_ && now >= *restart_at_) {
       TRY(restart_());

@@ -26,10 +26,10 @@ struct Served {
 
 // When each part of the story happens.
 struct Calendar {
-  std::string months;  // of data that prepare.py writes
-  std::string train_from, train_until, test_until;              // of v1
+  std::string months;                               // of data that prepare.py writes
+  std::string train_from, train_until, test_until;  // of v1
   std::string first_day, second_version, third_version, last_day;
-  std::string stream_from;                                       // from here the stream gets the same flights
+  std::string stream_from;  // from here the stream gets the same flights
   double safe_ratio = 1.3;
 };
 Calendar calendar_of(bool quick);
@@ -52,13 +52,14 @@ class Killer {
   std::jthread thread_;
 };
 
-// Plays flights in event order: before each wave of decisions the online store is brought up to its moment;
-// arrivals come back as labels once they have happened.
+// Plays flights in event order: before each wave of decisions the online store is brought up to its
+// moment; arrivals come back as labels once they have happened.
 class Replay {
  public:
   Replay(DemoClient& desk, DemoClient& operations) : desk_(desk), operations_(operations) {}
 
-  // Asks for every flight whose decision is before `until`; stops early where `done` says so after a wave.
+  // Asks for every flight whose decision is before `until`; stops early where `done` says so after
+  // a wave.
   Result<void> play_until(Timestamp until, const std::function<Result<bool>()>& done = {});
   void add(std::vector<Flight> flights) { flights_ = std::move(flights); }
   void stream_from(Timestamp from) { stream_from_ = from; }

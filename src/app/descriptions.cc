@@ -9,11 +9,12 @@ using Found = Result<std::optional<std::string>>;
 
 // What a record names is known where its component knows it.
 void look_up_references(DescribedParts parts) {
-  parts.registry.verify_with("artifact_uri", [&artifacts = parts.artifacts](
-                                                 sql::Tx&, const Call&, const std::string& text) -> Found {
-    if (!TRY(artifacts.exists(text))) return std::optional<std::string>();
-    return std::optional<std::string>("");
-  });
+  parts.registry.verify_with(
+      "artifact_uri",
+      [&artifacts = parts.artifacts](sql::Tx&, const Call&, const std::string& text) -> Found {
+        if (!TRY(artifacts.exists(text))) return std::optional<std::string>();
+        return std::optional<std::string>("");
+      });
   parts.registry.verify_with(
       "training_data", [](sql::Tx& tx, const Call& call, const std::string& text) -> Found {
         const auto dataset = TRY(catalog::find_dataset(tx, call.project, text));

@@ -25,8 +25,7 @@ void print_completion(const CLI::App& app) {
   }
   std::cout << "_penstock() {\n  local words=\"" << words
             << "\"\n  [ \"$COMP_CWORD\" -gt 1 ] && words=\"\"\n  case \"${COMP_WORDS[1]}\" in\n"
-            << cases
-            << "  esac\n  [ \"$COMP_CWORD\" -eq 1 ] && words=\"" << words
+            << cases << "  esac\n  [ \"$COMP_CWORD\" -eq 1 ] && words=\"" << words
             << "\"\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
                "complete -F _penstock penstock\n";
 }

@@ -1,6 +1,5 @@
 #include "app/status_page.h"
 
-
 namespace penstock::app {
 namespace {
 
@@ -36,8 +35,7 @@ Result<std::string> routes_table(StatusParts& parts, const Call& call) {
   for (const serving::RouteView& route : TRY(parts.serving.list(call)).routes)
     for (const serving::TargetView& target : route.targets)
       rows.push_back({route.name, target.model + "@v" + std::to_string(target.version),
-                      std::string(name_of(target.arm)),
-                      std::to_string(target.weight / 100) + " %",
+                      std::string(name_of(target.arm)), std::to_string(target.weight / 100) + " %",
                       target.ready ? "ready" : "not loaded", std::to_string(target.answered),
                       std::to_string(target.errors), route.owner});
   return table("Routes",
@@ -51,16 +49,17 @@ Result<std::string> releases_table(StatusParts& parts, const Call& call) {
                     release.model + "@v" + std::to_string(release.version),
                     std::string(name_of(release.state)), release.author,
                     to_rfc3339(release.updated_at), release.reason});
-  return table("Releases", {"Release", "Route", "Version", "State", "Author", "Since", "Why"}, rows);
+  return table("Releases", {"Release", "Route", "Version", "State", "Author", "Since", "Why"},
+               rows);
 }
 
 Result<std::string> incidents_table(StatusParts& parts, const Call& call) {
   std::vector<std::vector<std::string>> rows;
   for (const incidents::Incident& incident :
        TRY(parts.incidents.list(call, {.limit = 50})).incidents)
-    rows.push_back({std::string(name_of(incident.severity)),
-                    std::string(name_of(incident.status)), incident.title, incident.subject,
-                    incident.owner, to_rfc3339(incident.opened_at)});
+    rows.push_back({std::string(name_of(incident.severity)), std::string(name_of(incident.status)),
+                    incident.title, incident.subject, incident.owner,
+                    to_rfc3339(incident.opened_at)});
   return table("Incidents", {"Severity", "Status", "What", "About", "Owner", "Opened"}, rows);
 }
 

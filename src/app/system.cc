@@ -1,8 +1,8 @@
 #include "app/system.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -88,10 +88,10 @@ Result<void> keep_token(const std::string& path, const std::string& token) {
   const int file = ::open(path.c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
   const std::string line = token + "\n";
   // An older file may have wider rights than it would be made with.
-  const bool written = file >= 0 && ::fchmod(file, 0600) == 0 &&
-                       ::write(file, line.data(), line.size()) ==
-                           static_cast<ssize_t>(line.size()) &&
-                       ::fsync(file) == 0;
+  const bool written =
+      file >= 0 && ::fchmod(file, 0600) == 0 &&
+      ::write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size()) &&
+      ::fsync(file) == 0;
   if (file >= 0) ::close(file);
   if (written) return {};
   return Error{Code::unavailable, "cannot write " + path};
@@ -171,13 +171,13 @@ void System::Parts::make_components() {
   access = std::make_unique<access::Service>(*db, clock);
   audit = std::make_unique<audit::Service>(*db);
   resources = std::make_unique<resources::Service>(*db, clock);
-  catalog = std::make_unique<catalog::Service>(
-      *db, *olap, clock, catalog::Options{.data_directory = options.sources});
+  catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
+                                               catalog::Options{.data_directory = options.sources});
   incidents = std::make_unique<incidents::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
-  features = std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog,
-                                                 clock, metrics,
-                                                 features::Options{.scratch = path("scratch")});
+  features =
+      std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog, clock,
+                                          metrics, features::Options{.scratch = path("scratch")});
   artifacts = std::make_unique<registry::Artifacts>(*blobs);
   registry = std::make_unique<registry::Service>(*db, clock);
   training = std::make_unique<training::Service>(*db, clock, *registry);
@@ -204,7 +204,8 @@ void System::Parts::make_serving() {
   controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
 }
 
-// Kinds in the order in which they may refer to each other, and what each component says of its URNs.
+// Kinds in the order in which they may refer to each other, and what each component says of its
+// URNs.
 void System::Parts::join_components() {
   catalog->register_kinds(*resources);
   features->register_kinds(*resources);

@@ -9,11 +9,11 @@
 namespace penstock::app {
 
 struct SystemOptions {
-  std::string data;                       // directory of everything that is kept
-  std::string sources;                    // where relative paths of sources start; empty: data/sources
+  std::string data;     // directory of everything that is kept
+  std::string sources;  // where relative paths of sources start; empty: data/sources
   std::string http = "127.0.0.1:8080";
-  std::string auth = "token";             // or "none", on a loopback address only
-  std::string metadata;                   // "postgresql://..."; empty: SQLite in the data directory
+  std::string auth = "token";  // or "none", on a loopback address only
+  std::string metadata;        // "postgresql://..."; empty: SQLite in the data directory
   int workers = 8;
 };
 

@@ -5,15 +5,16 @@
 namespace penstock::audit {
 namespace {
 
-// A row as it stands. The detail is its text: a number that was read and written again may differ in its
-// last bit, and then an untouched event would look changed.
+// A row as it stands. The detail is its text: a number that was read and written again may differ
+// in its last bit, and then an untouched event would look changed.
 struct Row {
   std::int64_t number = 0;
   Timestamp at;
   std::string project, tenant, actor, request_id, action, subject, detail, leaf;
 };
 BOOST_DESCRIBE_STRUCT(Row, (),
-                      (number, at, project, tenant, actor, request_id, action, subject, detail, leaf))
+                      (number, at, project, tenant, actor, request_id, action, subject, detail,
+                       leaf))
 
 // What the leaf hash covers: everything that was said, and its place.
 std::string entry_of(const Row& row) {
@@ -46,14 +47,14 @@ Result<void> record(sql::Tx& tx, const Call& call, Timestamp at, const Event& ev
       tx.run("UPDATE audit_head SET size = size + 1 WHERE id = 1 RETURNING size, frontier", {}));
   if (rows.empty()) return Error{Code::data_loss, "the audit log has lost its head"};
   Row stored{.number = std::get<std::int64_t>(rows[0].at(0)) - 1,
-                .at = at,
-                .project = call.project,
-                .tenant = call.tenant,
-                .actor = call.actor,
-                .request_id = call.request_id,
-                .action = event.action,
-                .subject = event.subject,
-                .detail = canonical(event.detail)};
+             .at = at,
+             .project = call.project,
+             .tenant = call.tenant,
+             .actor = call.actor,
+             .request_id = call.request_id,
+             .action = event.action,
+             .subject = event.subject,
+             .detail = canonical(event.detail)};
   const Sha256 leaf = leaf_hash(entry_of(stored));
   stored.leaf = to_hex(leaf);
   Frontier frontier = frontier_of(stored.number, std::get<std::string>(rows[0].at(1)));
@@ -76,8 +77,9 @@ Result<Verification> Service::verify(const Call& call) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<Verification> {
     const auto head = TRY(tx.run("SELECT size, frontier FROM audit_head WHERE id = 1", {}));
     if (head.empty()) return Verification{.intact = false, .fault = "the log has lost its head"};
-    static const std::string text = "SELECT " + columns<Row>() +
-                                    " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT 10000";
+    static const std::string text =
+        "SELECT " + columns<Row>() +
+        " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT 10000";
     Frontier frontier;
     Verification out;
     const auto fault = [&](const std::string& what) {

@@ -25,7 +25,8 @@ struct Stored {
   std::string leaf;
 };
 BOOST_DESCRIBE_STRUCT(Stored, (),
-                      (number, at, project, tenant, actor, request_id, action, subject, detail, leaf))
+                      (number, at, project, tenant, actor, request_id, action, subject, detail,
+                       leaf))
 
 struct Page {
   std::vector<Stored> events;
@@ -35,15 +36,15 @@ BOOST_DESCRIBE_STRUCT(Page, (), (events))
 // What the log's head says, and what its events say.
 struct Verification {
   std::int64_t events = 0;
-  std::string root;      // hex, of the events as they stand
+  std::string root;  // hex, of the events as they stand
   bool intact = true;
-  std::string fault;     // the first one found, empty if intact
+  std::string fault;  // the first one found, empty if intact
 };
 BOOST_DESCRIBE_STRUCT(Verification, (), (events, root, intact, fault))
 
 struct Query {
-  std::string subject;           // empty: all
-  std::int64_t from = 0;         // the first number
+  std::string subject;    // empty: all
+  std::int64_t from = 0;  // the first number
   std::int64_t limit = 100;
 };
 BOOST_DESCRIBE_STRUCT(Query, (), (subject, from, limit))

@@ -10,8 +10,8 @@
 
 namespace penstock::audit {
 
-Sha256 leaf_hash(std::string_view entry);                      // SHA-256(0x00 || entry)
-Sha256 node_hash(const Sha256& left, const Sha256& right);     // SHA-256(0x01 || left || right)
+Sha256 leaf_hash(std::string_view entry);                   // SHA-256(0x00 || entry)
+Sha256 node_hash(const Sha256& left, const Sha256& right);  // SHA-256(0x01 || left || right)
 
 class Frontier {
  public:

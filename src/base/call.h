@@ -15,8 +15,9 @@ struct Call {
   std::string project;  // who owns: every row belongs to one
   std::string request_id;
   Timestamp deadline = Timestamp::max();
-  std::string trace;               // W3C traceparent as it came; empty where the caller sent none
-  std::vector<std::string> roles;  // what the edge found; it has checked them, services only show them
+  std::string trace;  // W3C traceparent as it came; empty where the caller sent none
+  std::vector<std::string>
+      roles;  // what the edge found; it has checked them, services only show them
 };
 
 }  // namespace penstock

@@ -64,7 +64,8 @@ void Decoder::refuse_unknown(std::string_view key, const std::vector<std::string
                              const std::string& path) {
   if (std::find(known.begin(), known.end(), key) != known.end()) return;
   std::string names;
-  for (const std::string_view name : known) names += (names.empty() ? "" : ", ") + std::string(name);
+  for (const std::string_view name : known)
+    names += (names.empty() ? "" : ", ") + std::string(name);
   fault(path.empty() ? std::string(key) : path + "." + std::string(key),
         "is not known here; known are " + names);
 }

@@ -202,8 +202,7 @@ json::object schema(const Rule& rule = {}) {
     if (std::same_as<T, json::object>) out["type"] = "object";
   } else if constexpr (is_optional<T>) {
     out = schema<typename T::value_type>(rule);
-    if (const json::value* type = out.if_contains("type"))
-      out["type"] = json::array{*type, "null"};
+    if (const json::value* type = out.if_contains("type")) out["type"] = json::array{*type, "null"};
     if (json::value* names = out.if_contains("enum")) names->as_array().push_back(nullptr);
     return out;
   } else if constexpr (is_list<T>) {
@@ -219,7 +218,9 @@ json::object schema(const Rule& rule = {}) {
       if (!is_optional<Field> && !is_list<Field> && !is_map<Field> && !its.may_miss)
         required.push_back(json::value(name));
     });
-    out = {{"type", "object"}, {"properties", properties}, {"required", required},
+    out = {{"type", "object"},
+           {"properties", properties},
+           {"required", required},
            {"additionalProperties", false}};
   } else {
     const bool text = Kind<T>::type == "string";

@@ -10,9 +10,9 @@ namespace penstock {
 using Sha256 = std::array<unsigned char, 32>;
 
 Sha256 sha256(std::string_view bytes);
-std::string to_hex(const Sha256& digest);                    // 64 characters
-std::string sha256_hex(std::string_view bytes);              // 64 characters
-Sha256 sha256_from_hex(std::string_view hex);                // zeros where hex is not 64 hex digits
+std::string to_hex(const Sha256& digest);        // 64 characters
+std::string sha256_hex(std::string_view bytes);  // 64 characters
+Sha256 sha256_from_hex(std::string_view hex);    // zeros where hex is not 64 hex digits
 
 // SHA-256 of a stream of chunks.
 class Sha256Stream {

@@ -24,9 +24,8 @@ bool enabled(Level level) { return level >= lowest.load(std::memory_order_relaxe
 
 void write(Level level, std::string_view event, const json::object& fields) {
   if (!enabled(level)) return;
-  json::object line{{"at", to_rfc3339(SystemClock().now())},
-                    {"level", name_of(level)},
-                    {"event", event}};
+  json::object line{
+      {"at", to_rfc3339(SystemClock().now())}, {"level", name_of(level)}, {"event", event}};
   for (const auto& field : fields)
     line[field.key()] = is_secret(field.key()) ? json::value("[hidden]") : field.value();
   const std::string text = json::serialize(line) + "\n";

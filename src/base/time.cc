@@ -43,8 +43,8 @@ std::optional<Micros> time_of_day(std::string_view& text) {
   if (!minute || !skip(text, ":")) return {};
   const auto second = number(text, 2);
   if (!second || *hour > 23 || *minute > 59 || *second > 60) return {};
-  Micros of_day = std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
-                  std::chrono::seconds(*second);
+  Micros of_day =
+      std::chrono::hours(*hour) + std::chrono::minutes(*minute) + std::chrono::seconds(*second);
   if (skip(text, ".")) {
     int place = 100'000;
     bool any = false;
@@ -85,8 +85,8 @@ std::string to_rfc3339(Timestamp at) {
                            static_cast<int>(time.seconds().count()));
   const auto micros = static_cast<int>(time.subseconds().count());
   if (micros)
-    size += std::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ".%06d",
-                          micros);
+    size +=
+        std::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ".%06d", micros);
   return std::string(text, static_cast<std::size_t>(size)) + "Z";
 }
 

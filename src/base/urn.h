@@ -13,17 +13,14 @@ struct Urn {
   std::string name;     // "ticket-escalation"
   std::string version;  // "v4"; empty for things without versions
 
-  std::string text() const {
-    return kind + ":" + name + (version.empty() ? "" : "@" + version);
-  }
+  std::string text() const { return kind + ":" + name + (version.empty() ? "" : "@" + version); }
 
   // Nothing where kind or name is missing or holds other than letters, digits and "._-/".
   static std::optional<Urn> parse(std::string_view text) {
     const std::size_t colon = text.find(':');
     if (colon == std::string_view::npos) return {};
     const std::size_t at = std::min(text.find('@', colon), text.size());
-    Urn urn{std::string(text.substr(0, colon)),
-            std::string(text.substr(colon + 1, at - colon - 1)),
+    Urn urn{std::string(text.substr(0, colon)), std::string(text.substr(colon + 1, at - colon - 1)),
             at < text.size() ? std::string(text.substr(at + 1)) : ""};
     for (const std::string* part : {&urn.kind, &urn.name, &urn.version})
       for (const char letter : *part)

@@ -18,7 +18,8 @@ json::value scalar(const YAML::Node& node) {
     return nullptr;
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
-  static const RE2 whole("[-+]?[0-9]+"), real("[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?");
+  static const RE2 whole("[-+]?[0-9]+"),
+      real("[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?");
   const char* begin = text.data() + (text.front() == '+' ? 1 : 0);
   const char* end = text.data() + text.size();
   if (RE2::FullMatch(text, whole)) {
@@ -36,7 +37,8 @@ class Reader {
  public:
   explicit Reader(Document& document) : document_(document) {}
 
-  Result<json::value> read(const YAML::Node& node, const std::string& path,  // NOLINT(misc-no-recursion)
+  Result<json::value> read(const YAML::Node& node,
+                           const std::string& path,  // NOLINT(misc-no-recursion)
                            int depth) {
     const int line = node.Mark().line + 1;
     if (!path.empty()) document_.lines[path] = line;
@@ -52,16 +54,17 @@ class Reader {
     return {Code::invalid_argument, "line " + std::to_string(line) + ": " + problem};
   }
 
-  Result<json::value> list(const YAML::Node& node, const std::string& path,  // NOLINT(misc-no-recursion)
+  Result<json::value> list(const YAML::Node& node,
+                           const std::string& path,  // NOLINT(misc-no-recursion)
                            int depth) {
     json::array out;
     for (const YAML::Node& item : node)
-      out.push_back(
-          TRY(read(item, path + "[" + std::to_string(out.size()) + "]", depth + 1)));
+      out.push_back(TRY(read(item, path + "[" + std::to_string(out.size()) + "]", depth + 1)));
     return json::value(std::move(out));
   }
 
-  Result<json::value> object(const YAML::Node& node, const std::string& path,  // NOLINT(misc-no-recursion)
+  Result<json::value> object(const YAML::Node& node,
+                             const std::string& path,  // NOLINT(misc-no-recursion)
                              int depth) {
     json::object out;
     for (const auto& entry : node) {

@@ -16,7 +16,8 @@ struct Document {
 };
 
 // Every document of `text` ("---" between them), at most 1,000. Plain scalars follow YAML 1.2's
-// core schema (no "yes" booleans); a duplicate key or a depth over 64 is a fault that names its line.
+// core schema (no "yes" booleans); a duplicate key or a depth over 64 is a fault that names its
+// line.
 Result<std::vector<Document>> parse(std::string_view text);
 
 // Block style, keys in the object's own order.

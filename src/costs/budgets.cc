@@ -28,9 +28,7 @@ std::int64_t period_start(Period period, std::int64_t hour) {
   return first.time_since_epoch().count() * 24;
 }
 
-std::string hour_text(std::int64_t hour) {
-  return to_rfc3339(Timestamp(std::chrono::hours(hour)));
-}
+std::string hour_text(std::int64_t hour) { return to_rfc3339(Timestamp(std::chrono::hours(hour))); }
 
 Result<void> judge_surprise(sql::Tx& tx, const Call& call, Timestamp now, const Budget& budget,
                             std::int64_t hour) {

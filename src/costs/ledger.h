@@ -20,14 +20,14 @@ BOOST_DESCRIBE_ENUM(Meter, requests, prompt_tokens, cached_prompt_tokens, output
                     compute_microseconds, gpu_microseconds, retrieval_calls, reranker_calls,
                     human_review_seconds)
 
-// One quantity that was used. (source, id, meter) is its identity for ever: the same one again is not
-// counted again.
+// One quantity that was used. (source, id, meter) is its identity for ever: the same one again is
+// not counted again.
 struct Usage {
   std::string source;  // "inference", "scheduler"
   std::string id;      // the call's
   Meter meter = Meter::requests;
   std::int64_t quantity = 0;
-  Timestamp at;        // the instant that the call was for
+  Timestamp at;  // the instant that the call was for
   std::string tenant, route, model;
   std::int64_t version = 0;
   std::string release;
@@ -57,7 +57,7 @@ struct LedgerLine {
   std::int64_t version = 0;
   std::string release;
   Pricing pricing = Pricing::unpriced;
-  Money price;           // for `per` units, as it stood at `at`
+  Money price;  // for `per` units, as it stood at `at`
   std::int64_t per = 1;
   Money amount;
   std::string price_list;  // "price_list:standard@1"
@@ -66,8 +66,8 @@ BOOST_DESCRIBE_STRUCT(LedgerLine, (),
                       (project, source, id, meter, quantity, at, tenant, route, model, version,
                        release, pricing, price, per, amount, price_list))
 
-// kind: price_list. The price in force is the latest `from` that is not after the call; a price that
-// names the model comes before one that does not.
+// kind: price_list. The price in force is the latest `from` that is not after the call; a price
+// that names the model comes before one that does not.
 struct Price {
   Meter meter = Meter::requests;
   std::optional<std::string> model;
@@ -98,7 +98,7 @@ struct Budget {
   std::string tenant, route;
   Period period = Period::month;
   Money limit;
-  double warn_at = 0.8;         // share of the limit
+  double warn_at = 0.8;  // share of the limit
   // An hour that costs this many times the dearest hour of the seven days before is a surprise.
   std::int64_t surprise_factor = 4;
 };

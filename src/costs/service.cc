@@ -73,13 +73,14 @@ LedgerLine line_of(const Call& call, const Usage& usage) {
 
 Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const LedgerLine& line) {
   const std::string meter(name_of(line.meter));
-  TRY(incidents::open(tx, call, now,
-                      {.dedup_key = "unpriced:" + meter + ":" + line.model,
-                       .title = "No price for " + meter + " of " + line.model +
-                                ": add it to a price_list; its lines are kept as unpriced",
-                       .severity = incidents::Severity::warning,
-                       .subject = line.route.empty() ? "model:" + line.model : "route:" + line.route,
-                       .detail = {{"meter", meter}, {"model", line.model}}}));
+  TRY(incidents::open(
+      tx, call, now,
+      {.dedup_key = "unpriced:" + meter + ":" + line.model,
+       .title = "No price for " + meter + " of " + line.model +
+                ": add it to a price_list; its lines are kept as unpriced",
+       .severity = incidents::Severity::warning,
+       .subject = line.route.empty() ? "model:" + line.model : "route:" + line.route,
+       .detail = {{"meter", meter}, {"model", line.model}}}));
   return {};
 }
 
@@ -103,9 +104,10 @@ Result<std::vector<Dimension>> dimensions_of(const std::string& by) {
   for (std::string name; std::getline(names, name, ',');) {
     Dimension dimension{};
     if (!Kind<Dimension>::hear(name, dimension))
-      return Error{Code::invalid_argument,
-                   "cannot report by \"" + name + "\"",
-                   {{"by", "must be one or two of model, version, tenant, route, meter, day, month"}}};
+      return Error{
+          Code::invalid_argument,
+          "cannot report by \"" + name + "\"",
+          {{"by", "must be one or two of model, version, tenant, route, meter, day, month"}}};
     out.push_back(dimension);
   }
   if (!out.empty() && out.size() <= dimensions_max) return out;
@@ -152,9 +154,9 @@ Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usa
       }
       const std::int64_t hour = hour_of(line.at);
       touched.insert({line.tenant, line.route, hour});
-      store::Total& total = totals[{std::to_string(hour), line.tenant, line.route, line.model,
-                                    std::to_string(line.version),
-                                    std::string(name_of(line.meter))}];
+      store::Total& total =
+          totals[{std::to_string(hour), line.tenant, line.route, line.model,
+                  std::to_string(line.version), std::string(name_of(line.meter))}];
       total = {.project = call.project,
                .hour = hour,
                .tenant = line.tenant,

@@ -11,7 +11,9 @@ struct PostInput {
   std::vector<Usage> usages;
 };
 BOOST_DESCRIBE_STRUCT(PostInput, (), (usages))
-constexpr auto rules_of(const PostInput&) { return std::array{Rule{.field = "usages", .max = 10'000}}; }
+constexpr auto rules_of(const PostInput&) {
+  return std::array{Rule{.field = "usages", .max = 10'000}};
+}
 struct PostOutput {
   std::int64_t posted = 0, repeated = 0, unpriced = 0;
 };
@@ -57,8 +59,8 @@ class Service {
 
   std::vector<resources::KindHandler> kinds() const;  // price_list, budget
 
-  // Prices and posts usages in one transaction, keeps the hourly totals with them, and judges the budgets:
-  // an unknown price, a passed limit and a surprise each open an incident.
+  // Prices and posts usages in one transaction, keeps the hourly totals with them, and judges the
+  // budgets: an unknown price, a passed limit and a surprise each open an incident.
   Result<PostOutput> post(const Call& call, const std::vector<Usage>& usages);
   Result<Report> report(const Call& call, const ReportInput& input);
   // The lines of one call.

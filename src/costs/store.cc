@@ -24,8 +24,9 @@ Result<std::vector<LedgerLine>> lines(sql::Tx& tx, const std::string& project,
 }
 
 Result<void> add_total(sql::Tx& tx, const Total& total) {
-  const sql::Row key{total.project, total.hour,    total.tenant, total.route,
-                     total.model,   total.version, sql::to_sql(total.meter)};
+  const sql::Row key{
+      total.project,           total.hour, total.tenant, total.route, total.model, total.version,
+      sql::to_sql(total.meter)};
   const std::string where =
       " WHERE project = $1 AND hour = $2 AND tenant = $3 AND route = $4 AND model = $5 AND version "
       "= $6 AND meter = $7";

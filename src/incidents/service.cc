@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t timeline_max = 1'000;
 
 Result<std::vector<Incident>> select(sql::Tx& tx, const std::string& where, const sql::Row& row) {
-  return sql::select<Incident>(tx, "SELECT " + columns<Incident>() + " FROM incidents WHERE " + where,
-                               row);
+  return sql::select<Incident>(
+      tx, "SELECT " + columns<Incident>() + " FROM incidents WHERE " + where, row);
 }
 
 Result<Incident> find(sql::Tx& tx, const Call& call, const std::string& id) {
@@ -33,9 +33,9 @@ std::string owner_of(sql::Tx& tx, const Call& call, const std::string& subject) 
 
 Result<void> note(sql::Tx& tx, const Call& call, Timestamp at, const std::string& incident,
                   const std::string& event, const json::object& detail) {
-  const auto rows = TRY(tx.run(
-      "SELECT count(*) FROM incident_timeline WHERE project = $1 AND incident = $2",
-      {call.project, incident}));
+  const auto rows =
+      TRY(tx.run("SELECT count(*) FROM incident_timeline WHERE project = $1 AND incident = $2",
+                 {call.project, incident}));
   // A repeat in a loop must not fill the disk; the count on the incident goes on.
   if (std::get<std::int64_t>(rows[0].at(0)) >= timeline_max) return {};
   return sql::insert(tx, "incident_timeline",
@@ -49,7 +49,8 @@ Result<Incident> open(sql::Tx& tx, const Call& call, Timestamp at, const Opening
     Incident incident = found.front();
     ++incident.occurrences;
     incident.updated_at = at;
-    TRY(tx.run("UPDATE incidents SET occurrences = occurrences + 1, updated_at = $3 WHERE project "
+    TRY(
+        tx.run("UPDATE incidents SET occurrences = occurrences + 1, updated_at = $3 WHERE project "
                "= $1 AND id = $2",
                {call.project, incident.id, sql::to_sql(at)}));
     TRY(note(tx, call, at, incident.id, "repeated", opening.detail));
@@ -76,8 +77,8 @@ Result<Incident> open(sql::Tx& tx, const Call& call, Timestamp at, const Opening
 }
 
 Result<Incident> Service::open(const Call& call, const Opening& opening) {
-  return db_.write(
-      call, [&](sql::Tx& tx) { return incidents::open(tx, call, clock_.now(), opening); });
+  return db_.write(call,
+                   [&](sql::Tx& tx) { return incidents::open(tx, call, clock_.now(), opening); });
 }
 
 Result<IncidentList> Service::list(const Call& call, const ListInput& input) {
@@ -103,15 +104,15 @@ Result<Incident> Service::move(const Call& call, const IncidentMove& move) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<Incident> {
     Incident incident = TRY(find(tx, call, move.id));
     if (move.status <= incident.status)
-      return Error{Code::failed_precondition, "incident " + move.id + " is " +
-                                                  std::string(name_of(incident.status)) +
-                                                  " and cannot become " +
-                                                  std::string(name_of(move.status))};
+      return Error{Code::failed_precondition,
+                   "incident " + move.id + " is " + std::string(name_of(incident.status)) +
+                       " and cannot become " + std::string(name_of(move.status))};
     const Timestamp now = clock_.now();
     incident.status = move.status;
     incident.updated_at = now;
     if (move.status == Status::resolved) incident.resolved_at = now;
-    TRY(tx.run("UPDATE incidents SET status = $3, updated_at = $4, resolved_at = $5 WHERE project "
+    TRY(
+        tx.run("UPDATE incidents SET status = $3, updated_at = $4, resolved_at = $5 WHERE project "
                "= $1 AND id = $2",
                {call.project, move.id, sql::to_sql(incident.status), sql::to_sql(now),
                 sql::to_sql(incident.resolved_at)}));

@@ -173,8 +173,7 @@ Judgement judge(const MonitorDeclaration& monitor, const Window& window) {
   if (now.calls == 0) return {.reason = "no calls in the window"};
   switch (monitor.quantity) {
     case Quantity::feature_drift:
-    case Quantity::missing:
-      return feature(monitor, window);
+    case Quantity::missing: return feature(monitor, window);
     case Quantity::score_drift:
       if (!window.profile || !window.profile->complete)
         return undecided(now.calls, "too few calls so far to cut values into bins");
@@ -183,17 +182,14 @@ Judgement judge(const MonitorDeclaration& monitor, const Window& window) {
       const auto p99 = now.micros.quantile(0.99);
       return against(monitor, p99 ? std::optional(*p99 / 1e3) : std::nullopt, now.micros.total());
     }
-    case Quantity::error_rate:
-      return share(monitor, now.errors, now.calls);
-    case Quantity::label_quality:
-      return share(monitor, now.wrong, now.labels);
+    case Quantity::error_rate: return share(monitor, now.errors, now.calls);
+    case Quantity::label_quality: return share(monitor, now.wrong, now.labels);
     case Quantity::freshness: {
       const auto p99 = now.age_seconds.quantile(0.99);
       return against(monitor, p99 ? std::optional(*p99 - 1) : std::nullopt,
                      now.age_seconds.total());
     }
-    case Quantity::decision_rate:
-      return decision_rate(monitor, window);
+    case Quantity::decision_rate: return decision_rate(monitor, window);
   }
   return {};
 }
@@ -203,8 +199,7 @@ Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::s
   std::vector<MonitorDeclaration> monitors;
   std::int64_t longest = 0;
   for (const MonitorDeclaration& monitor : TRY(store::monitors(tx, call.project))) {
-    if (monitor.route != route ||
-        (labels_only && monitor.quantity != Quantity::label_quality))
+    if (monitor.route != route || (labels_only && monitor.quantity != Quantity::label_quality))
       continue;
     longest = std::max(longest, monitor.window_days);
     monitors.push_back(monitor);
@@ -214,8 +209,8 @@ Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::s
   for (const MonitorDeclaration& monitor : monitors) {
     const std::int64_t first = day - monitor.window_days + 1;
     const Days window(rows, first, day), before(rows, first - monitor.window_days, first - 1);
-    MonitorResult result{.project = call.project, .monitor = monitor.name, .day = day,
-                         .evaluated_at = now};
+    MonitorResult result{
+        .project = call.project, .monitor = monitor.name, .day = day, .evaluated_at = now};
     const auto versions = window.versions();
     if (versions.empty()) {
       result.reason = "no calls in the window";
@@ -226,9 +221,11 @@ Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::s
       const Tally current = window.sum(schema, model, version), all = before.sum(schema),
                   same = before.sum(schema, model, version);
       const auto profile = TRY(store::profile(tx, call.project, route, schema));
-      const auto training = TRY(store::reference(
-          tx, {.project = call.project, .route = route, .feature_schema = schema, .model = model,
-               .version = version}));
+      const auto training = TRY(store::reference(tx, {.project = call.project,
+                                                      .route = route,
+                                                      .feature_schema = schema,
+                                                      .model = model,
+                                                      .version = version}));
       const Judgement judgement = judge(monitor, {.current = &current,
                                                   .features_before = &all,
                                                   .same_before = &same,

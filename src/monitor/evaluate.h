@@ -25,9 +25,9 @@ struct Judgement {
 // No calls is no_data. Else, with fewer than min_calls in the window or the reference, undecided.
 Judgement judge(const MonitorDeclaration& monitor, const Window& window);
 
-// Looks at each monitor of the route over its window that ends with `day`, keeps what it says and opens an
-// incident for each breach. One call for a day that was looked at before replaces what was said, and opens
-// nothing again. Shadows are left out: nobody was given what they said.
+// Looks at each monitor of the route over its window that ends with `day`, keeps what it says and
+// opens an incident for each breach. One call for a day that was looked at before replaces what was
+// said, and opens nothing again. Shadows are left out: nobody was given what they said.
 Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::string& route,
                       std::int64_t day, bool labels_only = false);
 

@@ -41,8 +41,7 @@ Result<bool> Metering::run_once() {
     auto event = fault ? Result<serving::InferenceEvent>(Error{Code::data_loss, fault.message()})
                        : decode<serving::InferenceEvent>(value);
     if (!event) {
-      log::error("event_unreadable",
-                 {{"offset", record.offset}, {"error", event.error().message}});
+      log::error("event_unreadable", {{"offset", record.offset}, {"error", event.error().message}});
       continue;
     }
     for (costs::Usage& usage : usages_of(*event))

@@ -17,9 +17,9 @@ enum class Quantity {
 };
 BOOST_DESCRIBE_ENUM(Quantity, feature_drift, score_drift, missing, latency, error_rate,
                     label_quality, freshness, decision_rate)
-// What drift and decision_rate compare with. previous_days: as many days before the window as it has;
-// features of every version on the route, scores and decisions of the same version. training: the
-// dataset that the version was trained on; for feature_drift alone.
+// What drift and decision_rate compare with. previous_days: as many days before the window as it
+// has; features of every version on the route, scores and decisions of the same version. training:
+// the dataset that the version was trained on; for feature_drift alone.
 enum class Reference { previous_days, training };
 BOOST_DESCRIBE_ENUM(Reference, previous_days, training)
 enum class Distance { psi, jensen_shannon };  // distance.h
@@ -50,7 +50,11 @@ constexpr auto rules_of(const MonitorDeclaration&) {
       Rule{.field = "feature", .doc = "Of feature_drift and missing.", .min = 1, .max = 200},
       Rule{.field = "reference", .may_miss = true},
       Rule{.field = "distance", .may_miss = true},
-      Rule{.field = "window_days", .doc = "Days of event time.", .min = 1, .max = 90, .may_miss = true},
+      Rule{.field = "window_days",
+           .doc = "Days of event time.",
+           .min = 1,
+           .max = 90,
+           .may_miss = true},
       Rule{.field = "threshold", .doc = "A value above it is a breach."},
       Rule{.field = "min_calls", .min = 1, .max = 1'000'000'000, .may_miss = true},
       Rule{.field = "severity", .may_miss = true}};
@@ -60,15 +64,16 @@ constexpr auto rules_of(const MonitorDeclaration&) {
 enum class Verdict { ok, breach, no_data, undecided };
 BOOST_DESCRIBE_ENUM(Verdict, ok, breach, no_data, undecided)
 
-// A row of monitor_results: one window of one version, by its last day. Version 0: no version had calls.
+// A row of monitor_results: one window of one version, by its last day. Version 0: no version had
+// calls.
 struct MonitorResult {
   std::string project, monitor, model;
   std::int64_t version = 0;
   std::int64_t day = 0;  // since 1970
   Verdict verdict = Verdict::no_data;
   std::optional<double> value;
-  std::int64_t calls = 0;  // that the value is made of
-  std::string reason;      // of no_data and undecided
+  std::int64_t calls = 0;                    // that the value is made of
+  std::string reason;                        // of no_data and undecided
   std::optional<std::int64_t> breach_since;  // the first day of an unbroken row of breaches
   Timestamp evaluated_at;
 };

@@ -38,8 +38,8 @@ Result<std::vector<std::string>> feature_names(sql::Tx& tx, const std::string& p
   if (at == std::string::npos) return names;
   std::int64_t version = 0;
   std::from_chars(schema.data() + at + 1, schema.data() + schema.size(), version);
-  const auto found = resources::declared<features::FeatureSchema>(
-      tx, project, "feature_schema", schema.substr(0, at), version);
+  const auto found = resources::declared<features::FeatureSchema>(tx, project, "feature_schema",
+                                                                  schema.substr(0, at), version);
   if (!found) {
     if (found.error().code == Code::not_found) return names;
     return found.error();
@@ -79,9 +79,8 @@ Result<void> Observer::read(Input& input) {
     auto& of_project = groups[label.project];
     if (of_project.empty()) {
       of_project.emplace_back(serving::gateway_group);
-      const auto streams = TRY(db_.read(call, [&](sql::Tx& tx) {
-        return resources::list(tx, label.project, "stream");
-      }));
+      const auto streams = TRY(db_.read(
+          call, [&](sql::Tx& tx) { return resources::list(tx, label.project, "stream"); }));
       for (const resources::Resource& stream : streams)
         of_project.push_back(serving::stream_group(label.project, stream.name));
     }
@@ -95,8 +94,8 @@ Result<void> Observer::read(Input& input) {
   return {};
 }
 
-// Reads training data of versions that are seen for the first time: before the transaction, because it
-// takes as long as the data is large.
+// Reads training data of versions that are seen for the first time: before the transaction, because
+// it takes as long as the data is large.
 Result<void> Observer::prepare(const Input& input) {
   std::set<std::string> seen;
   for (const serving::InferenceEvent& event : input.calls) {

@@ -11,9 +11,9 @@
 namespace penstock::monitor {
 
 struct ObserverOptions {
-  std::int64_t samples = 1'000;       // calls that edges are cut from where training data gives none
+  std::int64_t samples = 1'000;  // calls that edges are cut from where training data gives none
   std::int64_t evaluate_every = 5'000;  // calls or labels of a route, between looks at an open day
-  std::int64_t series_max = 64;       // of a route on a day: versions, arms and schemas
+  std::int64_t series_max = 64;         // of a route on a day: versions, arms and schemas
   std::int64_t keep_days = 400;
 };
 
@@ -23,9 +23,10 @@ class Observer {
            ObserverOptions options = {})
       : db_(db), log_(log), olap_(olap), clock_(clock), options_(options) {}
 
-  // Counts what came since the last turn; true if there is more. Statistics, verdicts, incidents and the
-  // positions in the topics commit together, so a crash repeats nothing and loses nothing. Batch runs are
-  // left out: they emit one event for each file. A label whose prediction nobody knows is dropped.
+  // Counts what came since the last turn; true if there is more. Statistics, verdicts, incidents
+  // and the positions in the topics commit together, so a crash repeats nothing and loses nothing.
+  // Batch runs are left out: they emit one event for each file. A label whose prediction nobody
+  // knows is dropped.
   Result<bool> run_once();
 
  private:

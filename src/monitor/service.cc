@@ -46,22 +46,17 @@ RouteStats stats_of(const DayStats& row) {
   for (auto* age : {&out.p50_age_seconds, &out.p99_age_seconds})
     if (*age) **age -= 1;
   if (const auto squares = ratio(tally.score_squares, tally.scored))
-    out.score_deviation =
-        std::sqrt(std::max(*squares - *out.mean_score * *out.mean_score, 0.0));
+    out.score_deviation = std::sqrt(std::max(*squares - *out.mean_score * *out.mean_score, 0.0));
   return out;
 }
 
 // The lower, the worse.
 int rank(Verdict verdict) {
   switch (verdict) {
-    case Verdict::breach:
-      return 0;
-    case Verdict::no_data:
-      return 1;
-    case Verdict::undecided:
-      return 2;
-    case Verdict::ok:
-      return 3;
+    case Verdict::breach: return 0;
+    case Verdict::no_data: return 1;
+    case Verdict::undecided: return 2;
+    case Verdict::ok: return 3;
   }
   return 0;
 }
@@ -71,9 +66,10 @@ Result<void> check(sql::Tx& tx, const Call& call, const MonitorDeclaration& moni
   const bool of_feature =
       monitor.quantity == Quantity::feature_drift || monitor.quantity == Quantity::missing;
   if (of_feature != monitor.feature.has_value())
-    faults.push_back({"feature", of_feature ? "is missing: " + std::string(name_of(monitor.quantity)) +
-                                                  " is of one feature"
-                                            : "is only of feature_drift and missing"});
+    faults.push_back(
+        {"feature",
+         of_feature ? "is missing: " + std::string(name_of(monitor.quantity)) + " is of one feature"
+                    : "is only of feature_drift and missing"});
   if (monitor.reference == Reference::training && monitor.quantity != Quantity::feature_drift)
     faults.push_back({"reference", "may be training for feature_drift alone"});
   if (!(monitor.threshold >= 0)) faults.push_back({"threshold", "must be at least 0"});
@@ -83,8 +79,10 @@ Result<void> check(sql::Tx& tx, const Call& call, const MonitorDeclaration& moni
     faults.push_back({"route", "is not declared: " + monitor.route});
   else if (monitor.feature && !route->feature_schema.empty()) {
     const auto schema = resources::declared<features::FeatureSchema>(
-        tx, call.project, "feature_schema", route->feature_schema.substr(0, route->feature_schema.find('@')));
-    bool known = !schema;  // an older version of the schema may be in force: that is not our fault to find
+        tx, call.project, "feature_schema",
+        route->feature_schema.substr(0, route->feature_schema.find('@')));
+    bool known =
+        !schema;  // an older version of the schema may be in force: that is not our fault to find
     if (schema)
       for (const features::FeatureReference& feature : schema->features)
         known = known || feature.name.value_or(feature.feature) == *monitor.feature;
@@ -93,7 +91,8 @@ Result<void> check(sql::Tx& tx, const Call& call, const MonitorDeclaration& moni
   }
   if (faults.empty()) return {};
   return Error{Code::invalid_argument,
-               "monitor " + monitor.name + ": " + faults[0].field + " " + faults[0].problem, faults};
+               "monitor " + monitor.name + ": " + faults[0].field + " " + faults[0].problem,
+               faults};
 }
 
 }  // namespace
@@ -127,9 +126,9 @@ Result<StatsOutput> Service::stats(const Call& call, const StatsInput& input) {
     std::map<std::tuple<std::int64_t, std::string, std::int64_t, serving::Arm>, DayStats> sums;
     const bool by_day = input.by == StatsBy::day;
     // Features add up within one schema; of several, the last one's are shown.
-    for (DayStats& row : TRY(store::stats(tx, call.project, input.name,
-                                          std::numeric_limits<std::int64_t>::min(),
-                                          std::numeric_limits<std::int64_t>::max()))) {
+    for (DayStats& row :
+         TRY(store::stats(tx, call.project, input.name, std::numeric_limits<std::int64_t>::min(),
+                          std::numeric_limits<std::int64_t>::max()))) {
       auto [at, added] = sums.try_emplace({by_day ? row.day : 0, row.model, row.version, row.arm});
       if (by_day) row.tally.features.clear();
       if (!added && at->second.feature_schema != row.feature_schema)
@@ -143,11 +142,10 @@ Result<StatsOutput> Service::stats(const Call& call, const StatsInput& input) {
       const auto profile = TRY(store::profile(tx, call.project, input.name, row.feature_schema));
       for (std::size_t at = 0; at < row.tally.features.size(); ++at) {
         const FeatureTally& feature = row.tally.features[at];
-        one.features.push_back({profile && at < profile->names.size()
-                                    ? profile->names[at]
-                                    : "[" + std::to_string(at) + "]",
-                                feature.count, feature.nulls,
-                                ratio(feature.sum, feature.count - feature.nulls)});
+        one.features.push_back(
+            {profile && at < profile->names.size() ? profile->names[at]
+                                                   : "[" + std::to_string(at) + "]",
+             feature.count, feature.nulls, ratio(feature.sum, feature.count - feature.nulls)});
       }
     }
     return out;
@@ -193,9 +191,9 @@ Result<MonitorList> Service::list(const Call& call) {
 
 Result<MonitorView> Service::show(const Call& call, const MonitorName& name) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<MonitorView> {
-    return view(tx, call,
-                TRY(resources::declared<MonitorDeclaration>(tx, call.project, "monitor", name.name)),
-                true);
+    return view(
+        tx, call,
+        TRY(resources::declared<MonitorDeclaration>(tx, call.project, "monitor", name.name)), true);
   });
 }
 

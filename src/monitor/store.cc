@@ -16,8 +16,8 @@ constexpr const char* stats_key =
     " WHERE project = $1 AND route = $2 AND day = $3 AND model = $4 AND version = $5 AND arm = $6 "
     "AND feature_schema = $7";
 sql::Row key_of(const DayStats& stats) {
-  return {stats.project, stats.route,       stats.day,           stats.model,
-          stats.version, sql::to_sql(stats.arm), stats.feature_schema};
+  return {stats.project,          stats.route,         stats.day, stats.model, stats.version,
+          sql::to_sql(stats.arm), stats.feature_schema};
 }
 
 constexpr const char* profile_key = " WHERE project = $1 AND route = $2 AND feature_schema = $3";
@@ -55,13 +55,14 @@ Result<std::vector<MonitorDeclaration>> monitors(sql::Tx& tx, const std::string&
 }
 
 Result<std::int64_t> position(sql::Tx& tx, std::string_view topic) {
-  const auto rows = TRY(tx.run("SELECT next_offset FROM monitor_positions WHERE topic = $1",
-                               {std::string(topic)}));
+  const auto rows = TRY(
+      tx.run("SELECT next_offset FROM monitor_positions WHERE topic = $1", {std::string(topic)}));
   return rows.empty() ? std::int64_t{0} : std::get<std::int64_t>(rows[0].at(0));
 }
 
 Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t next_offset) {
-  TRY(tx.run("INSERT INTO monitor_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
+  TRY(
+      tx.run("INSERT INTO monitor_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
              "(topic) DO UPDATE SET next_offset = excluded.next_offset",
              {std::string(topic), next_offset}));
   return {};
@@ -81,9 +82,9 @@ Result<std::optional<DayStats>> find(sql::Tx& tx, const DayStats& key) {
 }
 
 Result<std::int64_t> series_of_day(sql::Tx& tx, const DayStats& key) {
-  const auto rows =
-      TRY(tx.run("SELECT count(*) FROM monitor_stats WHERE project = $1 AND route = $2 AND day = $3",
-                 {key.project, key.route, key.day}));
+  const auto rows = TRY(
+      tx.run("SELECT count(*) FROM monitor_stats WHERE project = $1 AND route = $2 AND day = $3",
+             {key.project, key.route, key.day}));
   return std::get<std::int64_t>(rows[0].at(0));
 }
 
@@ -111,16 +112,17 @@ Result<void> add_sample(sql::Tx& tx, const Profile& profile, const Sample& sampl
   sql::Row row = key_of(profile);
   row.emplace_back(profile.samples);
   row.push_back(sql::to_sql(sample));
-  TRY(tx.run("INSERT INTO monitor_samples (project, route, feature_schema, number, sample) VALUES "
+  TRY(
+      tx.run("INSERT INTO monitor_samples (project, route, feature_schema, number, sample) VALUES "
              "($1, $2, $3, $4, $5)",
              row));
   return {};
 }
 
 Result<std::vector<Sample>> samples(sql::Tx& tx, const Profile& profile) {
-  const auto rows = TRY(tx.run(
-      std::string("SELECT sample FROM monitor_samples") + profile_key + " ORDER BY number",
-      key_of(profile)));
+  const auto rows = TRY(
+      tx.run(std::string("SELECT sample FROM monitor_samples") + profile_key + " ORDER BY number",
+             key_of(profile)));
   std::vector<Sample> out;
   for (const sql::Row& row : rows) sql::from_sql(row.at(0), out.emplace_back());
   return out;

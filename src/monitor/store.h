@@ -19,8 +19,8 @@ struct DayStats {
 BOOST_DESCRIBE_STRUCT(DayStats, (),
                       (project, route, model, version, arm, feature_schema, day, tally))
 
-// Where the values of a route's features are cut. `samples` counts the calls that are kept until there are
-// enough to cut by. Edges that came from training data are there from the start.
+// Where the values of a route's features are cut. `samples` counts the calls that are kept until
+// there are enough to cut by. Edges that came from training data are there from the start.
 struct Profile {
   std::string project, route, feature_schema;
   bool complete = false;
@@ -48,9 +48,10 @@ BOOST_DESCRIBE_STRUCT(Sample, (), (model, version, arm, day, features, score))
 struct TrainingReference {
   std::string project, route, feature_schema, model;
   std::int64_t version = 0;
-  std::string dataset;          // URN
-  std::string fault;            // why there are no counts
-  std::vector<Counts> features; // in the schema's order; empty where the dataset has no such column
+  std::string dataset;  // URN
+  std::string fault;    // why there are no counts
+  std::vector<Counts>
+      features;  // in the schema's order; empty where the dataset has no such column
 };
 BOOST_DESCRIBE_STRUCT(TrainingReference, (),
                       (project, route, feature_schema, model, version, dataset, fault, features))
@@ -58,7 +59,7 @@ BOOST_DESCRIBE_STRUCT(TrainingReference, (),
 // How far a route has come.
 struct RouteState {
   std::string project, route;
-  std::int64_t last_day = 0;  // the latest day with a call
+  std::int64_t last_day = 0;                       // the latest day with a call
   std::int64_t calls_since = 0, labels_since = 0;  // since monitors were looked at
   Timestamp last_at;                               // when the last call was answered
   std::int64_t refused = 0;  // calls that were not counted: too many series, or from the future

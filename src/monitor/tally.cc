@@ -38,8 +38,8 @@ std::int64_t Sketch::total() const {
 std::optional<double> Sketch::quantile(double q) const {
   const std::int64_t all = total();
   if (all == 0) return {};
-  auto rank = std::max<std::int64_t>(
-      static_cast<std::int64_t>(std::ceil(q * static_cast<double>(all))), 1);
+  auto rank =
+      std::max<std::int64_t>(static_cast<std::int64_t>(std::ceil(q * static_cast<double>(all))), 1);
   std::size_t at = 0;
   while (at + 1 < counts.size() && rank > counts[at]) rank -= counts[at++];
   const double upper = std::pow(growth, static_cast<double>(first + static_cast<std::int64_t>(at)));

@@ -9,8 +9,8 @@ namespace penstock::monitor {
 
 inline constexpr std::size_t bins_max = 20;
 
-// Quantiles of positive values by counts in buckets, each 4% wider than the one before, so a quantile is
-// off by 2% at most. Values below 1 count as 1, those above 1e12 as that.
+// Quantiles of positive values by counts in buckets, each 4% wider than the one before, so a
+// quantile is off by 2% at most. Values below 1 count as 1, those above 1e12 as that.
 struct Sketch {
   std::int64_t first = 0;  // the bucket of counts[0]
   Counts counts;
@@ -37,8 +37,8 @@ struct Tally {
   std::int64_t decided = 0, decisions = 0;  // calls with a decision; those where it is true
   double score_sum = 0, score_squares = 0;
   Counts score_bins;
-  Sketch micros;                       // of answered calls, all of it
-  Sketch age_seconds;                  // of the oldest feature of a call, plus 1 (a sketch begins at 1)
+  Sketch micros;       // of answered calls, all of it
+  Sketch age_seconds;  // of the oldest feature of a call, plus 1 (a sketch begins at 1)
   std::vector<FeatureTally> features;  // in the schema's order
   std::int64_t labels = 0, wrong = 0, positives = 0;
   double brier_sum = 0;  // of (score - label) squared
@@ -50,7 +50,8 @@ BOOST_DESCRIBE_STRUCT(Tally, (),
                        score_bins, micros, age_seconds, features, labels, wrong, positives,
                        brier_sum))
 
-// Where values are cut into bins. Fixed once it is complete, so that days can be compared and added.
+// Where values are cut into bins. Fixed once it is complete, so that days can be compared and
+// added.
 struct Edges {
   std::vector<std::vector<double>> features;
   std::vector<double> score;

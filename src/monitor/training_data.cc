@@ -55,7 +55,8 @@ Result<std::vector<std::optional<std::vector<double>>>> edges_of(
     const std::string column = number_of(names[at]);
     std::string columns;
     for (std::size_t k = 1; k < bins_max; ++k)
-      columns += "quantile_disc(v, " + std::to_string(k) + ".0 / " + std::to_string(bins_max) + "), ";
+      columns +=
+          "quantile_disc(v, " + std::to_string(k) + ".0 / " + std::to_string(bins_max) + "), ";
     const auto row = TRY(session.query("SELECT " + columns + "max(v) FROM (SELECT " + column +
                                        " AS v FROM " + rows_of(data) + ") WHERE isfinite(v)"));
     const auto* greatest = std::get_if<double>(&row.rows.at(0).back());
@@ -84,18 +85,18 @@ Result<std::vector<Counts>> counts_of(
     columns += (columns.empty() ? "" : ", ") + number_of(names[at]);
   }
   if (counted.empty()) return out;
-  const auto streamed = session.stream(
-      "SELECT " + columns + " FROM " + rows_of(data), {},
-      [&](const olap::Chunk& chunk) -> Result<void> {
-        for (std::size_t column = 0; column < counted.size(); ++column) {
-          const auto& values = chunk.columns[column];
-          const std::size_t at = counted[column];
-          for (std::size_t row = 0; row < chunk.rows; ++row)
-            if (values.valid[row] && std::isfinite(values.real[row]))
-              ++out[at][bin_of(*edges[at], values.real[row])];
-        }
-        return {};
-      });
+  const auto streamed =
+      session.stream("SELECT " + columns + " FROM " + rows_of(data), {},
+                     [&](const olap::Chunk& chunk) -> Result<void> {
+                       for (std::size_t column = 0; column < counted.size(); ++column) {
+                         const auto& values = chunk.columns[column];
+                         const std::size_t at = counted[column];
+                         for (std::size_t row = 0; row < chunk.rows; ++row)
+                           if (values.valid[row] && std::isfinite(values.real[row]))
+                             ++out[at][bin_of(*edges[at], values.real[row])];
+                       }
+                       return {};
+                     });
   if (!streamed) return streamed.error();
   return out;
 }

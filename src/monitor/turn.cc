@@ -41,9 +41,8 @@ Result<Profile*> Turn::profile(const DayStats& stats, std::size_t features) {
   if (found == profiles_.end()) {
     auto stored = TRY(store::profile(tx_, stats.project, stats.route, stats.feature_schema));
     if (!stored)
-      stored = Profile{.project = stats.project,
-                       .route = stats.route,
-                       .feature_schema = stats.feature_schema};
+      stored = Profile{
+          .project = stats.project, .route = stats.route, .feature_schema = stats.feature_schema};
     found = profiles_.emplace(key, std::move(*stored)).first;
   }
   Profile& profile = found->second;
@@ -53,7 +52,7 @@ Result<Profile*> Turn::profile(const DayStats& stats, std::size_t features) {
 }
 
 Result<DayStats*> Turn::series(DayStats key) {
-  const SeriesKey place{key.project, key.route, key.day, key.model,
+  const SeriesKey place{key.project, key.route, key.day,           key.model,
                         key.version, key.arm,   key.feature_schema};
   auto found = series_.find(place);
   if (found == series_.end()) {
@@ -74,8 +73,8 @@ Result<void> Turn::add(const serving::InferenceEvent& event) {
   RouteState* state = TRY(route(event));
   state->last_at = std::max(state->last_at, event.at);
   const std::int64_t day = day_of(event.event_time);
-  // Callers choose the event time. One from the future would end every day to come, and ones from long
-  // ago would fill the disk.
+  // Callers choose the event time. One from the future would end every day to come, and ones from
+  // long ago would fill the disk.
   if (event.event_time > event.at + std::chrono::days(1) ||
       day < state->last_day - options_.keep_days) {
     ++state->refused;

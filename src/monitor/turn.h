@@ -27,7 +27,7 @@ class Turn {
   Result<void> finish();
 
  private:
-  using RouteKey = std::pair<std::string, std::string>;                // project, route
+  using RouteKey = std::pair<std::string, std::string>;                  // project, route
   using ProfileKey = std::tuple<std::string, std::string, std::string>;  // and schema
   using SeriesKey = std::tuple<std::string, std::string, std::int64_t, std::string, std::int64_t,
                                serving::Arm, std::string>;

@@ -14,15 +14,15 @@ namespace penstock::infer {
 // The names of the Open Inference Protocol.
 struct TensorInfo {
   std::string name;
-  std::string datatype;              // "FP32", "INT64", "BYTES", ...
-  std::vector<std::int64_t> shape;   // -1 = any
+  std::string datatype;             // "FP32", "INT64", "BYTES", ...
+  std::vector<std::int64_t> shape;  // -1 = any
 };
 
 struct Tensor {
   std::string name;
   std::string datatype;
   std::vector<std::int64_t> shape;
-  std::string bytes;                 // little-endian row-major; BYTES: 4-byte length + bytes each
+  std::string bytes;  // little-endian row-major; BYTES: 4-byte length + bytes each
 };
 
 // Bytes of one element; 0 for BYTES and unknown names.
@@ -33,8 +33,8 @@ class Model {
   virtual ~Model() = default;
   virtual const std::vector<TensorInfo>& inputs() const = 0;
   virtual const std::vector<TensorInfo>& outputs() const = 0;
-  // Safe from several threads. Inputs in any order, each exactly once; a wrong name, datatype or shape
-  // is invalid_argument and says what was expected.
+  // Safe from several threads. Inputs in any order, each exactly once; a wrong name, datatype or
+  // shape is invalid_argument and says what was expected.
   virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) = 0;
 };
 

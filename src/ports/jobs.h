@@ -20,11 +20,11 @@ struct Command {
 };
 
 struct Outcome {
-  int exit_code = 0;            // 128 + signal where one ended it
+  int exit_code = 0;  // 128 + signal where one ended it
   bool timed_out = false;
   double cpu_seconds = 0;
   std::int64_t peak_memory = 0;  // bytes
-  std::string tail;             // the last 4 KB of the log
+  std::string tail;              // the last 4 KB of the log
 };
 
 class Runner {

@@ -1,5 +1,5 @@
-// Durable, ordered topics with consumer positions that commit together with what was made from them.
-// RocksDB and Kafka implement it.
+// Durable, ordered topics with consumer positions that commit together with what was made from
+// them. RocksDB and Kafka implement it.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct Step {
   std::string group, topic;
   std::int64_t next_offset = 0;  // where the group reads on
   std::vector<Append> outputs;
-  kv::Batch state;               // keys are private to the group
+  kv::Batch state;  // keys are private to the group
 };
 
 class Log {
@@ -49,8 +49,8 @@ class Log {
   virtual Result<std::int64_t> position(std::string_view group, std::string_view topic) = 0;
   virtual Result<std::optional<std::string>> state(std::string_view group,
                                                    std::string_view key) = 0;
-  // Outputs, state and position in one write. failed_precondition when the group's position has moved
-  // past the step's input already (another consumer was faster): nothing is written then.
+  // Outputs, state and position in one write. failed_precondition when the group's position has
+  // moved past the step's input already (another consumer was faster): nothing is written then.
   virtual Result<void> commit(const Step& step, std::int64_t from_offset,
                               kv::Durability durability) = 0;
   // Drops records before `offset`.

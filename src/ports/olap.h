@@ -18,7 +18,8 @@ BOOST_DESCRIBE_ENUM(Type, boolean, bigint, real, text, timestamp, decimal, other
 
 struct Column {
   std::string name;
-  Type type = Type::other;  // integers of every width are bigint, floats real, dates timestamps (midnight UTC)
+  Type type = Type::other;  // integers of every width are bigint, floats real, dates timestamps
+                            // (midnight UTC)
   std::string declared;     // the engine's own word: "DECIMAL(38,12)"
 };
 
@@ -26,8 +27,8 @@ struct Column {
 // `decimal` come as text.
 struct Chunk {
   struct Values {
-    std::vector<std::uint8_t> valid;   // 1 where not null
-    std::vector<std::int64_t> whole;   // boolean, bigint, timestamp (microseconds UTC)
+    std::vector<std::uint8_t> valid;  // 1 where not null
+    std::vector<std::int64_t> whole;  // boolean, bigint, timestamp (microseconds UTC)
     std::vector<double> real;
     std::vector<std::string> text;
   };
@@ -45,11 +46,12 @@ class Session {
  public:
   virtual ~Session() = default;
   virtual Result<void> run(std::string_view statements) = 0;
-  virtual Result<Table> query(std::string_view statement, const std::vector<Scalar>& parameters = {}) = 0;
+  virtual Result<Table> query(std::string_view statement,
+                              const std::vector<Scalar>& parameters = {}) = 0;
   // Calls `visit` for each chunk in order; an error that it returns ends the query with that error.
-  virtual Result<std::vector<Column>> stream(std::string_view statement,
-                                             const std::vector<Scalar>& parameters,
-                                             const std::function<Result<void>(const Chunk&)>& visit) = 0;
+  virtual Result<std::vector<Column>> stream(
+      std::string_view statement, const std::vector<Scalar>& parameters,
+      const std::function<Result<void>(const Chunk&)>& visit) = 0;
   // The columns that a query would give, without running it. A fault of binding is invalid_argument
   // with the engine's message.
   virtual Result<std::vector<Column>> describe(std::string_view statement) = 0;

@@ -82,8 +82,8 @@ Result<void> Artifacts::verify(const std::string& uri) {
   const Artifact found = TRY(digest_of("artifacts/" + digest));
   if (found.files.empty()) return Error{Code::not_found, "artifact " + uri + " is not stored here"};
   if (found.digest == digest) return {};
-  return Error{Code::data_loss, "the files of artifact " + uri + " were changed: their digest is " +
-                                    found.digest};
+  return Error{Code::data_loss,
+               "the files of artifact " + uri + " were changed: their digest is " + found.digest};
 }
 
 }  // namespace penstock::registry

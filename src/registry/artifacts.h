@@ -26,8 +26,8 @@ class Artifacts {
   // A directory (or one file) of this machine, as a pipeline step leaves it.
   Result<Artifact> add_local(const std::string& upload, const std::string& local_path);
 
-  // The local path of one of its files. not_found where the artifact or the file is not here; data_loss
-  // where the bytes do not have the digest any more.
+  // The local path of one of its files. not_found where the artifact or the file is not here;
+  // data_loss where the bytes do not have the digest any more.
   Result<std::string> file(const std::string& uri, const std::string& path);
   Result<bool> exists(const std::string& uri);
   // Its folder, or its file where it has only one; verified as `file` does.

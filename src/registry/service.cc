@@ -15,7 +15,7 @@ namespace {
 // The fields of a record that name something else, each with how the version hangs on it.
 struct ReferenceField {
   std::string_view name, relation;
-  std::optional<std::string> Record::* member;
+  std::optional<std::string> Record::*member;
 };
 constexpr std::array reference_fields = {
     ReferenceField{"training_data", "trained_on", &Record::training_data},
@@ -122,8 +122,9 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
     if (!found.empty()) {
       if (found[0].digest == version.digest) return found[0];
       return Error{Code::already_exists,
-                   version.urn() + " is registered with another record, and a version never "
-                                   "changes; register the next number",
+                   version.urn() +
+                       " is registered with another record, and a version never "
+                       "changes; register the next number",
                    {{"model_id", "is taken"}}};
     }
     version.record_references = TRY(resolve(tx, call, version.record));
@@ -131,11 +132,11 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
     for (const Reference& reference : version.record_references)
       for (const ReferenceField& field : reference_fields)
         // The version to go back to is a plan, not something that this one was made from.
-        if (field.name == reference.field && !reference.urn.empty() &&
-            field.name != "rollback_to")
+        if (field.name == reference.field && !reference.urn.empty() && field.name != "rollback_to")
           TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
-    TRY(audit::record(tx, call, now,
-                      {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
+    TRY(audit::record(
+        tx, call, now,
+        {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
     return version;
   });
 }
@@ -212,9 +213,10 @@ Result<std::vector<std::string>> blockers(sql::Tx& tx, const ModelVersion& versi
   if (!version.record.owner) why.emplace_back("owner is missing");
   if (!version.record.eval_report) why.emplace_back("eval_report is missing");
   if (!version.record.rollback_to) {
-    const auto rows = TRY(tx.run("SELECT count(*) FROM model_versions WHERE project = $1 AND model "
-                                 "= $2 AND version < $3",
-                                 {version.project, version.model, version.version}));
+    const auto rows =
+        TRY(tx.run("SELECT count(*) FROM model_versions WHERE project = $1 AND model "
+                   "= $2 AND version < $3",
+                   {version.project, version.model, version.version}));
     if (std::get<std::int64_t>(rows.at(0).at(0)) > 0) why.emplace_back("rollback_to is missing");
   }
   return why;

@@ -9,10 +9,10 @@
 
 namespace penstock::registry {
 
-// The URN of what a record's field names, or nothing where no such thing is known. Told at start for the
-// things of components above.
-using ReferenceLookup = std::function<Result<std::optional<std::string>>(
-    sql::Tx&, const Call&, const std::string& text)>;
+// The URN of what a record's field names, or nothing where no such thing is known. Told at start
+// for the things of components above.
+using ReferenceLookup = std::function<Result<std::optional<std::string>>(sql::Tx&, const Call&,
+                                                                         const std::string& text)>;
 
 struct VersionInput {
   std::string model, version;
@@ -52,7 +52,8 @@ struct ModelDeclaration {
   std::optional<std::string> feature_schema, task;
   std::optional<std::string> risk_class;
 };
-BOOST_DESCRIBE_STRUCT(ModelDeclaration, (), (name, owner, description, feature_schema, task, risk_class))
+BOOST_DESCRIBE_STRUCT(ModelDeclaration, (),
+                      (name, owner, description, feature_schema, task, risk_class))
 constexpr auto rules_of(const ModelDeclaration&) {
   return std::array{Rule{.field = "owner", .min = 1, .max = 200},
                     Rule{.field = "description", .max = 10'000, .may_miss = true}};
@@ -68,12 +69,13 @@ class Service {
   }
   resources::KindHandler kind() const;
 
-  // A name that is taken with another record is already_exists; with the same record it is that version.
+  // A name that is taken with another record is already_exists; with the same record it is that
+  // version.
   Result<ModelVersion> register_version(const Call& call, const Record& record);
   Result<VersionDetail> get(const Call& call, const VersionInput& input);
   Result<VersionList> list(const Call& call, const ListInput& input);
-  // Bound to the digest of the record as it stands. The one who registered it cannot approve it, nobody
-  // twice for one scope, and a version with blockers is refused.
+  // Bound to the digest of the record as it stands. The one who registered it cannot approve it,
+  // nobody twice for one scope, and a version with blockers is refused.
   Result<Approval> approve(const Call& call, const ApproveInput& input);
 
  private:
@@ -88,8 +90,8 @@ Result<ModelVersion> version(sql::Tx& tx, const std::string& project, const std:
                              std::int64_t version);
 Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
                                         const std::string& subject);
-// Why this version cannot be released: references that nobody verified, no owner, evaluation or rollback
-// target (the first version of a model needs none).
+// Why this version cannot be released: references that nobody verified, no owner, evaluation or
+// rollback target (the first version of a model needs none).
 Result<std::vector<std::string>> blockers(sql::Tx& tx, const ModelVersion& version);
 Result<void> set_status(sql::Tx& tx, const Call& call, Timestamp at, const ModelVersion& version,
                         Status status);

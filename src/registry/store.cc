@@ -26,10 +26,10 @@ Result<std::int64_t> newest(sql::Tx& tx, const std::string& project, const std::
 }
 
 Result<void> set_status(sql::Tx& tx, const ModelVersion& version, Status status, Timestamp at) {
-  TRY(tx.run("UPDATE model_versions SET status = $4, updated_at = $5 WHERE project = $1 AND model "
-             "= $2 AND version = $3",
-             {version.project, version.model, version.version, sql::to_sql(status),
-              sql::to_sql(at)}));
+  TRY(tx.run(
+      "UPDATE model_versions SET status = $4, updated_at = $5 WHERE project = $1 AND model "
+      "= $2 AND version = $3",
+      {version.project, version.model, version.version, sql::to_sql(status), sql::to_sql(at)}));
   return {};
 }
 

@@ -5,8 +5,9 @@
 
 namespace penstock::registry {
 
-// What people write of a version, and get back word for word. References are names as the writer knows
-// them ("dataset_2026_05_01"); what each turned out to be stands in ModelVersion::record_references.
+// What people write of a version, and get back word for word. References are names as the writer
+// knows them ("dataset_2026_05_01"); what each turned out to be stands in
+// ModelVersion::record_references.
 struct Record {
   std::string model_id;  // "ticket-escalation-v4"; without "-vN" the next number is taken
   std::string artifact_uri;
@@ -23,13 +24,19 @@ BOOST_DESCRIBE_STRUCT(Record, (),
                        artifact_digest, metrics, signature))
 constexpr auto rules_of(const Record&) {
   return std::array{
-      Rule{.field = "model_id", .doc = "NAME-vN, or NAME for the next version.", .min = 1, .max = 200},
+      Rule{.field = "model_id",
+           .doc = "NAME-vN, or NAME for the next version.",
+           .min = 1,
+           .max = 200},
       Rule{.field = "artifact_uri", .doc = "Where its files are.", .min = 1, .max = 2000},
       Rule{.field = "training_data", .doc = "The dataset it was trained on.", .min = 1, .max = 200},
       Rule{.field = "feature_schema", .doc = "The features it reads.", .min = 1, .max = 200},
       Rule{.field = "eval_report", .doc = "The evaluation it passed.", .min = 1, .max = 200},
       Rule{.field = "owner", .min = 1, .max = 200},
-      Rule{.field = "approved_for", .doc = "The scope that its writer claims for it.", .min = 1, .max = 200},
+      Rule{.field = "approved_for",
+           .doc = "The scope that its writer claims for it.",
+           .min = 1,
+           .max = 200},
       Rule{.field = "rollback_to", .doc = "The version to go back to.", .min = 1, .max = 200},
       Rule{.field = "run", .doc = "The run that trained it.", .min = 1, .max = 200},
       Rule{.field = "runtime", .doc = "What executes it: onnx.", .min = 1, .max = 50},
@@ -46,7 +53,7 @@ struct Reference {
   std::string field;  // of the record
   std::string text;   // as it was written
   Standing standing = Standing::declared;
-  std::string urn;    // what it names; empty where that is not known
+  std::string urn;  // what it names; empty where that is not known
 };
 BOOST_DESCRIBE_STRUCT(Reference, (), (field, text, standing, urn))
 
@@ -68,8 +75,8 @@ struct ModelVersion {
   std::string urn() const { return "model:" + model + "@v" + std::to_string(version); }
 };
 BOOST_DESCRIBE_STRUCT(ModelVersion, (),
-                      (project, model, version, status, record, digest, record_references, created_at,
-                       created_by, updated_at))
+                      (project, model, version, status, record, digest, record_references,
+                       created_at, created_by, updated_at))
 
 struct Approval {
   std::string project, subject;  // the URN
@@ -84,7 +91,8 @@ struct VersionName {
   std::string model;
   std::int64_t version = 0;
 };
-// "ticket-escalation-v4", "ticket-escalation@v4" or "model:ticket-escalation@v4"; version 0 where none is said.
+// "ticket-escalation-v4", "ticket-escalation@v4" or "model:ticket-escalation@v4"; version 0 where
+// none is said.
 Result<VersionName> version_name(std::string_view text);
 // "v4" or "4".
 Result<std::int64_t> version_number(std::string_view text);

@@ -30,7 +30,9 @@ Result<T> read_record(const events::Record& record) {
 }
 
 Call call_of(const Release& release) {
-  return {.actor = "service:release", .project = release.project, .request_id = "release:" + release.id};
+  return {.actor = "service:release",
+          .project = release.project,
+          .request_id = "release:" + release.id};
 }
 
 }  // namespace
@@ -46,7 +48,8 @@ struct Controller::Turn {
     return found == releases.end() ? nullptr : &found->second;
   }
   // One call of a release under one of its guards.
-  void add(const Release& release, const Guard& guard, const serving::InferenceEvent& event, bool bad) {
+  void add(const Release& release, const Guard& guard, const serving::InferenceEvent& event,
+           bool bad) {
     const bool canary = event.arm == serving::Arm::canary;
     // Weights are parts of 10,000: 1 - 0.7 and 0.3 are one chance, not two.
     const double share = canary ? event.assignment_probability : 1 - event.assignment_probability;
@@ -95,7 +98,8 @@ Result<void> Controller::read_calls(sql::Tx& tx, Turn& turn) {
       if (event)
         TRY(count_call(tx, turn, *event));
       else
-        log::error("event_unreadable", {{"offset", record.offset}, {"error", event.error().message}});
+        log::error("event_unreadable",
+                   {{"offset", record.offset}, {"error", event.error().message}});
     }
   turn.more = turn.more || records.size() == batch;
   return store::set_position(tx, serving::inference_topic, records.back().offset + 1);
@@ -109,8 +113,8 @@ Result<void> Controller::read_labels(sql::Tx& tx, Turn& turn) {
     for (const events::Record& record : records) {
       const auto label = read_record<serving::Label>(record);
       if (!label) continue;
-      const auto event = TRY(serving::recorded(log_, serving::gateway_group, label->project,
-                                               label->prediction));
+      const auto event =
+          TRY(serving::recorded(log_, serving::gateway_group, label->project, label->prediction));
       if (!event || !event->decision) continue;
       Release* release = turn.find(event->project, event->release);
       if (!release || event->arm == serving::Arm::shadow || event->assignment_probability >= 1)
@@ -205,7 +209,8 @@ Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
     return service_.move(tx, call, release, State::bake, "every required guard is proven safe");
   }
   if (release.state == State::bake && safe && release.stage_calls >= plan.bake.calls)
-    return service_.move(tx, call, release, State::watch, "promoted: every required guard is proven safe");
+    return service_.move(tx, call, release, State::watch,
+                         "promoted: every required guard is proven safe");
   if (release.state == State::watch && release.stage_calls >= plan.watch.calls)
     return service_.move(tx, call, release, State::closed, "watched");
   turn.moved = false;

@@ -12,8 +12,8 @@ class Controller {
              const Clock& clock)
       : service_(service), db_(db), log_(log), serving_(serving), clock_(clock) {}
 
-  // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash repeats
-  // nothing and loses nothing. True if there is more to read.
+  // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash
+  // repeats nothing and loses nothing. True if there is more to read.
   Result<bool> advance();
 
  private:

@@ -15,16 +15,15 @@ BOOST_DESCRIBE_ENUM(Quantity, error, slow, wrong)
 struct Guard {
   std::string name;
   Quantity quantity = Quantity::error;
-  bool required = true;      // must be proven safe; else it can only roll back
-  double null_ratio = 1.0;   // up to this ratio of the rates is no harm
-  double safe_ratio = 1.5;   // safe is a ratio shown to be below this
+  bool required = true;     // must be proven safe; else it can only roll back
+  double null_ratio = 1.0;  // up to this ratio of the rates is no harm
+  double safe_ratio = 1.5;  // safe is a ratio shown to be below this
 };
 BOOST_DESCRIBE_STRUCT(Guard, (), (name, quantity, required, null_ratio, safe_ratio))
 constexpr auto rules_of(const Guard&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 100},
-                    Rule{.field = "required", .may_miss = true},
-                    Rule{.field = "null_ratio", .may_miss = true},
-                    Rule{.field = "safe_ratio", .may_miss = true}};
+  return std::array{
+      Rule{.field = "name", .min = 1, .max = 100}, Rule{.field = "required", .may_miss = true},
+      Rule{.field = "null_ratio", .may_miss = true}, Rule{.field = "safe_ratio", .may_miss = true}};
 }
 
 struct Span {
@@ -36,18 +35,18 @@ constexpr auto rules_of(const Span&) {
 }
 
 struct Plan {
-  Span shadow{200};                   // mirrored calls before the first that count; 0 skips the stage
-  std::vector<std::int64_t> canary;   // weights, parts of 10,000, one stage each
-  Span stage{200};                    // canary calls of each stage at least
-  Span bake{500};                     // calls at the last weight once every required guard is proven
-  Span watch{500};                    // calls after the promotion before the release is closed
+  Span shadow{200};  // mirrored calls before the first that count; 0 skips the stage
+  std::vector<std::int64_t> canary;  // weights, parts of 10,000, one stage each
+  Span stage{200};                   // canary calls of each stage at least
+  Span bake{500};                    // calls at the last weight once every required guard is proven
+  Span watch{500};                   // calls after the promotion before the release is closed
   std::int64_t approvals = 1;
   std::vector<Guard> guards;
-  double alpha = 0.05;                // chance of a false rollback over the whole release
-  double beta = 0.05;                 // chance that an unsafe version is called safe
+  double alpha = 0.05;  // chance of a false rollback over the whole release
+  double beta = 0.05;   // chance that an unsafe version is called safe
   double slow_quantile = 0.99;
-  double calls_per_second = 0;        // expected; 0: unknown
-  double bad_rate = 0.01;             // expected of the live version
+  double calls_per_second = 0;  // expected; 0: unknown
+  double bad_rate = 0.01;       // expected of the live version
 };
 BOOST_DESCRIBE_STRUCT(Plan, (),
                       (shadow, canary, stage, bake, watch, approvals, guards, alpha, beta,
@@ -72,10 +71,10 @@ enum class State {
   shadow,
   canary,
   bake,
-  watch,         // promoted: all calls go to the new version
+  watch,  // promoted: all calls go to the new version
   closed,
   rolled_back,
-  cancelled,     // before it had traffic
+  cancelled,  // before it had traffic
 };
 BOOST_DESCRIBE_ENUM(State, awaiting_approval, shadow, canary, bake, watch, closed, rolled_back,
                     cancelled)
@@ -85,13 +84,20 @@ struct Move {
   State from, to;
 };
 inline constexpr std::array allowed_moves = {
-    Move{State::awaiting_approval, State::shadow},  Move{State::awaiting_approval, State::canary},
-    Move{State::awaiting_approval, State::watch},   Move{State::awaiting_approval, State::cancelled},
-    Move{State::awaiting_approval, State::closed},  Move{State::shadow, State::canary},
-    Move{State::shadow, State::rolled_back},        Move{State::canary, State::canary},
-    Move{State::canary, State::bake},               Move{State::canary, State::rolled_back},
-    Move{State::bake, State::watch},                Move{State::bake, State::rolled_back},
-    Move{State::watch, State::closed},              Move{State::watch, State::rolled_back},
+    Move{State::awaiting_approval, State::shadow},
+    Move{State::awaiting_approval, State::canary},
+    Move{State::awaiting_approval, State::watch},
+    Move{State::awaiting_approval, State::cancelled},
+    Move{State::awaiting_approval, State::closed},
+    Move{State::shadow, State::canary},
+    Move{State::shadow, State::rolled_back},
+    Move{State::canary, State::canary},
+    Move{State::canary, State::bake},
+    Move{State::canary, State::rolled_back},
+    Move{State::bake, State::watch},
+    Move{State::bake, State::rolled_back},
+    Move{State::watch, State::closed},
+    Move{State::watch, State::rolled_back},
 };
 constexpr bool may_move(State from, State to) {
   for (const Move& move : allowed_moves)
@@ -110,20 +116,20 @@ struct Release {
   std::int64_t from_version = 0;  // live before; 0: none
   std::string from_release;       // that had made it live, and does so again after a rollback
   Plan plan;
-  std::string plan_digest;        // of plan, route and the version's record: what is approved
+  std::string plan_digest;  // of plan, route and the version's record: what is approved
   State state = State::awaiting_approval;
-  std::int64_t stage = 0;         // of canary
-  std::int64_t stage_calls = 0;   // shadow, canary or all calls since the state began
+  std::int64_t stage = 0;                 // of canary
+  std::int64_t stage_calls = 0;           // shadow, canary or all calls since the state began
   std::vector<std::int64_t> live_micros;  // of live calls in the shadow stage, at most 2,000
-  std::int64_t slow_micros = 0;   // the limit of `slow`, frozen when the shadow stage ended; 0: none
-  bool paused = false;            // a guard is broken: only a person can go on, by rolling back
+  std::int64_t slow_micros = 0;  // the limit of `slow`, frozen when the shadow stage ended; 0: none
+  bool paused = false;           // a guard is broken: only a person can go on, by rolling back
   std::string author, reason;
   Timestamp created_at, updated_at;
 };
 BOOST_DESCRIBE_STRUCT(Release, (),
-                      (project, id, route, model, version, from_version, from_release, plan, plan_digest, state,
-                       stage, stage_calls, live_micros, slow_micros, paused, author, reason,
-                       created_at, updated_at))
+                      (project, id, route, model, version, from_version, from_release, plan,
+                       plan_digest, state, stage, stage_calls, live_micros, slow_micros, paused,
+                       author, reason, created_at, updated_at))
 
 struct Approval {
   std::string project, release, approver, digest, comment;
@@ -136,8 +142,9 @@ struct Look {
   std::string project, release, guard;
   std::int64_t number = 0;  // counts from 1 for each guard
   Timestamp looked_at;
-  double rho = 0;           // chance of the canary for these calls
-  std::int64_t canary_calls = 0, canary_bad = 0, baseline_calls = 0, baseline_bad = 0;  // since the look before
+  double rho = 0;  // chance of the canary for these calls
+  std::int64_t canary_calls = 0, canary_bad = 0, baseline_calls = 0,
+               baseline_bad = 0;              // since the look before
   double harm_log_e = 0, harm_threshold = 0;  // rolled back at the first E at or above
   double safe_log_e = 0, safe_threshold = 0;
   std::string verdict;

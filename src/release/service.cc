@@ -40,7 +40,8 @@ Result<void> check_plan(const Plan& plan) {
   std::set<std::string> names;
   for (std::size_t i = 0; i < plan.guards.size(); ++i) {
     const std::string path = "plan.guards[" + std::to_string(i) + "]";
-    if (!names.insert(plan.guards[i].name).second) faults.push_back({path + ".name", "stands twice"});
+    if (!names.insert(plan.guards[i].name).second)
+      faults.push_back({path + ".name", "stands twice"});
     const std::string fault = fault_of(rate_plan(plan, plan.guards[i]));
     if (!fault.empty()) faults.push_back({path, fault});
   }
@@ -53,10 +54,10 @@ Result<void> check_guarded(const Plan& plan) {
   const bool required = std::any_of(plan.guards.begin(), plan.guards.end(),
                                     [](const Guard& guard) { return guard.required; });
   if (!plan.canary.empty() && required) return {};
-  return Error{Code::invalid_argument,
-               "a release over a live version needs a canary and a guard that is required",
-               {{"plan.canary", "must have a stage"},
-                {"plan.guards", "must have one with required: true"}}};
+  return Error{
+      Code::invalid_argument,
+      "a release over a live version needs a canary and a guard that is required",
+      {{"plan.canary", "must have a stage"}, {"plan.guards", "must have one with required: true"}}};
 }
 
 std::string digest_of(const Release& release, const std::string& record_digest) {
@@ -101,8 +102,8 @@ Result<void> Service::check_releasable(sql::Tx& tx, const Call& call, const Rele
       }))
     why.push_back({"version", "is not approved as it stands; penstock models approve " +
                                   version.model + "@v" + std::to_string(version.version)});
-  for (const catalog::Broken& broken : TRY(
-           catalog_.evaluate_policies(tx, call, catalog::AppliesTo::release, version.urn())))
+  for (const catalog::Broken& broken :
+       TRY(catalog_.evaluate_policies(tx, call, catalog::AppliesTo::release, version.urn())))
     if (broken.severity == catalog::PolicySeverity::block)
       why.push_back({"policy " + broken.policy, broken.message});
   if (why.empty()) return {};
@@ -114,8 +115,8 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
   TRY(check_plan(input.plan));
   return db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
     const Timestamp now = clock_.now();
-    const auto route = TRY(resources::declared<serving::RouteDeclaration>(tx, call.project, "route",
-                                                                          input.route));
+    const auto route =
+        TRY(resources::declared<serving::RouteDeclaration>(tx, call.project, "route", input.route));
     if (route.model != input.model)
       return Error{Code::invalid_argument,
                    "route " + input.route + " serves model " + route.model + ", not " + input.model,
@@ -135,15 +136,17 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
         release.from_release = target.release;
       }
     if (release.from_version == release.version)
-      return Error{Code::failed_precondition, "route " + input.route + " serves that version already"};
+      return Error{Code::failed_precondition,
+                   "route " + input.route + " serves that version already"};
     if (release.from_version != 0) TRY(check_guarded(release.plan));
     TRY(check_releasable(tx, call, release));
     const auto version = TRY(registry::version(tx, call.project, input.model, input.version));
     release.plan_digest = digest_of(release, version.digest);
     const auto made = sql::insert(tx, "releases", release);
     if (!made && made.error().code == Code::already_exists)
-      return Error{Code::already_exists, "route " + input.route +
-                                             " has an open release; finish, roll back or cancel it first"};
+      return Error{
+          Code::already_exists,
+          "route " + input.route + " has an open release; finish, roll back or cancel it first"};
     TRY(made);
     json::object shares;
     for (const Guard& guard : release.plan.guards)
@@ -172,8 +175,9 @@ Result<Release> Service::approve(const Call& call, const ActInput& input) {
       return Error{Code::permission_denied, "the author of a release cannot approve it"};
     const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
     if (digest_of(release, version.digest) != release.plan_digest)
-      return Error{Code::failed_precondition,
-                   "the plan or the version was changed since the release was made; make a new one"};
+      return Error{
+          Code::failed_precondition,
+          "the plan or the version was changed since the release was made; make a new one"};
     const Approval approval{.project = call.project,
                             .release = release.id,
                             .approver = call.actor,
@@ -219,7 +223,8 @@ std::vector<serving::Target> Service::targets_of(const Release& release) const {
   const Target fresh{release.model, release.version, serving::weight_total, Arm::live};
   const Target old{release.model, release.from_version, serving::weight_total, Arm::live};
   if (release.state == State::watch || release.state == State::closed) return {fresh};
-  if (release.state == State::shadow) return {old, {release.model, release.version, 0, Arm::shadow}};
+  if (release.state == State::shadow)
+    return {old, {release.model, release.version, 0, Arm::shadow}};
   if (release.state != State::canary && release.state != State::bake) return {old};
   const std::int64_t weight = release.plan.canary.at(static_cast<std::size_t>(release.stage));
   return {{release.model, release.from_version, serving::weight_total - weight, Arm::live},
@@ -277,19 +282,21 @@ Result<void> Service::roll_back(sql::Tx& tx, const Call& call, Release& release,
   std::vector<std::string> suspects;
   Timestamp since = version.created_at;
   if (release.from_version != 0)
-    since = TRY(registry::version(tx, call.project, release.model, release.from_version)).created_at;
+    since =
+        TRY(registry::version(tx, call.project, release.model, release.from_version)).created_at;
   for (const catalog::SourceChange& change :
        TRY(catalog::changes_upstream(tx, call, version.urn(), since)))
     suspects.push_back("source:" + change.source + "@" + std::to_string(change.version) + " " +
                        change.what + ", applied " + to_rfc3339(change.at) + " by " + change.actor);
-  TRY(incidents::open(tx, call, clock_.now(),
-                      {.dedup_key = "release:" + release.id,
-                       .title = version.urn() + " was rolled back from " + release.route + ": " + reason,
-                       .severity = incidents::Severity::critical,
-                       .subject = version.urn(),
-                       .owner = version.record.owner.value_or(""),
-                       .suspects = suspects,
-                       .detail = evidence}));
+  TRY(incidents::open(
+      tx, call, clock_.now(),
+      {.dedup_key = "release:" + release.id,
+       .title = version.urn() + " was rolled back from " + release.route + ": " + reason,
+       .severity = incidents::Severity::critical,
+       .subject = version.urn(),
+       .owner = version.record.owner.value_or(""),
+       .suspects = suspects,
+       .detail = evidence}));
   return {};
 }
 
@@ -360,7 +367,8 @@ Result<Replayed> Service::replay(const Call& call, const ReleaseName& name) {
                                           .canary_bad = look.canary_bad,
                                           .baseline_bad = look.baseline_bad});
         if (out.same && (text_of(verdict) != look.verdict || test.harm_log_e() != look.harm_log_e))
-          out.fault = guard.name + " look " + std::to_string(look.number) + " gives another verdict";
+          out.fault =
+              guard.name + " look " + std::to_string(look.number) + " gives another verdict";
         out.same = out.fault.empty();
       }
       for (const GuardState& kept : TRY(store::guards(tx, call.project, name.id)))

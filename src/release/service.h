@@ -75,11 +75,11 @@ class Service {
 
   std::vector<resources::KindHandler> kinds() const { return {}; }
 
-  // Refused where the version cannot be released (blockers, no approval in the registry, a policy that does
-  // not hold), or where the route has an open release.
+  // Refused where the version cannot be released (blockers, no approval in the registry, a policy
+  // that does not hold), or where the route has an open release.
   Result<Release> create(const Call& call, const CreateInput& input);
-  // Of the plan and version as they stand; never by the author, and once by each. The last approval that is
-  // needed starts the release.
+  // Of the plan and version as they stand; never by the author, and once by each. The last approval
+  // that is needed starts the release.
   Result<Release> approve(const Call& call, const ActInput& input);
   // From every state with traffic, always.
   Result<Release> roll_back(const Call& call, const ActInput& input);
@@ -91,12 +91,13 @@ class Service {
   Result<Replayed> replay(const Call& call, const ReleaseName& name);
   Result<json::object> describe(sql::Tx& tx, const Call& call, const Urn& urn);
 
-  // For the controller, inside its transaction: what each move does to route, registry and incidents.
+  // For the controller, inside its transaction: what each move does to route, registry and
+  // incidents.
   Result<void> move(sql::Tx& tx, const Call& call, Release& release, State to,
                     const std::string& reason);
   Result<void> advance_stage(sql::Tx& tx, const Call& call, Release& release);
-  Result<void> roll_back(sql::Tx& tx, const Call& call, Release& release,
-                         const std::string& reason, const json::object& evidence);
+  Result<void> roll_back(sql::Tx& tx, const Call& call, Release& release, const std::string& reason,
+                         const json::object& evidence);
 
  private:
   Result<void> start(sql::Tx& tx, const Call& call, Release& release);

@@ -65,13 +65,14 @@ Result<std::vector<Look>> last_looks(sql::Tx& tx, const std::string& project,
 }
 
 Result<std::int64_t> position(sql::Tx& tx, std::string_view topic) {
-  const auto rows = TRY(tx.run("SELECT next_offset FROM release_positions WHERE topic = $1",
-                               {std::string(topic)}));
+  const auto rows = TRY(
+      tx.run("SELECT next_offset FROM release_positions WHERE topic = $1", {std::string(topic)}));
   return rows.empty() ? 0 : std::get<std::int64_t>(rows[0].at(0));
 }
 
 Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t offset) {
-  TRY(tx.run("INSERT INTO release_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
+  TRY(
+      tx.run("INSERT INTO release_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
              "(topic) DO UPDATE SET next_offset = excluded.next_offset",
              {std::string(topic), offset}));
   return {};
@@ -79,9 +80,10 @@ Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t offs
 
 Result<bool> count_unit(sql::Tx& tx, const Release& release, const std::string& purpose,
                         const std::string& unit) {
-  return !TRY(tx.run("INSERT INTO release_units (project, release, purpose, unit) VALUES ($1, $2, "
-                     "$3, $4) ON CONFLICT (project, release, purpose, unit) DO NOTHING RETURNING unit",
-                     {release.project, release.id, purpose, unit}))
+  return !TRY(tx.run(
+                  "INSERT INTO release_units (project, release, purpose, unit) VALUES ($1, $2, "
+                  "$3, $4) ON CONFLICT (project, release, purpose, unit) DO NOTHING RETURNING unit",
+                  {release.project, release.id, purpose, unit}))
               .empty();
 }
 

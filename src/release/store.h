@@ -12,10 +12,12 @@ Result<std::vector<Release>> list(sql::Tx& tx, const std::string& project, std::
 Result<std::vector<Release>> running(sql::Tx& tx);
 Result<void> put(sql::Tx& tx, const Release& release);
 Result<std::vector<Approval>> approvals(sql::Tx& tx, const Release& release);
-Result<std::vector<GuardState>> guards(sql::Tx& tx, const std::string& project, const std::string& id);
+Result<std::vector<GuardState>> guards(sql::Tx& tx, const std::string& project,
+                                       const std::string& id);
 Result<void> put_guard(sql::Tx& tx, const GuardState& guard);
 Result<std::vector<Look>> looks(sql::Tx& tx, const std::string& project, const std::string& id);
-Result<std::vector<Look>> last_looks(sql::Tx& tx, const std::string& project, const std::string& id);
+Result<std::vector<Look>> last_looks(sql::Tx& tx, const std::string& project,
+                                     const std::string& id);
 Result<std::int64_t> position(sql::Tx& tx, std::string_view topic);
 Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t offset);
 // False where this unit was counted for this purpose ("call", "label") before.

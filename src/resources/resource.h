@@ -1,5 +1,5 @@
-// Declared things: what people write in YAML and apply. One mechanism for every kind; what a kind means is
-// said by the component that owns it.
+// Declared things: what people write in YAML and apply. One mechanism for every kind; what a kind
+// means is said by the component that owns it.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace penstock::resources {
 // declaration makes the next one, and old ones stay readable.
 struct Resource {
   std::string project;
-  std::string kind;    // "source", "feature_view", ...
+  std::string kind;  // "source", "feature_view", ...
   std::string name;
   std::int64_t version = 0;
   std::string digest;  // SHA-256 of the canonical declaration
@@ -22,7 +22,9 @@ struct Resource {
   Timestamp applied_at;
   std::string applied_by;
 };
-BOOST_DESCRIBE_STRUCT(Resource, (), (project, kind, name, version, digest, owner, declaration, applied_at, applied_by))
+BOOST_DESCRIBE_STRUCT(Resource, (),
+                      (project, kind, name, version, digest, owner, declaration, applied_at,
+                       applied_by))
 
 enum class Action { create, update, unchanged };
 BOOST_DESCRIBE_ENUM(Action, create, update, unchanged)
@@ -30,8 +32,8 @@ BOOST_DESCRIBE_ENUM(Action, create, update, unchanged)
 struct Change {
   std::string kind, name;
   Action action = Action::unchanged;
-  std::int64_t version = 0;          // after the change
-  std::vector<std::string> fields;   // the top-level fields that differ
+  std::int64_t version = 0;         // after the change
+  std::vector<std::string> fields;  // the top-level fields that differ
 };
 BOOST_DESCRIBE_STRUCT(Change, (), (kind, name, action, version, fields))
 

@@ -18,8 +18,8 @@ class Faults {
     if (error.violations.empty())
       return all_.push_back({where(document, "") + subject, error.message});
     for (const Violation& violation : error.violations)
-      all_.push_back({where(document, violation.field) + subject + ": " + violation.field,
-                      violation.problem});
+      all_.push_back(
+          {where(document, violation.field) + subject + ": " + violation.field, violation.problem});
   }
   bool any() const { return !all_.empty(); }
   Error error() && {
@@ -39,9 +39,9 @@ class Faults {
       const std::size_t cut = field.find_last_of(".[");
       field = cut == std::string::npos ? "" : field.substr(0, cut);
     }
-    const auto first = std::min_element(
-        document.lines.begin(), document.lines.end(),
-        [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto first =
+        std::min_element(document.lines.begin(), document.lines.end(),
+                         [](const auto& a, const auto& b) { return a.second < b.second; });
     return document.file +
            (first == document.lines.end() ? "" : ":" + std::to_string(first->second)) + ": ";
   }
@@ -65,10 +65,10 @@ std::string text_field(const json::object& object, std::string_view field) {
 }
 
 Result<void> check_name(const std::string& name) {
-  const bool valid = !name.empty() && name.size() <= 200 &&
-                     std::all_of(name.begin(), name.end(), [](char letter) {
-                       return letter != '/' && Urn::is_name_letter(letter);
-                     });
+  const bool valid =
+      !name.empty() && name.size() <= 200 && std::all_of(name.begin(), name.end(), [](char letter) {
+        return letter != '/' && Urn::is_name_letter(letter);
+      });
   if (valid) return {};
   return Error{Code::invalid_argument,
                "has no usable name",
@@ -178,10 +178,10 @@ Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view k
                      std::string_view name, std::int64_t version) {
   auto found = TRY(store::find(tx, project, kind, name, version));
   if (!found.empty()) return std::move(found.front());
-  return Error{Code::not_found,
-               "there is no " + std::string(kind) + " " + std::string(name) +
-                   (version ? " version " + std::to_string(version) : "") + " in project " +
-                   project + "; declare it and run penstock apply"};
+  return Error{Code::not_found, "there is no " + std::string(kind) + " " + std::string(name) +
+                                    (version ? " version " + std::to_string(version) : "") +
+                                    " in project " + project +
+                                    "; declare it and run penstock apply"};
 }
 
 Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std::string_view kind) {

@@ -9,22 +9,25 @@
 
 namespace penstock::resources {
 
-// What a component says of a kind that it owns. Both functions run inside the transaction of apply, after
-// the declarations of kinds that were registered before this one were stored.
+// What a component says of a kind that it owns. Both functions run inside the transaction of apply,
+// after the declarations of kinds that were registered before this one were stored.
 struct KindHandler {
   std::string kind;
-  // Checks the declaration (without `kind`), and gives it back with its defaults filled in. Faults name
-  // fields by path. References to other declared things are looked up in `tx`.
-  std::function<Result<json::object>(sql::Tx& tx, const Call& call, const json::object& declaration)> check;
+  // Checks the declaration (without `kind`), and gives it back with its defaults filled in. Faults
+  // name fields by path. References to other declared things are looked up in `tx`.
+  std::function<Result<json::object>(sql::Tx& tx, const Call& call,
+                                     const json::object& declaration)>
+      check;
   // After the row was stored and only if it changed: lineage edges, tables of the component.
   std::function<Result<void>(sql::Tx& tx, const Call& call, const Resource& resource)> applied;
 };
 
-// A KindHandler::check for a described struct whose members are `name`, `owner`, ... and which needs no more
-// than decoding. `further` may add checks: Result<void>(tx, call, const T&).
+// A KindHandler::check for a described struct whose members are `name`, `owner`, ... and which
+// needs no more than decoding. `further` may add checks: Result<void>(tx, call, const T&).
 template <Struct T>
 auto checked_as(std::function<Result<void>(sql::Tx&, const Call&, const T&)> further = {}) {
-  return [further](sql::Tx& tx, const Call& call, const json::object& declaration) -> Result<json::object> {
+  return [further](sql::Tx& tx, const Call& call,
+                   const json::object& declaration) -> Result<json::object> {
     const T value = TRY(decode<T>(declaration));
     if (further) TRY(further(tx, call, value));
     return encode(value).as_object();
@@ -34,7 +37,7 @@ auto checked_as(std::function<Result<void>(sql::Tx&, const Call&, const T&)> fur
 // One document of a file: where it came from goes into the message of its faults.
 struct Document {
   json::object declaration;
-  std::string file;                       // may be empty
+  std::string file;                           // may be empty
   std::map<std::string, std::int64_t> lines;  // from path to line
 };
 BOOST_DESCRIBE_STRUCT(Document, (), (declaration, file, lines))
@@ -45,7 +48,8 @@ struct ApplyInput {
 };
 BOOST_DESCRIBE_STRUCT(ApplyInput, (), (documents, dry_run))
 constexpr auto rules_of(const ApplyInput&) {
-  return std::array{Rule{.field = "documents", .max = 1000}, Rule{.field = "dry_run", .may_miss = true}};
+  return std::array{Rule{.field = "documents", .max = 1000},
+                    Rule{.field = "dry_run", .may_miss = true}};
 }
 struct ApplyOutput {
   std::vector<Change> changes;  // in the order of application
@@ -59,14 +63,16 @@ class Service {
   // At start, in the order in which kinds may refer to each other.
   void add(KindHandler handler) { handlers_.push_back(std::move(handler)); }
 
-  // Checks every document, then stores all that changed, in one transaction with an audit event each; all
-  // faults of all documents come back at once. Nothing changed writes nothing.
+  // Checks every document, then stores all that changed, in one transaction with an audit event
+  // each; all faults of all documents come back at once. Nothing changed writes nothing.
   Result<ApplyOutput> apply(const Call& call, const ApplyInput& input);
 
   Result<Resource> get(const Call& call, const std::string& kind, const std::string& name);
-  Result<std::vector<Resource>> list(const Call& call, const std::string& kind);  // by name; all kinds if empty
+  Result<std::vector<Resource>> list(const Call& call,
+                                     const std::string& kind);  // by name; all kinds if empty
 
-  // After a committed apply that changed something, outside the transaction: data planes reload here.
+  // After a committed apply that changed something, outside the transaction: data planes reload
+  // here.
   void on_applied(std::function<void(const Call&, const ApplyOutput&)> listener) {
     listeners_.push_back(std::move(listener));
   }
@@ -78,15 +84,16 @@ class Service {
   std::vector<std::function<void(const Call&, const ApplyOutput&)>> listeners_;
 };
 
-// For components, inside their own transactions. `version` 0 is the newest. not_found names kind and name.
-Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view kind, std::string_view name,
-                     std::int64_t version = 0);
+// For components, inside their own transactions. `version` 0 is the newest. not_found names kind
+// and name.
+Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view kind,
+                     std::string_view name, std::int64_t version = 0);
 Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std::string_view kind);
 
 // The declaration as its struct.
 template <Struct T>
-Result<T> declared(sql::Tx& tx, const std::string& project, std::string_view kind, std::string_view name,
-                   std::int64_t version = 0) {
+Result<T> declared(sql::Tx& tx, const std::string& project, std::string_view kind,
+                   std::string_view name, std::int64_t version = 0) {
   return decode<T>(TRY(get(tx, project, kind, name, version)).declaration);
 }
 

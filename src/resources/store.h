@@ -10,6 +10,7 @@ namespace penstock::resources::store {
 Result<std::vector<Resource>> find(sql::Tx& tx, const std::string& project, std::string_view kind,
                                    std::string_view name, std::int64_t version);
 // The newest of each name, by kind and name; every kind where `kind` is empty.
-Result<std::vector<Resource>> newest(sql::Tx& tx, const std::string& project, std::string_view kind);
+Result<std::vector<Resource>> newest(sql::Tx& tx, const std::string& project,
+                                     std::string_view kind);
 
 }  // namespace penstock::resources::store

@@ -20,6 +20,10 @@ Result<std::string> name_in_log(const Call& call, const std::string& topic) {
 Result<TopicAppendOutput> append(events::Log& log, const Call& call,
                                  const TopicAppendInput& input) {
   const std::string topic = TRY(name_in_log(call, input.topic));
+  if (input.records.empty())
+    return Error{Code::invalid_argument,
+                 "there is nothing to append",
+                 {{"records", "must have at least 1 record"}}};
   std::vector<events::Append> records;
   records.reserve(input.records.size());
   for (const TopicRecordInput& record : input.records)

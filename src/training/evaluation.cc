@@ -57,7 +57,8 @@ Result<void> check_columns(olap::Session& session, const std::string& from, cons
   for (const std::string& name : needed)
     if (std::none_of(columns.begin(), columns.end(),
                      [&](const olap::Column& column) { return column.name == name; }))
-      return Error{Code::invalid_argument, "the predictions have no column " + name,
+      return Error{Code::invalid_argument,
+                   "the predictions have no column " + name,
                    {{"predictions", "must have a column " + name}}};
   const auto bad = TRY(session.query(
       "SELECT count(*) FROM " + from +
@@ -66,8 +67,9 @@ Result<void> check_columns(olap::Session& session, const std::string& from, cons
   const auto count = std::get<std::int64_t>(bad.rows.at(0).at(0));
   if (count == 0) return {};
   return Error{Code::invalid_argument,
-               std::to_string(count) + " predictions have no label, or a score or baseline that is "
-                                       "no probability"};
+               std::to_string(count) +
+                   " predictions have no label, or a score or baseline that is "
+                   "no probability"};
 }
 
 }  // namespace
@@ -87,10 +89,9 @@ Result<std::vector<SliceMetrics>> evaluate(olap::Session& session, const std::st
   out.push_back(metrics_of(all.rows[0], gate, true));
   for (const std::string& column : gate.slices) {
     const std::string name = olap::quoted_name(column);
-    const auto slices = TRY(session.query(
-        aggregate(olap::quoted_text(column + "=") + " || coalesce(CAST(" + name +
-                      " AS VARCHAR), 'null')",
-                  rows, gate.threshold, "GROUP BY " + name + " ORDER BY slice")));
+    const auto slices = TRY(session.query(aggregate(
+        olap::quoted_text(column + "=") + " || coalesce(CAST(" + name + " AS VARCHAR), 'null')",
+        rows, gate.threshold, "GROUP BY " + name + " ORDER BY slice")));
     for (const auto& row : slices.rows) out.push_back(metrics_of(row, gate, false));
   }
   return out;

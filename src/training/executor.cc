@@ -31,14 +31,14 @@ Result<void> write_file(const fs::path& path, const std::string& text) {
   return Error{Code::unavailable, "cannot write " + path.string() + "; is the disk full?"};
 }
 
-// The folder of an output. A command may write a file or a folder at its path; a file is put into a folder
-// of its own so that every artifact is a folder.
+// The folder of an output. A command may write a file or a folder at its path; a file is put into a
+// folder of its own so that every artifact is a folder.
 Result<std::string> as_folder(const fs::path& output) {
   if (fs::is_directory(output)) return output.string();
   if (!fs::exists(output))
-    return Error{Code::failed_precondition,
-                 "the command ended well but left nothing at its output " +
-                     output.filename().string()};
+    return Error{
+        Code::failed_precondition,
+        "the command ended well but left nothing at its output " + output.filename().string()};
   const fs::path folder = output.string() + ".folder";
   fs::create_directories(folder);
   fs::rename(output, folder / output.filename());
@@ -123,9 +123,8 @@ Result<StepRun> Executor::execute_step(const Call& call, const Pipeline& pipelin
                  .started_at = clock_.now()};
   record.cache_key = TRY(cache_key(call, pipeline, run, step, made, record.environment));
   if (run.use_cache && !step.dataset) {
-    auto cached = TRY(db_.read(call, [&](sql::Tx& tx) {
-      return store::cached(tx, run.project, record.cache_key);
-    }));
+    auto cached = TRY(db_.read(
+        call, [&](sql::Tx& tx) { return store::cached(tx, run.project, record.cache_key); }));
     if (!cached.empty()) {
       record.cached = true;
       record.outputs = std::move(cached.front());
@@ -160,8 +159,7 @@ Result<std::vector<Output>> Executor::make_dataset(const Call& call, const Run& 
 }
 
 Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
-                                   const PipelineStep& step, const Outputs& made,
-                                   StepRun& record) {
+                                   const PipelineStep& step, const Outputs& made, StepRun& record) {
   const fs::path folder = fs::absolute(fs::path(options_.scratch) / run.id / step.name);
   std::error_code fault;
   fs::remove_all(folder, fault);
@@ -170,13 +168,14 @@ Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
   for (const auto& [name, text] : pipeline.files) TRY(write_file(folder / name, text));
   TRY(write_file(folder / "parameters.json", json::serialize(run.parameters)));
 
-  jobs::Command command{.arguments = step.command,
-                        .environment = {{"PENSTOCK_PARAMETERS", (folder / "parameters.json").string()},
-                                        {"PENSTOCK_SEED", std::to_string(run.seed)},
-                                        {"PYTHONHASHSEED", "0"}},
-                        .directory = folder.string(),
-                        .log_path = (folder / "log.txt").string(),
-                        .time_limit = step.time_limit};
+  jobs::Command command{
+      .arguments = step.command,
+      .environment = {{"PENSTOCK_PARAMETERS", (folder / "parameters.json").string()},
+                      {"PENSTOCK_SEED", std::to_string(run.seed)},
+                      {"PYTHONHASHSEED", "0"}},
+      .directory = folder.string(),
+      .log_path = (folder / "log.txt").string(),
+      .time_limit = step.time_limit};
   for (std::string& argument : command.arguments)
     argument = TRY(with_parameters(argument, run.parameters));
   for (const std::string& input : step.inputs) {
@@ -185,7 +184,8 @@ Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
         output.urn.empty() ? TRY(artifacts_.local_path(output.uri)) : output.uri;
   }
   for (const std::string& output : step.outputs)
-    command.environment["PENSTOCK_OUTPUT_" + upper(output)] = (folder / "outputs" / output).string();
+    command.environment["PENSTOCK_OUTPUT_" + upper(output)] =
+        (folder / "outputs" / output).string();
 
   const jobs::Outcome outcome = TRY(runner_.run(command));
   record.cpu_seconds = outcome.cpu_seconds;
@@ -193,8 +193,9 @@ Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
   record.log_tail = outcome.tail;
   if (outcome.exit_code != 0) {
     record.status = RunStatus::failed;
-    record.log_tail = (outcome.timed_out ? "ran into its time limit; " : "") + std::string("exit code ") +
-                      std::to_string(outcome.exit_code) + ": " + outcome.tail;
+    record.log_tail = (outcome.timed_out ? "ran into its time limit; " : "") +
+                      std::string("exit code ") + std::to_string(outcome.exit_code) + ": " +
+                      outcome.tail;
     return {};
   }
   for (const std::string& name : step.outputs) {
@@ -213,9 +214,8 @@ Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
 Result<void> Executor::judge(const Call& call, const Run& run, const PipelineStep& step,
                              const StepRun& record) {
   const auto predictions =
-      std::find_if(record.outputs.begin(), record.outputs.end(), [&](const Output& output) {
-        return output.name == step.gate->predictions;
-      });
+      std::find_if(record.outputs.begin(), record.outputs.end(),
+                   [&](const Output& output) { return output.name == step.gate->predictions; });
   const auto session = TRY(olap_.session());
   const std::string path = TRY(artifacts_.local_path(predictions->uri));
   const auto slices = TRY(evaluate(*session, path, *step.gate));
@@ -249,9 +249,10 @@ Result<std::string> Executor::environment_of(const PipelineStep& step) {
   const fs::path folder = fs::absolute(options_.scratch);
   fs::create_directories(folder);
   const auto outcome = TRY(runner_.run(
-      {.arguments = {program, "-c",
-                     "import sys, importlib.metadata as m; print(sys.version); print(*sorted(f'{d.name}"
-                     "=={d.version}' for d in m.distributions()), sep='\\n')"},
+      {.arguments =
+           {program, "-c",
+            "import sys, importlib.metadata as m; print(sys.version); print(*sorted(f'{d.name}"
+            "=={d.version}' for d in m.distributions()), sep='\\n')"},
        .directory = folder.string(),
        .log_path = (folder / "environment.txt").string(),
        .time_limit = std::chrono::minutes(1)}));

@@ -17,11 +17,17 @@ class Executor {
   Executor(sql::Database& db, const Clock& clock, jobs::Runner& runner,
            registry::Artifacts& artifacts, features::Service& features, olap::Engine& olap,
            ExecutorOptions options)
-      : db_(db), clock_(clock), runner_(runner), artifacts_(artifacts), features_(features),
-        olap_(olap), options_(std::move(options)) {}
+      : db_(db),
+        clock_(clock),
+        runner_(runner),
+        artifacts_(artifacts),
+        features_(features),
+        olap_(olap),
+        options_(std::move(options)) {}
 
-  // Takes up the oldest run that is not finished and brings it to its end; true if there was one. A run
-  // that was under way when the process died is taken up again: its finished steps come from the cache.
+  // Takes up the oldest run that is not finished and brings it to its end; true if there was one. A
+  // run that was under way when the process died is taken up again: its finished steps come from
+  // the cache.
   Result<bool> run_once();
 
  private:
@@ -49,7 +55,8 @@ class Executor {
   features::Service& features_;
   olap::Engine& olap_;
   ExecutorOptions options_;
-  std::map<std::string, std::string> environments_;  // by program; packages do not change under a server
+  std::map<std::string, std::string>
+      environments_;  // by program; packages do not change under a server
 };
 
 // `text` with each ${name} replaced by the parameter's value; an unknown name is invalid_argument.

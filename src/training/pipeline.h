@@ -7,11 +7,11 @@
 
 namespace penstock::training {
 
-// A step that makes an immutable dataset by a point-in-time join. `${name}` in its texts stands for a
-// parameter of the run.
+// A step that makes an immutable dataset by a point-in-time join. `${name}` in its texts stands for
+// a parameter of the run.
 struct DatasetStep {
-  std::string name;            // of the dataset
-  std::string entity_sql;      // SELECT over sources: join keys, event_time, labels
+  std::string name;        // of the dataset
+  std::string entity_sql;  // SELECT over sources: join keys, event_time, labels
   std::string feature_schema;
 };
 BOOST_DESCRIBE_STRUCT(DatasetStep, (), (name, entity_sql, feature_schema))
@@ -26,13 +26,14 @@ struct Gate {
   std::string predictions = "predictions";  // the output that holds them
   double threshold = 0.5;                   // decision = score >= threshold
   std::vector<std::string> slices;          // columns; each value is a slice
-  double margin = 0;        // overall: brier must be shown better than the baseline's by more than this
-  double slice_margin = 0;  // a slice shown worse than the baseline's by more than this fails
+  double margin = 0;  // overall: brier must be shown better than the baseline's by more than this
+  double slice_margin = 0;        // a slice shown worse than the baseline's by more than this fails
   std::int64_t slice_rows = 200;  // smaller slices are reported and not judged
   double confidence = 0.95;
 };
 BOOST_DESCRIBE_STRUCT(Gate, (),
-                      (predictions, threshold, slices, margin, slice_margin, slice_rows, confidence))
+                      (predictions, threshold, slices, margin, slice_margin, slice_rows,
+                       confidence))
 constexpr auto rules_of(const Gate&) {
   return std::array{Rule{.field = "predictions", .min = 1, .max = 100, .may_miss = true},
                     Rule{.field = "threshold", .may_miss = true},
@@ -49,17 +50,16 @@ struct PipelineStep {
   std::string name;
   std::optional<DatasetStep> dataset;
   std::vector<std::string> command;
-  std::vector<std::string> inputs;   // outputs of steps before: "dataset", "model"
-  std::vector<std::string> outputs;  // names, unique in the pipeline; a dataset step's is its step's name
+  std::vector<std::string> inputs;  // outputs of steps before: "dataset", "model"
+  std::vector<std::string>
+      outputs;  // names, unique in the pipeline; a dataset step's is its step's name
   std::optional<Gate> gate;
   Micros time_limit = std::chrono::hours(1);
 };
-BOOST_DESCRIBE_STRUCT(PipelineStep, (),
-                      (name, dataset, command, inputs, outputs, gate, time_limit))
+BOOST_DESCRIBE_STRUCT(PipelineStep, (), (name, dataset, command, inputs, outputs, gate, time_limit))
 constexpr auto rules_of(const PipelineStep&) {
   return std::array{Rule{.field = "name", .min = 1, .max = 100},
-                    Rule{.field = "command", .max = 100},
-                    Rule{.field = "inputs", .max = 100},
+                    Rule{.field = "command", .max = 100}, Rule{.field = "inputs", .max = 100},
                     Rule{.field = "outputs", .max = 100},
                     Rule{.field = "time_limit", .may_miss = true}};
 }
@@ -91,7 +91,7 @@ struct Run {
   bool use_cache = true;
   std::string reproduces;  // the run that this one repeats, empty if none
   RunStatus status = RunStatus::queued;
-  std::string fault;       // why it failed
+  std::string fault;  // why it failed
   std::string author, tenant;
   std::string git_commit;  // of the code's checkout as its caller said it, "-dirty" where it was
   Timestamp created_at;
@@ -99,8 +99,8 @@ struct Run {
 };
 BOOST_DESCRIBE_STRUCT(Run, (),
                       (project, id, pipeline, pipeline_version, parameters, seed, use_cache,
-                       reproduces, status, fault, author, tenant, git_commit, created_at, started_at,
-                       finished_at))
+                       reproduces, status, fault, author, tenant, git_commit, created_at,
+                       started_at, finished_at))
 
 struct Output {
   std::string name;
@@ -113,7 +113,8 @@ BOOST_DESCRIBE_STRUCT(Output, (), (name, digest, uri, urn))
 struct StepRun {
   std::string project, run, step;
   std::int64_t position = 0;
-  std::string cache_key;    // covers command, files, inputs' digests, parameters, environment and seed
+  std::string
+      cache_key;  // covers command, files, inputs' digests, parameters, environment and seed
   std::string environment;  // digest of the interpreter's packages, empty if there is none
   bool cached = false;
   RunStatus status = RunStatus::queued;
@@ -133,8 +134,8 @@ struct SliceMetrics {
   std::string slice;  // "all" or "carrier=AA"
   std::int64_t rows = 0;
   double positive_rate = 0, brier = 0, baseline_brier = 0, log_loss = 0, accuracy = 0;
-  double improvement = 0;             // baseline_brier - brier
-  double lower = 0, upper = 0;        // its confidence interval
+  double improvement = 0;       // baseline_brier - brier
+  double lower = 0, upper = 0;  // its confidence interval
   bool judged = true, passed = true;
 };
 BOOST_DESCRIBE_STRUCT(SliceMetrics, (),

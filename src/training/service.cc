@@ -27,17 +27,16 @@ void check_step(const PipelineStep& step, const std::string& path, std::set<std:
     faults.push_back({path, "is a dataset step: its output is its name, and it has no inputs"});
   for (std::size_t i = 0; i < step.inputs.size(); ++i)
     if (!made.contains(step.inputs[i]))
-      faults.push_back({path + ".inputs[" + std::to_string(i) + "]",
-                        "names " + step.inputs[i] +
-                            ", which no step before makes (a pipeline has no cycles)"});
+      faults.push_back(
+          {path + ".inputs[" + std::to_string(i) + "]",
+           "names " + step.inputs[i] + ", which no step before makes (a pipeline has no cycles)"});
   const std::vector<std::string> outputs = step.dataset ? std::vector{step.name} : step.outputs;
   for (const std::string& output : outputs)
     if (!is_file_name(output) || !made.insert(output).second)
-      faults.push_back({path + ".outputs",
-                        "must be unused names of letters, digits or . _ -, not " + output});
-  if (step.gate &&
-      std::find(step.outputs.begin(), step.outputs.end(), step.gate->predictions) ==
-          step.outputs.end())
+      faults.push_back(
+          {path + ".outputs", "must be unused names of letters, digits or . _ -, not " + output});
+  if (step.gate && std::find(step.outputs.begin(), step.outputs.end(), step.gate->predictions) ==
+                       step.outputs.end())
     faults.push_back({path + ".gate.predictions", "must be an output of this step"});
 }
 
@@ -52,12 +51,11 @@ Result<void> check(sql::Tx& tx, const Call& call, const Pipeline& pipeline) {
     if (!is_file_name(pipeline.steps[i].name) || !names.insert(pipeline.steps[i].name).second)
       faults.push_back({path + ".name", "must be an unused name of letters, digits or . _ -"});
     check_step(pipeline.steps[i], path, made, faults);
-    if (pipeline.steps[i].dataset &&
-        !resources::get(tx, call.project, "feature_schema",
-                        pipeline.steps[i].dataset->feature_schema))
-      faults.push_back({path + ".dataset.feature_schema",
-                        "names " + pipeline.steps[i].dataset->feature_schema +
-                            ", which is not declared"});
+    if (pipeline.steps[i].dataset && !resources::get(tx, call.project, "feature_schema",
+                                                     pipeline.steps[i].dataset->feature_schema))
+      faults.push_back(
+          {path + ".dataset.feature_schema",
+           "names " + pipeline.steps[i].dataset->feature_schema + ", which is not declared"});
   }
   if (faults.empty()) return {};
   return Error{Code::invalid_argument, "the pipeline has faults", std::move(faults)};
@@ -101,9 +99,9 @@ std::vector<Reproduced> compare(const std::vector<StepRun>& steps,
 Result<registry::Record> record_of(sql::Tx& tx, const Call& call, const Run& run,
                                    const RegisterInput& input) {
   if (run.status != RunStatus::succeeded)
-    return Error{Code::failed_precondition,
-                 "run " + run.id + " is " + std::string(name_of(run.status)) +
-                     (run.fault.empty() ? "" : ": " + run.fault)};
+    return Error{Code::failed_precondition, "run " + run.id + " is " +
+                                                std::string(name_of(run.status)) +
+                                                (run.fault.empty() ? "" : ": " + run.fault)};
   registry::Record record{.model_id = input.model,
                           .owner = input.owner,
                           .approved_for = input.approved_for,
@@ -113,8 +111,8 @@ Result<registry::Record> record_of(sql::Tx& tx, const Call& call, const Run& run
                           .description = input.description,
                           .licence = input.licence,
                           .risk_class = input.risk_class};
-  const Pipeline pipeline = TRY(resources::declared<Pipeline>(
-      tx, call.project, "pipeline", run.pipeline, run.pipeline_version));
+  const Pipeline pipeline = TRY(resources::declared<Pipeline>(tx, call.project, "pipeline",
+                                                              run.pipeline, run.pipeline_version));
   for (const StepRun& step : TRY(store::steps(tx, run.project, run.id)))
     for (const Output& output : step.outputs) {
       if (output.name == "model") {
@@ -126,14 +124,15 @@ Result<registry::Record> record_of(sql::Tx& tx, const Call& call, const Run& run
         record.training_data = output.urn.substr(std::string_view("dataset:").size());
     }
   for (const PipelineStep& step : pipeline.steps)
-    if (step.dataset && !record.feature_schema) record.feature_schema = step.dataset->feature_schema;
+    if (step.dataset && !record.feature_schema)
+      record.feature_schema = step.dataset->feature_schema;
   if (record.artifact_uri.empty())
     return Error{Code::failed_precondition,
                  "run " + run.id + " has no output called model; name one so in the pipeline"};
   for (const Evaluation& evaluation : TRY(store::evaluations_of(tx, run.project, run.id))) {
     if (!evaluation.passed)
-      return Error{Code::failed_precondition,
-                   "evaluation " + evaluation.name + " of run " + run.id + " did not pass its gate"};
+      return Error{Code::failed_precondition, "evaluation " + evaluation.name + " of run " +
+                                                  run.id + " did not pass its gate"};
     record.eval_report = evaluation.name;
     const SliceMetrics& all = evaluation.slices.front();
     record.metrics = {{"brier", all.brier},
@@ -231,8 +230,7 @@ Result<std::optional<std::string>> evaluation_urn(sql::Tx& tx, const Call& call,
   return std::optional<std::string>("evaluation:" + name);
 }
 
-Result<std::optional<std::string>> run_urn(sql::Tx& tx, const Call& call,
-                                           const std::string& name) {
+Result<std::optional<std::string>> run_urn(sql::Tx& tx, const Call& call, const std::string& name) {
   if (TRY(store::find_run(tx, call.project, name)).empty()) return std::optional<std::string>();
   return std::optional<std::string>("run:" + name);
 }

@@ -11,7 +11,7 @@ namespace penstock::training {
 
 struct StartInput {
   std::string pipeline;
-  json::object parameters;     // over the pipeline's defaults
+  json::object parameters;  // over the pipeline's defaults
   std::int64_t seed = 0;
   bool use_cache = true;
   std::string git_commit;
@@ -60,7 +60,8 @@ struct RegisterInput {
   std::optional<std::string> approved_for, rollback_to, description, licence, risk_class;
 };
 BOOST_DESCRIBE_STRUCT(RegisterInput, (),
-                      (id, model, owner, approved_for, rollback_to, description, licence, risk_class))
+                      (id, model, owner, approved_for, rollback_to, description, licence,
+                       risk_class))
 struct EvaluationName {
   std::string name;
 };
@@ -71,8 +72,8 @@ class Service {
   Service(sql::Database& db, const Clock& clock, registry::Service& registry)
       : db_(db), clock_(clock), registry_(registry) {}
 
-  // kind `pipeline`: steps in order, so it has no cycle; a step that reads what no step before it makes is a
-  // fault.
+  // kind `pipeline`: steps in order, so it has no cycle; a step that reads what no step before it
+  // makes is a fault.
   resources::KindHandler kind() const;
 
   // Queues a run; the executor takes it up. Unknown parameters are refused.
@@ -82,8 +83,8 @@ class Service {
   Result<RunList> list(const Call& call, const ListInput& input);
   Result<RunDetail> get(const Call& call, const RunName& name);
   Result<Evaluation> evaluation(const Call& call, const EvaluationName& name);
-  // The run's `model` output as the next version of a model, with all that the run knows of it. Refused
-  // where the run failed or its evaluation did not pass.
+  // The run's `model` output as the next version of a model, with all that the run knows of it.
+  // Refused where the run failed or its evaluation did not pass.
   Result<registry::ModelVersion> register_model(const Call& call, const RegisterInput& input);
 
  private:

@@ -24,7 +24,8 @@ Result<std::vector<Run>> next_run(sql::Tx& tx) {
 }
 
 Result<void> set_status(sql::Tx& tx, const Run& run) {
-  TRY(tx.run("UPDATE runs SET status = $3, fault = $4, started_at = $5, finished_at = $6 WHERE "
+  TRY(
+      tx.run("UPDATE runs SET status = $3, fault = $4, started_at = $5, finished_at = $6 WHERE "
              "project = $1 AND id = $2",
              {run.project, run.id, sql::to_sql(run.status), run.fault, sql::to_sql(run.started_at),
               sql::to_sql(run.finished_at)}));
@@ -33,8 +34,9 @@ Result<void> set_status(sql::Tx& tx, const Run& run) {
 
 Result<std::vector<StepRun>> steps(sql::Tx& tx, const std::string& project,
                                    const std::string& run) {
-  static const std::string text = "SELECT " + columns<StepRun>() +
-                                  " FROM run_steps WHERE project = $1 AND run = $2 ORDER BY position";
+  static const std::string text =
+      "SELECT " + columns<StepRun>() +
+      " FROM run_steps WHERE project = $1 AND run = $2 ORDER BY position";
   return sql::select<StepRun>(tx, text, {project, run});
 }
 
@@ -55,7 +57,8 @@ Result<std::vector<std::vector<Output>>> cached(sql::Tx& tx, const std::string& 
 }
 
 Result<void> keep(sql::Tx& tx, const StepRun& step, Timestamp at) {
-  TRY(tx.run("INSERT INTO step_cache (project, cache_key, outputs, run, created_at) VALUES ($1, "
+  TRY(
+      tx.run("INSERT INTO step_cache (project, cache_key, outputs, run, created_at) VALUES ($1, "
              "$2, $3, $4, $5) ON CONFLICT (project, cache_key) DO NOTHING",
              {step.project, step.cache_key, sql::to_sql(step.outputs), step.run, sql::to_sql(at)}));
   return {};

@@ -1,10 +1,15 @@
 #include "adapters/sqlite/group_commit.h"
 
+#include <algorithm>
+
 namespace penstock::sqlite {
 namespace {
 
 // The first member of a group waits no longer than this for the others, if their bodies are quick.
 constexpr auto age_max = std::chrono::milliseconds(10);
+constexpr std::chrono::microseconds patience_max = std::chrono::milliseconds(1);
+
+using SteadyClock = std::chrono::steady_clock;
 
 }  // namespace
 
@@ -17,7 +22,7 @@ Result<void> GroupCommit::enter(Timestamp deadline) {
     ready = connection_.control("BEGIN IMMEDIATE");
     if (ready) {
       group_ = std::make_shared<Group>();
-      since_ = std::chrono::steady_clock::now();
+      since_ = SteadyClock::now();
     }
   }
   if (ready) ready = connection_.control("SAVEPOINT body");
@@ -64,10 +69,16 @@ void GroupCommit::rollback() {
   leave();
 }
 
+std::chrono::microseconds GroupCommit::patience() const {
+  if (members_ >= members_before_) return {};
+  const auto until = since_ + std::min(commit_took_ / 2, patience_max);
+  return std::chrono::duration_cast<std::chrono::microseconds>(until - SteadyClock::now());
+}
+
 void GroupCommit::leave() {
   const bool open = group_ && connection_.in_transaction();
-  const bool room = members_ < members_max_ && std::chrono::steady_clock::now() - since_ < age_max;
-  if (open && members_ > 0 && room && turn_.hand_over()) return;
+  const bool room = members_ < members_max_ && SteadyClock::now() - since_ < age_max;
+  if (open && members_ > 0 && room && turn_.hand_over(patience())) return;
   if (group_) end_group();
   connection_.checkpoint_if_due();
   turn_.release();
@@ -79,8 +90,13 @@ void GroupCommit::end_group() {
     result = lost_.value_or(Error{Code::internal, "the transaction is gone"});
   else if (members_ == 0)
     result = connection_.control("ROLLBACK");
-  else
+  else {
+    const auto start = SteadyClock::now();
     result = connection_.control("COMMIT");
+    commit_took_ =
+        std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - start);
+    members_before_ = members_;
+  }
   if (connection_.in_transaction()) {
     const auto undone = connection_.control("ROLLBACK");
     if (!undone) result = undone.error();

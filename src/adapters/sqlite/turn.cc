@@ -12,6 +12,7 @@ Result<void> Turn::take(Timestamp deadline) {
   if (taken_) {
     const auto waiter = std::make_shared<Waiter>();
     waiting_.push_back(waiter);
+    if (expects_someone_) arrived_.notify_one();
     const auto mine = [&] { return waiter->its_turn; };
     if (deadline == Timestamp::max())
       waiter->changed.wait(lock, mine);
@@ -35,10 +36,15 @@ std::shared_ptr<Turn::Waiter> Turn::choose_next() {
 }
 
 // The next is woken without the lock, which it would only have to wait for.
-bool Turn::hand_over() {
+bool Turn::hand_over(std::chrono::microseconds patience) {
   std::shared_ptr<Waiter> next;
   {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    if (waiting_.empty() && patience.count() > 0) {
+      expects_someone_ = true;
+      arrived_.wait_for(lock, patience, [&] { return !waiting_.empty(); });
+      expects_someone_ = false;
+    }
     if (waiting_.empty()) return false;
     next = choose_next();
   }

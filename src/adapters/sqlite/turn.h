@@ -1,6 +1,7 @@
 // Whose turn it is on the one connection that writes. Private to this adapter.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -21,7 +22,8 @@ class Turn {
   Result<void> take(Timestamp deadline);
   // Gives the turn to the one that waits longest; false, and the turn stays here, where nobody
   // waits.
-  bool hand_over();
+  // Waits for `patience` at most, if none is there yet.
+  bool hand_over(std::chrono::microseconds patience);
   void release();
 
  private:
@@ -33,6 +35,8 @@ class Turn {
 
   std::mutex mutex_;
   std::deque<std::shared_ptr<Waiter>> waiting_;
+  std::condition_variable arrived_;
+  bool expects_someone_ = false;
   bool taken_ = false;
   std::thread::id holder_;
 };

@@ -9,8 +9,8 @@ namespace {
 Result<std::string> upload_of(const Request& request) {
   const std::string* upload = request.path_value("upload");
   if (upload && !upload->empty() && upload->size() <= 100 &&
-      upload->find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") ==
-          std::string::npos)
+      upload->find_first_not_of(
+          "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") == std::string::npos)
     return *upload;
   return Error{Code::invalid_argument,
                "the upload's name must be 1 to 100 letters, digits or -",
@@ -21,8 +21,8 @@ Response stage_file(registry::Artifacts& artifacts, const Call& call, const Requ
   const auto upload = upload_of(request);
   if (!upload) return problem(upload.error());
   // Uploads of two projects never meet, whatever they are called.
-  const auto staged = artifacts.stage(call.project + "-" + *upload,
-                                      *request.path_value("file"), request.body);
+  const auto staged =
+      artifacts.stage(call.project + "-" + *upload, *request.path_value("file"), request.body);
   return staged ? json_response(json::object{}) : problem(staged.error());
 }
 

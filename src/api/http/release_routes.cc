@@ -7,7 +7,9 @@ namespace penstock::api {
 std::vector<Route> release_routes(release::Service& service) {
   using namespace release;  // NOLINT(google-build-using-namespace): the types of one component
   const auto act = [&service](Result<Release> (Service::*what)(const Call&, const ActInput&)) {
-    return [&service, what](const Call& call, const ActInput& in) { return (service.*what)(call, in); };
+    return [&service, what](const Call& call, const ActInput& in) {
+      return (service.*what)(call, in);
+    };
   };
   return {
       route<CreateInput, Release>(

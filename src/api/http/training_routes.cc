@@ -21,12 +21,12 @@ std::vector<Route> training_routes(training::Service& service) {
           "POST", "/api/v1/runs/{id}:reproduce", "Run again without the cache, and compare",
           Permission::write,
           [&](const Call& call, const RunName& in) { return service.reproduce(call, in); }),
-      route<RegisterInput, registry::ModelVersion>(
-          "POST", "/api/v1/runs/{id}:register", "Register a run's model with all the run knows",
-          Permission::write,
-          [&](const Call& call, const RegisterInput& in) {
-            return service.register_model(call, in);
-          }),
+      route<RegisterInput, registry::ModelVersion>("POST", "/api/v1/runs/{id}:register",
+                                                   "Register a run's model with all the run knows",
+                                                   Permission::write,
+                                                   [&](const Call& call, const RegisterInput& in) {
+                                                     return service.register_model(call, in);
+                                                   }),
       route<EvaluationName, Evaluation>(
           "GET", "/api/v1/evaluations/{name}", "Show an evaluation", Permission::read,
           [&](const Call& call, const EvaluationName& in) { return service.evaluation(call, in); }),

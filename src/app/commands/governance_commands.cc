@@ -46,9 +46,9 @@ void add_incident_commands(CLI::App& parent, Globals& globals) {
   CLI::App* list = incidents->add_subcommand("list", "List incidents, newest first");
   list->add_option("--status", *status, "open, acknowledged or resolved");
   list->callback([&globals, status] {
-    const auto answer = globals.ask(
-        "GET", "/api/v1/incidents" +
-                   (status->empty() ? "" : "?status=" + net::percent_encoded(*status)));
+    const auto answer =
+        globals.ask("GET", "/api/v1/incidents" +
+                               (status->empty() ? "" : "?status=" + net::percent_encoded(*status)));
     if (!answer) return;
     globals.show(*answer, [&] {
       std::vector<std::vector<std::string>> rows;
@@ -90,10 +90,10 @@ void add_audit_commands(CLI::App& parent, Globals& globals) {
   list->add_option("--from", *from, "number of the first event");
   list->add_option("--limit", *limit, "at most so many");
   list->callback([&globals, subject, from, limit] {
-    const auto answer =
-        globals.ask("GET", "/api/v1/audit/events?from=" + std::to_string(*from) +
-                               "&limit=" + std::to_string(*limit) +
-                               (subject->empty() ? "" : "&subject=" + net::percent_encoded(*subject)));
+    const auto answer = globals.ask(
+        "GET", "/api/v1/audit/events?from=" + std::to_string(*from) +
+                   "&limit=" + std::to_string(*limit) +
+                   (subject->empty() ? "" : "&subject=" + net::percent_encoded(*subject)));
     if (!answer) return;
     globals.show(*answer, [&] {
       std::vector<std::vector<std::string>> rows;
@@ -129,7 +129,8 @@ void add_cost_commands(CLI::App& parent, Globals& globals) {
       std::vector<std::vector<std::string>> rows;
       for (const json::value& row : answer->at("rows").as_array()) {
         auto& cells = rows.emplace_back();
-        for (const json::value& key : row.at("keys").as_array()) cells.emplace_back(key.as_string());
+        for (const json::value& key : row.at("keys").as_array())
+          cells.emplace_back(key.as_string());
         if (by_meter) cells.push_back(text_of(row, "quantity"));
         cells.push_back(text_of(row, "amount"));
       }

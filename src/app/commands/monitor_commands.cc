@@ -54,23 +54,25 @@ void print_monitor(const json::value& view) {
 }
 
 void print_stats(const json::value& output, bool by_day) {
-  std::vector<std::string> headings = {"VERSION", "ARM",    "CALLS", "ERRORS", "P50 MS", "P99 MS",
-                                       "SCORE",   "DECIDE", "LABELS", "WRONG",  "BRIER",  "AGE P99 S"};
+  std::vector<std::string> headings = {"VERSION", "ARM",    "CALLS", "ERRORS",
+                                       "P50 MS",  "P99 MS", "SCORE", "DECIDE",
+                                       "LABELS",  "WRONG",  "BRIER", "AGE P99 S"};
   if (by_day) headings.insert(headings.begin(), "DAY");
   std::vector<std::vector<std::string>> rows;
   for (const json::value& one : output.at("stats").as_array()) {
     auto& row = rows.emplace_back();
     if (by_day) row.push_back(text_of(one, "day"));
-    row.insert(row.end(), {version_of(one), text_of(one, "arm"), text_of(one, "calls"),
-                           text_of(one, "errors"), short_number(one, "p50_ms"),
-                           short_number(one, "p99_ms"), short_number(one, "mean_score"),
-                           short_number(one, "decision_rate"), text_of(one, "labels"),
-                           short_number(one, "wrong_rate"), short_number(one, "brier"),
-                           short_number(one, "p99_age_seconds")});
+    row.insert(row.end(),
+               {version_of(one), text_of(one, "arm"), text_of(one, "calls"), text_of(one, "errors"),
+                short_number(one, "p50_ms"), short_number(one, "p99_ms"),
+                short_number(one, "mean_score"), short_number(one, "decision_rate"),
+                text_of(one, "labels"), short_number(one, "wrong_rate"), short_number(one, "brier"),
+                short_number(one, "p99_age_seconds")});
   }
   print_table(headings, rows);
   if (const std::string refused = text_of(output, "refused"); refused != "0")
-    std::cout << refused << " calls were not counted: event times out of range, or too many versions\n";
+    std::cout << refused
+              << " calls were not counted: event times out of range, or too many versions\n";
 }
 
 }  // namespace
@@ -95,8 +97,8 @@ void add_monitor_commands(CLI::App& parent, Globals& globals) {
   stats->add_option("route", *name)->required();
   stats->add_option("--by", *by, "version or day")->check(CLI::IsMember({"version", "day"}));
   stats->callback([&globals, name, by] {
-    const auto answer = globals.ask(
-        "GET", "/api/v1/routes/" + net::percent_encoded(*name) + "/stats?by=" + *by);
+    const auto answer =
+        globals.ask("GET", "/api/v1/routes/" + net::percent_encoded(*name) + "/stats?by=" + *by);
     if (answer) globals.show(*answer, [&] { print_stats(*answer, *by == "day"); });
   });
 }

@@ -17,7 +17,8 @@ namespace {
 Result<std::string> version_path(const std::string& name) {
   const auto version = TRY(registry::version_name(name));
   if (version.version == 0)
-    return Error{Code::invalid_argument, "\"" + name + "\" names no version; write " + name + "@v1"};
+    return Error{Code::invalid_argument,
+                 "\"" + name + "\" names no version; write " + name + "@v1"};
   return "/api/v1/models/" + net::percent_encoded(version.model) + "/versions/v" +
          std::to_string(version.version);
 }
@@ -32,11 +33,10 @@ Result<std::string> upload(const Globals& globals, const std::string& directory)
     if (!entry.is_regular_file()) continue;
     std::ifstream stream(entry.path(), std::ios::binary);
     const std::string bytes(std::istreambuf_iterator<char>(stream), {});
-    const auto sent =
-        TRY(client.send("PUT",
-                        "/api/v1/uploads/" + id + "/files/" +
-                            fs::relative(entry.path(), directory).generic_string(),
-                        bytes, {{"content-type", "application/octet-stream"}}));
+    const auto sent = TRY(client.send("PUT",
+                                      "/api/v1/uploads/" + id + "/files/" +
+                                          fs::relative(entry.path(), directory).generic_string(),
+                                      bytes, {{"content-type", "application/octet-stream"}}));
     if (sent.status != 200) return Error{Code::failed_precondition, sent.body};
   }
   if (fault) return Error{Code::invalid_argument, directory + ": " + fault.message()};
@@ -51,8 +51,7 @@ Result<json::value> read_record(const Globals& globals, const std::string& file,
   if (documents.size() != 1)
     return Error{Code::invalid_argument, file + ": must hold exactly one record"};
   json::value record = documents[0].at("declaration");
-  if (!artifact.empty())
-    record.as_object()["artifact_uri"] = TRY(upload(globals, artifact));
+  if (!artifact.empty()) record.as_object()["artifact_uri"] = TRY(upload(globals, artifact));
   return record;
 }
 
@@ -68,9 +67,11 @@ void print_version(const json::value& detail) {
     for (const json::value& reference : version.at("record_references").as_array())
       if (text_of(reference, "field") == field.key())
         std::cout << (text_of(reference, "standing") == "verified"
-                          ? "  [verified" + (text_of(reference, "urn").empty()
-                                                 ? std::string()
-                                                 : " " + text_of(reference, "urn")) + "]"
+                          ? "  [verified" +
+                                (text_of(reference, "urn").empty()
+                                     ? std::string()
+                                     : " " + text_of(reference, "urn")) +
+                                "]"
                           : "  [declared, not verified]");
     std::cout << "\n";
   }
@@ -85,8 +86,8 @@ void print_version(const json::value& detail) {
 json::object written_record(const json::value& detail) {
   json::object out;
   for (const auto& field : detail.at("version").at("record").as_object()) {
-    const bool empty = field.value().is_null() ||
-                       (field.value().is_object() && field.value().as_object().empty());
+    const bool empty =
+        field.value().is_null() || (field.value().is_object() && field.value().as_object().empty());
     if (!empty) out[field.key()] = field.value();
   }
   return out;
@@ -139,9 +140,8 @@ void add_readers(CLI::App& models, Globals& globals) {
   CLI::App* list = models.add_subcommand("list", "List model versions");
   list->add_option("model", *name, "only of this model");
   list->callback([&globals, name] {
-    const auto answer =
-        globals.ask("GET", "/api/v1/models" +
-                               (name->empty() ? "" : "?model=" + net::percent_encoded(*name)));
+    const auto answer = globals.ask(
+        "GET", "/api/v1/models" + (name->empty() ? "" : "?model=" + net::percent_encoded(*name)));
     if (!answer) return;
     globals.show(*answer, [&] {
       std::vector<std::vector<std::string>> rows;

@@ -17,11 +17,12 @@ std::string path_of(const std::string& id, const std::string& rest = "") {
 
 void print_release(const json::value& detail) {
   const json::value& release = detail.at("release");
-  std::cout << "release:" << text_of(release, "id") << "  " << text_of(release, "route") << " from v"
-            << text_of(release, "from_version") << " to v" << text_of(release, "version") << "  "
-            << text_of(release, "state");
+  std::cout << "release:" << text_of(release, "id") << "  " << text_of(release, "route")
+            << " from v" << text_of(release, "from_version") << " to v"
+            << text_of(release, "version") << "  " << text_of(release, "state");
   if (text_of(release, "state") == "canary") std::cout << " stage " << text_of(release, "stage");
-  std::cout << "\n  " << text_of(release, "reason") << "; by " << text_of(release, "author") << "\n";
+  std::cout << "\n  " << text_of(release, "reason") << "; by " << text_of(release, "author")
+            << "\n";
   for (const json::value& approval : detail.at("approvals").as_array())
     std::cout << "  approved by " << text_of(approval, "approver") << " at "
               << text_of(approval, "given_at") << "\n";
@@ -59,8 +60,9 @@ void start(Globals& globals, const Start& start) {
   const auto answer = globals.ask("POST", "/api/v1/releases", body);
   if (answer)
     globals.show(*answer, [&] {
-      std::cout << "release:" << text_of(*answer, "id") << " waits for approval; penstock releases approve "
-                << text_of(*answer, "id") << "\n";
+      std::cout << "release:" << text_of(*answer, "id")
+                << " waits for approval; penstock releases approve " << text_of(*answer, "id")
+                << "\n";
     });
 }
 
@@ -101,8 +103,9 @@ void add_readers(CLI::App& releases, Globals& globals) {
                         text_of(look, "baseline_bad") + "/" + text_of(look, "baseline_calls"),
                         text_of(look, "harm_log_e"), text_of(look, "safe_log_e"),
                         text_of(look, "verdict")});
-      print_table({"GUARD", "LOOK", "RHO", "CANARY", "BASELINE", "LN E HARM", "LN E SAFE", "VERDICT"},
-                  rows);
+      print_table(
+          {"GUARD", "LOOK", "RHO", "CANARY", "BASELINE", "LN E HARM", "LN E SAFE", "VERDICT"},
+          rows);
     });
   });
   CLI::App* replay = releases.add_subcommand("replay", "Compute every verdict again and compare");

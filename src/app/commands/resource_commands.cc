@@ -52,14 +52,11 @@ void run_get(Globals& globals, const std::string& kind, const std::string& name)
   if (!name.empty()) {
     const auto answer = globals.ask("GET", "/api/v1/resources/" + net::percent_encoded(kind) + "/" +
                                                net::percent_encoded(name));
-    if (answer)
-      globals.show(*answer,
-                   [&] { std::cout << yaml::print(answer->at("declaration")); });
+    if (answer) globals.show(*answer, [&] { std::cout << yaml::print(answer->at("declaration")); });
     return;
   }
-  const auto answer =
-      globals.ask("GET", "/api/v1/resources" +
-                             (kind.empty() ? "" : "?kind=" + net::percent_encoded(kind)));
+  const auto answer = globals.ask(
+      "GET", "/api/v1/resources" + (kind.empty() ? "" : "?kind=" + net::percent_encoded(kind)));
   if (!answer) return;
   globals.show(*answer, [&] {
     std::vector<std::vector<std::string>> rows;
@@ -77,8 +74,8 @@ Result<std::string> read_text(const std::filesystem::path& file) {
   return std::string(std::istreambuf_iterator<char>(stream), {});
 }
 
-// `files: [train.py]` in a declaration means the texts of the files beside it: the server gets what it
-// needs, and a changed file is a changed declaration.
+// `files: [train.py]` in a declaration means the texts of the files beside it: the server gets what
+// it needs, and a changed file is a changed declaration.
 Result<void> take_files_along(json::object& declaration, const std::filesystem::path& folder) {
   json::value* names = declaration.if_contains("files");
   if (!names || !names->is_array()) return {};
@@ -113,7 +110,8 @@ Result<json::array> read_declarations(const std::vector<std::string>& paths) {
   for (const auto& file : files) {
     const std::string text = TRY(read_text(file));
     auto parsed = yaml::parse(text);
-    if (!parsed) return Error{Code::invalid_argument, file.string() + ": " + parsed.error().message};
+    if (!parsed)
+      return Error{Code::invalid_argument, file.string() + ": " + parsed.error().message};
     for (yaml::Document& document : *parsed) {
       if (!document.value.is_object())
         return Error{Code::invalid_argument,

@@ -53,7 +53,7 @@ TEST(OpenApiTest, SaysWhereEachInputStands) {
     places += std::string(parameter.at("name").as_string()) + ":" +
               std::string(parameter.at("in").as_string()) +
               (parameter.at("required").as_bool() ? "! " : " ");
-  EXPECT_EQ(places, "name:path! version:query! force:query note:query ");
+  EXPECT_EQ(places, "name:path! note:query version:query! force:query ");
   EXPECT_FALSE(find.as_object().contains("requestBody"));
 
   const json::value& file = document.at("paths").at("/files/{path}");

@@ -71,10 +71,9 @@ TEST_F(AuditTest, KeepsAnyNumberIntact) {
 }
 
 TEST_F(AuditTest, SeesEveryChangedField) {
-  for (const char* change :
-       {"at = at + 1", "project = 'other'", "tenant = 'x'", "actor = 'user:eve'",
-        "request_id = 'r2'", "action = 'thing.kept'", "subject = 'thing:99'", "detail = '{\"i\":7}'",
-        "leaf = '00'"}) {
+  for (const char* change : {"at = at + 1", "project = 'other'", "tenant = 'x'",
+                             "actor = 'user:eve'", "request_id = 'r2'", "action = 'thing.kept'",
+                             "subject = 'thing:99'", "detail = '{\"i\":7}'", "leaf = '00'"}) {
     SCOPED_TRACE(change);
     test::must(db_->write(call_, [&](sql::Tx& tx) {
       return tx.run("CREATE TABLE kept AS SELECT * FROM audit_events WHERE number = 4", {});

@@ -77,8 +77,9 @@ TEST(Yaml, KeepsTheTypesOfItsScalars) {
   const auto documents = test::must(yaml::parse(
       "a: 1\nb: '1'\nc: 1.5\nd: true\ne: yes\nf: ~\ng: [x, {h: 2013-01-01}]\n---\nsecond: .5\n"));
   ASSERT_EQ(documents.size(), 2U);
-  EXPECT_EQ(json::serialize(documents[0].value),
-            R"({"a":1,"b":"1","c":1.5E0,"d":true,"e":"yes","f":null,"g":["x",{"h":"2013-01-01"}]})");
+  EXPECT_EQ(
+      json::serialize(documents[0].value),
+      R"({"a":1,"b":"1","c":1.5E0,"d":true,"e":"yes","f":null,"g":["x",{"h":"2013-01-01"}]})");
   EXPECT_EQ(documents[0].lines.at("g[1].h"), 7);
 }
 

@@ -13,7 +13,8 @@ class LedgerTest : public testing::Test {
  protected:
   LedgerTest() {
     for (resources::KindHandler& kind : costs_.kinds()) resources_.add(std::move(kind));
-    apply(R"({"kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD", "prices": [
+    apply(
+        R"({"kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD", "prices": [
       {"meter": "requests", "price": "0.0001", "per": 3, "from": "2013-01-01"},
       {"meter": "requests", "price": "0.0002", "per": 1, "from": "2013-02-01"},
       {"meter": "requests", "model": "dear", "price": "1", "per": 1, "from": "2013-01-01"}]})");
@@ -42,8 +43,9 @@ class LedgerTest : public testing::Test {
 };
 
 TEST_F(LedgerTest, PinsThePriceThatWasInForce) {
-  test::must(costs_.post(call_, {usage("a", "2013-01-15T00:00:00Z"), usage("b", "2013-02-01T00:00:00Z"),
-                                 usage("c", "2013-03-01T00:00:00Z", "dear")}));
+  test::must(
+      costs_.post(call_, {usage("a", "2013-01-15T00:00:00Z"), usage("b", "2013-02-01T00:00:00Z"),
+                          usage("c", "2013-03-01T00:00:00Z", "dear")}));
   EXPECT_EQ(to_text(test::must(costs_.lines(call_, {"inference", "a"})).total), "0.000033333333");
   EXPECT_EQ(to_text(test::must(costs_.lines(call_, {"inference", "b"})).total), "0.0002");
   EXPECT_EQ(to_text(test::must(costs_.lines(call_, {"inference", "c"})).total), "1");
@@ -80,18 +82,21 @@ TEST_F(LedgerTest, AnUnknownPriceIsUnpricedAndAnIncidentAndNeverZeroInSilence) {
   tokens.meter = Meter::prompt_tokens;
   const auto got = test::must(costs_.post(call_, {tokens, usage("b", "2012-01-01T00:00:00Z")}));
   EXPECT_EQ(got.unpriced, 2);
-  EXPECT_EQ(test::must(costs_.lines(call_, {"inference", "a"})).lines.at(0).pricing, Pricing::unpriced);
+  EXPECT_EQ(test::must(costs_.lines(call_, {"inference", "a"})).lines.at(0).pricing,
+            Pricing::unpriced);
   EXPECT_EQ(test::count(*db_, "incidents WHERE dedup_key LIKE 'unpriced:%'"), 2);
 }
 
 TEST_F(LedgerTest, ABurstIsOneIncidentAndAnOrdinaryWeekIsNone) {
-  apply(R"({"kind": "budget", "name": "flights", "owner": "finance", "limit": "1000", "surprise_factor": 4})");
+  apply(
+      R"({"kind": "budget", "name": "flights", "owner": "finance", "limit": "1000", "surprise_factor": 4})");
   std::vector<Usage> week;
   for (int day = 1; day <= 7; ++day)
     for (int hour = 10; hour < 20; ++hour)
       for (int i = 0; i < 5 + hour % 3; ++i)
-        week.push_back(usage(std::to_string(day) + "/" + std::to_string(hour) + "/" + std::to_string(i),
-                             "2013-03-0" + std::to_string(day) + "T" + std::to_string(hour) + ":30:00Z"));
+        week.push_back(
+            usage(std::to_string(day) + "/" + std::to_string(hour) + "/" + std::to_string(i),
+                  "2013-03-0" + std::to_string(day) + "T" + std::to_string(hour) + ":30:00Z"));
   test::must(costs_.post(call_, week));
   EXPECT_EQ(test::count(*db_, "incidents"), 0);
   for (int part = 0; part < 3; ++part) {

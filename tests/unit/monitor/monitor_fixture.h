@@ -27,8 +27,8 @@ class MonitorTest : public testing::Test {
   explicit MonitorTest(std::unique_ptr<sql::Database> db = test::database()) : db_(std::move(db)) {
     open();
     catalog_.register_kinds(resources_);
-    resources_.add({.kind = "feature_schema",
-                    .check = resources::checked_as<features::FeatureSchema>()});
+    resources_.add(
+        {.kind = "feature_schema", .check = resources::checked_as<features::FeatureSchema>()});
     resources_.add({.kind = "route", .check = resources::checked_as<serving::RouteDeclaration>()});
     for (auto& kind : service_.kinds()) resources_.add(std::move(kind));
     apply(R"(kind: feature_schema

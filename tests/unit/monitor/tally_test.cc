@@ -89,8 +89,11 @@ TEST(Sketch, QuantilesAreTwoPercentOffAtMost) {
 
 TEST(Tally, CountsWhatHappened) {
   Tally tally;
-  serving::InferenceEvent event{.features = {1.5, std::nullopt}, .oldest_feature_seconds = 60.0,
-                                .score = 0.8, .decision = true, .total_micros = 2'000};
+  serving::InferenceEvent event{.features = {1.5, std::nullopt},
+                                .oldest_feature_seconds = 60.0,
+                                .score = 0.8,
+                                .decision = true,
+                                .total_micros = 2'000};
   count_call(tally, event);
   event.features = {2.5, 4.0};
   event.score = 0.2;

@@ -71,7 +71,9 @@ TEST(RouterTest, FindsTheRouteAndItsValues) {
     const Match match = router.find(c.method, c.path);
     EXPECT_EQ(match.route ? match.route->path : "", c.route);
     EXPECT_EQ(values_of(match), c.values);
-    if (!match.route) EXPECT_EQ(match.allowed, c.allowed);
+    if (!match.route) {
+      EXPECT_EQ(match.allowed, c.allowed);
+    }
   }
 }
 

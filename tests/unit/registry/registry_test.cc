@@ -27,11 +27,12 @@ class RegistryTest : public testing::Test {
     registry_.verify_with("artifact_uri", known({"penstock://artifacts/known"}));
   }
   static ReferenceLookup known(std::set<std::string> names) {
-    return [names = std::move(names)](sql::Tx&, const Call&, const std::string& text)
-               -> Result<std::optional<std::string>> {
-      if (names.contains(text)) return std::optional<std::string>("thing:" + text);
-      return std::optional<std::string>();
-    };
+    return
+        [names = std::move(names)](sql::Tx&, const Call&,
+                                   const std::string& text) -> Result<std::optional<std::string>> {
+          if (names.contains(text)) return std::optional<std::string>("thing:" + text);
+          return std::optional<std::string>();
+        };
   }
   static Record lab() {
     return test::must(decode<Record>(test::must(yaml::parse(lab_record)).at(0).value));
@@ -70,7 +71,8 @@ TEST_F(RegistryTest, ShowsWhatNobodyVerifiedAndLetsItBlockApprovalOnly) {
   for (const Reference& reference : detail.version.record_references)
     EXPECT_EQ(reference.standing, Standing::declared) << reference.field;
   EXPECT_EQ(detail.blockers.size(), 5U);
-  const auto approved = registry_.approve(bo_, {"ticket-escalation", "v4", "production-canary", ""});
+  const auto approved =
+      registry_.approve(bo_, {"ticket-escalation", "v4", "production-canary", ""});
   ASSERT_FALSE(approved);
   EXPECT_EQ(approved.error().code, Code::failed_precondition);
   EXPECT_EQ(test::count(*db_, "approvals"), 0);
@@ -81,8 +83,12 @@ TEST_F(RegistryTest, ReadsAModelIdAsNameAndVersion) {
     std::string text, model;
     std::int64_t version;
   };
-  for (const Case& c : {Case{"a-v1", "a", 1}, {"a-v1-v20", "a-v1", 20}, {"a@v3", "a", 3},
-                        {"model:a@3", "a", 3}, {"plain", "plain", 0}, {"a-video", "a-video", 0}}) {
+  for (const Case& c : {Case{"a-v1", "a", 1},
+                        {"a-v1-v20", "a-v1", 20},
+                        {"a@v3", "a", 3},
+                        {"model:a@3", "a", 3},
+                        {"plain", "plain", 0},
+                        {"a-video", "a-video", 0}}) {
     const auto got = test::must(version_name(c.text));
     EXPECT_EQ(got.model, c.model);
     EXPECT_EQ(got.version, c.version);
@@ -158,8 +164,8 @@ TEST_F(RegistryTest, LeavesNothingBehindWhenTheAuditLogIsGone) {
 }
 
 TEST(Record, NamesEveryFault) {
-  const auto got = decode<Record>(json::parse(
-      R"({"model_id": 7, "owner": "", "colour": "red", "metrics": {"auc": "high"}})"));
+  const auto got = decode<Record>(
+      json::parse(R"({"model_id": 7, "owner": "", "colour": "red", "metrics": {"auc": "high"}})"));
   ASSERT_FALSE(got);
   const std::string faults = test::faults_of(got.error());
   for (const char* expected :

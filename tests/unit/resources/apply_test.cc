@@ -26,12 +26,12 @@ class ApplyTest : public testing::Test {
  protected:
   ApplyTest() {
     resources_.add({.kind = "colour", .check = checked_as<Colour>()});
-    resources_.add(
-        {.kind = "mix",
-         .check = checked_as<Mix>([](sql::Tx& tx, const Call& call, const Mix& mix) -> Result<void> {
-           TRY(get(tx, call.project, "colour", mix.of));
-           return {};
-         })});
+    resources_.add({.kind = "mix",
+                    .check = checked_as<Mix>(
+                        [](sql::Tx& tx, const Call& call, const Mix& mix) -> Result<void> {
+                          TRY(get(tx, call.project, "colour", mix.of));
+                          return {};
+                        })});
     resources_.on_applied([this](const Call&, const ApplyOutput&) { ++heard_; });
   }
   Result<ApplyOutput> apply(const std::string& text, bool dry_run = false) {
@@ -70,9 +70,8 @@ TEST_F(ApplyTest, AChangeMakesTheNextVersionAndKeepsTheOld) {
   const auto changed = test::must(apply("kind: colour\nname: red\nowner: bo\ndepth: 3\n"));
   EXPECT_EQ(changed.changes[0].version, 2);
   EXPECT_EQ(changed.changes[0].fields, std::vector<std::string>{"depth"});
-  const auto old = test::must(db_->read(call_, [&](sql::Tx& tx) {
-    return declared<Colour>(tx, call_.project, "colour", "red", 1);
-  }));
+  const auto old = test::must(db_->read(
+      call_, [&](sql::Tx& tx) { return declared<Colour>(tx, call_.project, "colour", "red", 1); }));
   EXPECT_EQ(old.depth, 1);
 }
 
@@ -95,15 +94,15 @@ TEST_F(ApplyTest, NamesEveryFaultOfEveryDocumentWithItsLineAndChangesNothing) {
   const std::string faults = test::faults_of(got.error());
   for (const char* expected :
        {"colours.yaml:4: colour red: depth must be at most 9",
-        "colours.yaml:5: colour red: shade is not known here",
-        "name must be 1 to 200 letters", "mix dark there is no colour blue",
-        "kind must be one of colour, mix"})
+        "colours.yaml:5: colour red: shade is not known here", "name must be 1 to 200 letters",
+        "mix dark there is no colour blue", "kind must be one of colour, mix"})
     EXPECT_NE(faults.find(expected), std::string::npos) << expected << "\n" << faults;
   EXPECT_EQ(test::count(*db_, "resources"), 0);
 }
 
 TEST_F(ApplyTest, RefusesTheSameThingTwice) {
-  EXPECT_FALSE(apply("kind: colour\nname: red\nowner: a\n---\nkind: colour\nname: red\nowner: b\n"));
+  EXPECT_FALSE(
+      apply("kind: colour\nname: red\nowner: a\n---\nkind: colour\nname: red\nowner: b\n"));
 }
 
 }  // namespace
