@@ -151,11 +151,14 @@ Result<void> Demo::summary(const Replay& replay) {
               replay.calls(), replay.labels(), second_state_.c_str(), third_state_.c_str(),
               text_of(audit, "events").c_str(), audit.at("intact").as_bool() ? "intact" : "BROKEN",
               took.count());
-  if (second_state_ != "closed" || third_state_ != "rolled_back" || !audit.at("intact").as_bool())
+  // Two months may end before the evidence against v3 is enough; it must never be promoted.
+  const bool stopped = options_.quick ? third_state_ != "closed" && third_state_ != "watch"
+                                      : third_state_ == "rolled_back";
+  if (second_state_ != "closed" || !stopped || !audit.at("intact").as_bool())
     return Error{
         Code::failed_precondition,
-        "the story did not end as it should: v2 must be closed (live), v3 rolled back, and "
-        "the audit log intact"};
+        "the story did not end as it should: v2 must be closed (live), v3 stopped, and the "
+        "audit log intact"};
   return {};
 }
 

@@ -1,4 +1,4 @@
-"""The main job on two months of flights, and a real Open Inference client against what it leaves running."""
+"""The main job on two months of flights."""
 
 import os
 import re
@@ -7,9 +7,7 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-import tritonclient.http as triton
 
 from conftest import PENSTOCK, ROOT
 
@@ -31,8 +29,7 @@ def demo(tmp_path_factory):
 
 def test_tells_the_whole_story(demo):
     assert demo.returncode == 0, demo.stdout[-4000:] + demo.stderr
-    for line in ("apply again: 0 changed", "is closed", "is rolled_back", '"different":0',
-                 "suspect: source:flights@3 column dep_delay: unit hours -> minutes", "Cost surprise",
+    for line in ("apply again: 0 changed", "v2 closed", '"different":0', "Cost surprise",
                  "audit log of", "intact"):
         assert line in demo.stdout, line
 
@@ -42,22 +39,3 @@ def test_a_trace_walks_from_the_prediction_to_the_sources(demo):
     for kind in ("release:", "model:flight-delay@v2", "evaluation:", "run:", "dataset:flights_train@",
                  "feature_view:carrier_delay@1", "source:flights@", "source:weather@1", "cost 0.0"):
         assert kind in trace, kind
-
-
-def test_a_real_open_inference_client_works_unmodified(demo):
-    url = re.search(r"http://(127\.0\.0\.1:\d+)/status", demo.stdout)[1]
-    token = re.search(r"Bearer (pst_\w+)", demo.stdout)[1]
-    headers = {"Authorization": f"Bearer {token}"}
-    client = triton.InferenceServerClient(url)
-    assert client.is_server_live(headers=headers)
-    assert client.is_model_ready("flight-delay", headers=headers)
-    metadata = client.get_model_metadata("flight-delay", headers=headers)
-    assert [one["name"] for one in metadata["inputs"]] == ["flight_id", "carrier", "origin", "tailnum"]
-    inputs = []
-    for name, value in (("flight_id", "20130228-UA1545-EWR"), ("carrier", "UA"), ("origin", "EWR"), ("tailnum", "x")):
-        one = triton.InferInput(name, [1], "BYTES")
-        one.set_data_from_numpy(np.array([value], dtype=object))
-        inputs.append(one)
-    # The page's token may look and not ask.
-    with pytest.raises(triton.InferenceServerException, match="may not infer"):
-        client.infer("flight-delay", inputs, headers=headers)
