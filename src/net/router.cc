@@ -125,7 +125,11 @@ bool Router::walk(const Node& node, std::string_view method,  // NOLINT(misc-no-
   std::string_view after = rest;
   const std::string_view segment = take_segment(after);
   const auto literal = node.literals.find(segment);
-  if (literal != node.literals.end() && walk(*literal->second, method, after, match)) return true;
+  // "/" is a route; "//" is not that route with a slash behind it.
+  const bool may_be_literal = !segment.empty() || after.empty();
+  if (may_be_literal && literal != node.literals.end() &&
+      walk(*literal->second, method, after, match))
+    return true;
   for (const Node::Named& named : node.named) {
     if (segment.size() <= named.suffix.size() || !segment.ends_with(named.suffix)) continue;
     auto value = percent_decoded(segment.substr(0, segment.size() - named.suffix.size()));

@@ -1,7 +1,9 @@
 #include "net/server.h"
 
+#include <linux/filter.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -26,6 +28,8 @@ using tcp = asio::ip::tcp;
 using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 
 constexpr auto token = asio::as_tuple(asio::use_awaitable);
+// How long a connection that has begun may take to be there when the server stops.
+constexpr Micros handshake_time = std::chrono::milliseconds(5);
 
 Result<tcp::endpoint> endpoint_of(const std::string& address) {
   const std::size_t colon = address.rfind(':');
@@ -52,6 +56,19 @@ boost::system::error_code listen_on(tcp::acceptor& acceptor, const tcp::endpoint
   if (!fault) acceptor.bind(endpoint, fault);
   if (!fault) acceptor.listen(asio::socket_base::max_listen_connections, fault);
   return fault;
+}
+
+// Closing a listening socket resets whoever has connected since the last accept. So the first
+// packets of newcomers are dropped before: they knock again and find nobody, or the next server.
+void refuse_newcomers(tcp::acceptor& acceptor) {
+  constexpr std::uint32_t flags_at = 13, syn = 0x02, ack = 0x10, whole = 0xffff'ffff;
+  std::array<sock_filter, 5> program{{{BPF_LD | BPF_B | BPF_ABS, 0, 0, flags_at},
+                                      {BPF_ALU | BPF_AND | BPF_K, 0, 0, syn | ack},
+                                      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, syn},
+                                      {BPF_RET | BPF_K, 0, 0, 0},
+                                      {BPF_RET | BPF_K, 0, 0, whole}}};
+  const sock_fprog filter{.len = program.size(), .filter = program.data()};
+  ::setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
 }
 
 // One thread with its connections.
@@ -156,6 +173,9 @@ asio::awaitable<void> Server::State::accept(Loop& loop) {
     }
   }
   // Who connected before the end is served: closing now would reset them.
+  refuse_newcomers(loop.acceptor);
+  asio::steady_timer handshakes(loop.context, handshake_time);
+  co_await handshakes.async_wait(token);
   boost::system::error_code fault;
   loop.acceptor.non_blocking(true, fault);
   while (!fault) {
