@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -19,7 +20,7 @@ namespace penstock::sql {
 
 using Row = std::vector<Scalar>;
 
-// An open transaction, on the thread that opened it. Destroyed before its commit, it rolls back.
+// An open transaction.
 class Tx {
  public:
   virtual ~Tx() = default;
@@ -29,10 +30,6 @@ class Tx {
   // deadline_exceeded, a full disk or a lost server unavailable. After a failure the transaction is
   // over: what runs later, and the commit, give the same error.
   virtual Result<std::vector<Row>> run(std::string_view statement, const Row& parameters) = 0;
-
- private:
-  friend class Database;
-  virtual Result<void> commit() = 0;
 };
 
 class Database {
@@ -42,7 +39,7 @@ class Database {
   // Runs `body` in a transaction, and commits if it returns a value. The commit is durable when
   // this returns (callers at the same time may share one fsync), and writers see each other's work
   // whole, as if one came after the other. Blocks: call from a worker. `body` must not open another
-  // transaction.
+  // transaction, and may run on another thread than the caller's, which waits meanwhile.
   template <class Body>
   auto write(const Call& call, Body body) {
     return in_tx(call, Access::write, body);
@@ -55,15 +52,20 @@ class Database {
 
  protected:
   enum class Access { read, write };
-  virtual Result<std::unique_ptr<Tx>> begin(const Call& call, Access access) = 0;
+  using Body = std::function<Result<void>(Tx&)>;
+  // Gives the error of `body`, or of the commit; throws what `body` throws. Both roll back.
+  virtual Result<void> run(const Call& call, Access access, const Body& body) = 0;
 
  private:
-  template <class Body>
-  std::invoke_result_t<Body, Tx&> in_tx(const Call& call, Access access, Body& body) {
-    const std::unique_ptr<Tx> tx = TRY(begin(call, access));
-    auto result = body(*tx);
-    if (result) TRY(tx->commit());
-    return result;
+  template <class Returning>
+  std::invoke_result_t<Returning, Tx&> in_tx(const Call& call, Access access, Returning& body) {
+    std::optional<std::invoke_result_t<Returning, Tx&>> result;
+    TRY(run(call, access, [&](Tx& tx) -> Result<void> {
+      result.emplace(body(tx));
+      if (!*result) return result->error();
+      return {};
+    }));
+    return std::move(*result);
   }
 };
 

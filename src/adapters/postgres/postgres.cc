@@ -57,28 +57,39 @@ class Pool {
 
 class PostgresTx final : public sql::Tx {
  public:
-  PostgresTx(Pool& pool, std::unique_ptr<Connection> connection, bool writes)
-      : pool_(pool), connection_(std::move(connection)), writes_(writes) {}
-  ~PostgresTx() override {
-    connection_->rollback();
-    pool_.give_back(std::move(connection_), writes_);
-  }
+  explicit PostgresTx(Connection& connection) : connection_(connection) {}
   Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters) override {
     if (failed_) return *failed_;
-    auto rows = connection_->run(text, parameters);
+    auto rows = connection_.run(text, parameters);
     if (!rows) failed_ = rows.error();
     return rows;
   }
+  Result<void> commit() {
+    if (failed_) return *failed_;
+    return connection_.commit();
+  }
 
  private:
-  Result<void> commit() override {
-    if (failed_) return *failed_;
-    return connection_->commit();
+  Connection& connection_;
+  std::optional<Error> failed_;
+};
+
+// A connection out of the pool, which gets it back without a transaction in it.
+class Borrowed {
+ public:
+  Borrowed(Pool& pool, std::unique_ptr<Connection> connection, bool writes)
+      : pool_(pool), connection_(std::move(connection)), writes_(writes) {}
+  ~Borrowed() {
+    connection_->rollback();
+    pool_.give_back(std::move(connection_), writes_);
   }
+  Borrowed(const Borrowed&) = delete;
+  Connection& operator*() { return *connection_; }
+
+ private:
   Pool& pool_;
   std::unique_ptr<Connection> connection_;
   const bool writes_;
-  std::optional<Error> failed_;
 };
 
 class PostgresDatabase final : public sql::Database {
@@ -87,16 +98,13 @@ class PostgresDatabase final : public sql::Database {
       : pool_(std::move(settings), connections) {}
 
  protected:
-  Result<std::unique_ptr<sql::Tx>> begin(const Call& call, Access access) override {
+  Result<void> run(const Call& call, Access access, const Body& body) override {
     const bool writes = access == Access::write;
-    auto connection = TRY(pool_.take(writes, call.deadline));
-    const auto begun = connection->begin(writes, call.deadline);
-    if (!begun) {
-      pool_.give_back(std::move(connection), writes);
-      return begun.error();
-    }
-    return std::unique_ptr<sql::Tx>(
-        std::make_unique<PostgresTx>(pool_, std::move(connection), writes));
+    Borrowed connection(pool_, TRY(pool_.take(writes, call.deadline)), writes);
+    TRY((*connection).begin(writes, call.deadline));
+    PostgresTx tx(*connection);
+    TRY(body(tx));
+    return tx.commit();
   }
 
  private:

@@ -10,51 +10,37 @@ namespace {
 
 constexpr std::size_t members_max = 512, readers_max = 8;
 
-class WriteTx final : public sql::Tx {
- public:
-  explicit WriteTx(GroupCommit& writer) : writer_(writer) {}
-  ~WriteTx() override {
-    if (open_) writer_.rollback();
-  }
-  Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters) override {
-    if (failed_) return *failed_;
-    auto rows = writer_.run(text, parameters);
-    if (!rows) failed_ = rows.error();
-    return rows;
-  }
-
- private:
-  Result<void> commit() override {
-    if (failed_) return *failed_;
-    open_ = false;
-    return writer_.commit();
-  }
-  GroupCommit& writer_;
-  bool open_ = true;
-  std::optional<Error> failed_;
-};
-
-// Reads from one snapshot. `End` gives back what it holds.
-template <class End>
+// Reads from one snapshot.
 class ReadTx final : public sql::Tx {
  public:
-  ReadTx(Connection& connection, End end) : connection_(connection), end_(std::move(end)) {}
-  ~ReadTx() override { end_(); }
+  explicit ReadTx(Connection& connection) : connection_(connection) {}
   Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters) override {
-    if (failed_) return *failed_;
+    if (failed) return *failed;
     auto rows = connection_.run(text, parameters);
-    if (!rows) failed_ = rows.error();
+    if (!rows) failed = rows.error();
     return rows;
   }
+  std::optional<Error> failed;
 
  private:
-  Result<void> commit() override {
-    if (failed_) return *failed_;
-    return {};
-  }
   Connection& connection_;
-  End end_;
-  std::optional<Error> failed_;
+};
+
+// A connection out of the pool; gone for good where its transaction cannot be ended.
+class Borrowed {
+ public:
+  Borrowed(ReadPool& pool, std::unique_ptr<Connection> connection)
+      : pool_(pool), connection_(std::move(connection)) {}
+  ~Borrowed() {
+    if (connection_->in_transaction() && !connection_->control("ROLLBACK")) connection_.reset();
+    pool_.give_back(std::move(connection_));
+  }
+  Borrowed(const Borrowed&) = delete;
+  Connection& operator*() { return *connection_; }
+
+ private:
+  ReadPool& pool_;
+  std::unique_ptr<Connection> connection_;
 };
 
 class FileDatabase final : public sql::Database {
@@ -65,23 +51,15 @@ class FileDatabase final : public sql::Database {
         readers_(path, readers_max) {}
 
  protected:
-  Result<std::unique_ptr<sql::Tx>> begin(const Call& call, Access access) override {
-    if (access == Access::write) {
-      TRY(writer_.enter(call.deadline));
-      return std::unique_ptr<sql::Tx>(std::make_unique<WriteTx>(writer_));
-    }
-    auto connection = TRY(readers_.take(call.deadline));
-    connection->limit(call.deadline, false);
-    if (const auto begun = connection->control("BEGIN"); !begun) {
-      readers_.give_back(nullptr);
-      return begun.error();
-    }
-    Connection& mine = *connection;
-    auto end = [this, held = std::move(connection)]() mutable {
-      if (held->in_transaction() && !held->control("ROLLBACK")) held.reset();
-      readers_.give_back(std::move(held));
-    };
-    return std::unique_ptr<sql::Tx>(std::make_unique<ReadTx<decltype(end)>>(mine, std::move(end)));
+  Result<void> run(const Call& call, Access access, const Body& body) override {
+    if (access == Access::write) return writer_.write(call.deadline, body);
+    Borrowed borrowed(readers_, TRY(readers_.take(call.deadline)));
+    (*borrowed).limit(call.deadline, false);
+    TRY((*borrowed).control("BEGIN"));
+    ReadTx tx(*borrowed);
+    TRY(body(tx));
+    if (tx.failed) return *tx.failed;
+    return {};
   }
 
  private:
@@ -97,17 +75,9 @@ class MemoryDatabase final : public sql::Database {
       : connection_(std::move(connection)), writer_(*connection_, 1) {}
 
  protected:
-  Result<std::unique_ptr<sql::Tx>> begin(const Call& call, Access access) override {
-    if (access == Access::write) {
-      TRY(writer_.enter(call.deadline));
-      return std::unique_ptr<sql::Tx>(std::make_unique<WriteTx>(writer_));
-    }
-    TRY(writer_.turn().take(call.deadline));
-    connection_->limit(call.deadline, false);
-    connection_->refuse_writes(true);
-    auto end = [this] { writer_.turn().release(); };
-    return std::unique_ptr<sql::Tx>(
-        std::make_unique<ReadTx<decltype(end)>>(*connection_, std::move(end)));
+  Result<void> run(const Call& call, Access access, const Body& body) override {
+    return access == Access::write ? writer_.write(call.deadline, body)
+                                   : writer_.read(call.deadline, body);
   }
 
  private:
