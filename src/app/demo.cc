@@ -349,6 +349,7 @@ Result<void> Demo::run() {
               << " times, " << desk_->resent() << " calls of the desk sent again\n";
   }
   TRY(drain());
+  if (killer) TRY(find_all(replay));
   TRY(trace(replay));
   TRY(burst());
   TRY(print_costs());

@@ -132,6 +132,29 @@ Result<void> Demo::drain() {
   });
 }
 
+// Whether every answer that the desk got is on record as it was given, and paid for once.
+Result<void> Demo::find_all(const Replay& replay) {
+  for (const auto& [flight, served] : replay.served()) {
+    const auto event = TRY(ana_->call("GET", "/api/v1/predictions/" + served.prediction));
+    const auto lines = TRY(ana_->call("GET", "/api/v1/costs/lines?source=inference&id=" +
+                                                 net::percent_encoded(served.prediction)));
+    std::int64_t requests = 0;
+    for (const json::value& line : lines.at("lines").as_array())
+      if (text_of(line, "meter") == "requests") requests += line.at("quantity").as_int64();
+    const bool same = event.at("version").to_number<std::int64_t>() == served.version &&
+                      static_cast<float>(event.at("score").to_number<double>()) ==
+                          static_cast<float>(served.score);
+    if (!same || requests != 1)
+      return Error{Code::data_loss, "prediction " + served.prediction + " was answered by v" +
+                                        std::to_string(served.version) +
+                                        " with another score, or paid " + std::to_string(requests) +
+                                        " times: " + json::serialize(event)};
+  }
+  std::cout << "  all " << replay.calls()
+            << " answers are on record as given, each paid for once\n";
+  return {};
+}
+
 Result<void> Demo::summary(const Replay& replay) {
   const auto audit = TRY(ana_->call("POST", "/api/v1/audit:verify", json::object{}));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_;

@@ -15,7 +15,7 @@ namespace penstock::app {
 namespace {
 
 constexpr auto start_limit = std::chrono::seconds(60);
-constexpr int resend_max = 400;
+constexpr int resend_max = 400, spawn_max = 20;
 
 // The port that the server printed: "penstock serves http://127.0.0.1:12345".
 std::string printed_address(const std::string& path) {
@@ -59,8 +59,11 @@ Result<void> DemoServer::spawn() {
       address_ = address;
       return {};
     }
-    if (waitpid(child, nullptr, WNOHANG) == child) {
+    int status = 0;
+    if (waitpid(child, &status, WNOHANG) == child) {
       process_ = -1;
+      if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return Error{Code::unavailable, "the server was killed before it listened"};
       std::ifstream stream(log);
       const std::string text(std::istreambuf_iterator<char>(stream), {});
       return Error{Code::failed_precondition,
@@ -81,7 +84,11 @@ Result<void> DemoServer::revive() {
   const std::lock_guard lock(turn_);
   const pid_t child = process_;
   if (child > 0 && waitpid(child, nullptr, WNOHANG) == 0) return {};
-  return spawn();
+  for (int attempt = 1;; ++attempt) {
+    const auto spawned = spawn();
+    if (spawned || spawned.error().code != Code::unavailable || attempt == spawn_max)
+      return spawned;
+  }
 }
 
 void DemoServer::kill() {

@@ -42,6 +42,7 @@ class Demo {
   Result<void> burst();
   Result<void> print_costs();
   Result<void> drain();
+  Result<void> find_all(const Replay& replay);
   Result<void> summary(const Replay& replay);
 
   void heading(const std::string& text);
