@@ -56,6 +56,8 @@ struct Route {
   // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on
   // a worker.
   bool on_loop = false;
+  // Mostly short, as a small model in process is: on the loop while it is seen to be.
+  bool brief = false;
   std::function<json::value()> input_schema = {}, output_schema = {};  // none: not JSON of ours
 };
 

@@ -11,10 +11,9 @@ constexpr Micros pause_max = std::chrono::seconds(30);
 
 }  // namespace
 
-void Background::start(std::string name, Micros interval, std::function<Result<Turn>()> turn) {
-  threads_.emplace_back([this, name = std::move(name), interval, turn = std::move(turn)] {
-    run(name, interval, turn);
-  });
+void Background::start(std::string name, Rhythm rhythm, std::function<Result<Turn>()> turn) {
+  threads_.emplace_back(
+      [this, name = std::move(name), rhythm, turn = std::move(turn)] { run(name, rhythm, turn); });
 }
 
 void Background::stop() {
@@ -26,24 +25,18 @@ void Background::stop() {
   threads_.clear();
 }
 
-void Background::run(const std::string& name, Micros interval,
+void Background::run(const std::string& name, Rhythm rhythm,
                      const std::function<Result<Turn>()>& turn) {
-  Micros span = interval;
-  bool more = false;
-  while (more || pause(span)) {
-    {
-      const std::lock_guard lock(turn_);
-      if (stopping_) return;
-    }
+  Micros span = rhythm.interval;
+  while (pause(span)) {
     Result<Turn> done = Error{Code::internal, "did not run"};
     try {
       done = turn();
     } catch (const std::exception& fault) {
       done = Error{Code::internal, fault.what()};
     }
-    more = done && done->more;
     if (done) {
-      span = interval;
+      span = done->more ? rhythm.rest : rhythm.interval;
     } else {
       span = std::min(std::max(span * 2, Micros(100'000)), pause_max);
       log::warn("background_failed", {{"work", name},

@@ -22,14 +22,20 @@ class Background {
 
   ~Background() { stop(); }
 
-  // Runs `turn` on a thread of its own, every `interval`, until stop(). A turn that fails is logged
-  // and tried again after a pause that doubles from the interval up to 30 s.
-  void start(std::string name, Micros interval, std::function<Result<Turn>()> turn);
+  // When turns come: every `interval`, but `rest` after one that left more. A reader of the log
+  // with no rest would wake for each request and slow the next.
+  struct Rhythm {
+    Micros interval, rest{0};
+  };
+
+  // Runs `turn` on a thread of its own until stop(). A turn that fails is logged and tried again
+  // after a pause that doubles from the interval up to 30 s.
+  void start(std::string name, Rhythm rhythm, std::function<Result<Turn>()> turn);
   // Waits for turns that are under way.
   void stop();
 
  private:
-  void run(const std::string& name, Micros interval, const std::function<Result<Turn>()>& turn);
+  void run(const std::string& name, Rhythm rhythm, const std::function<Result<Turn>()>& turn);
   bool pause(Micros span);  // false when stopping
 
   std::mutex turn_;

@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "access/authenticator.h"
 #include "adapters/duckdb/duckdb.h"
@@ -100,6 +102,11 @@ Result<void> keep_token(const std::string& path, const std::string& token) {
 std::string_view header_of(const api::Request& request, std::string_view name) {
   const std::string* value = request.header(name);
   return value ? std::string_view(*value) : "";
+}
+
+// Small models run on them, so there is one for each processor.
+int io_threads() {
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 32);
 }
 
 }  // namespace
@@ -266,7 +273,9 @@ Result<void> System::Parts::listen() {
   if (made) first_token = *made;
   TRY(access->load());
   server = std::make_unique<net::Server>(
-      net::ServerOptions{.address = options.http, .workers = options.workers}, routes(),
+      net::ServerOptions{
+          .address = options.http, .io_threads = io_threads(), .workers = options.workers},
+      routes(),
       [who = access::Authenticator(*access, open)](const api::Request& request,
                                                    api::Permission permission, Call& call) {
         return who.authorize({.authorization = header_of(request, "authorization"),
@@ -280,14 +289,16 @@ Result<void> System::Parts::listen() {
 
 void System::Parts::start_background() {
   using Turn = Background::Turn;
-  const auto every = [&](const char* name, Micros interval, auto work) {
-    background.start(name, interval, [work]() -> Result<Turn> { return Turn{TRY(work())}; });
+  const auto every = [&](const char* name, Background::Rhythm rhythm, auto work) {
+    background.start(name, rhythm, [work]() -> Result<Turn> { return Turn{TRY(work())}; });
   };
-  every("training", std::chrono::milliseconds(50), [this] { return executor->run_once(); });
-  every("streams", std::chrono::milliseconds(10), [this] { return streams->step(); });
-  every("metering", std::chrono::milliseconds(200), [this] { return metering->run_once(); });
-  every("monitor", std::chrono::milliseconds(200), [this] { return observer->run_once(); });
-  every("release", std::chrono::milliseconds(50), [this] { return controller->advance(); });
+  every("training", {std::chrono::milliseconds(50)}, [this] { return executor->run_once(); });
+  every("streams", {std::chrono::milliseconds(10)}, [this] { return streams->step(); });
+  every("metering", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
+        [this] { return metering->run_once(); });
+  every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
+        [this] { return observer->run_once(); });
+  every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 
 System::System() : parts_(std::make_unique<Parts>()) {}

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "net/measures.h"
+#include "net/pace.h"
 #include "net/router.h"
 #include "net/server.h"
 
@@ -42,8 +43,11 @@ class Edge {
  private:
   api::Response run(const Admission& admission, const api::Request& request) const;
 
+  Pace& pace(const Admission& admission) const;
+
   const Router router_;
   const Authorize authorize_;
+  const std::unique_ptr<Pace[]> paces_;  // as the routes
 
  public:
   Measures measures;  // after the routes, which it refers to

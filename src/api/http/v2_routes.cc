@@ -257,7 +257,8 @@ std::vector<Route> v2_routes(Gateway& gateway) {
                       .path = path + "/infer",
                       .summary = "Predict by the Open Inference Protocol",
                       .permission = Permission::infer,
-                      .handle = run});
+                      .handle = run,
+                      .brief = true});
   }
   return routes;
 }
