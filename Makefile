@@ -29,6 +29,7 @@ asan tsan: setup
 bench: build
 	@set -e; for program in $(BUILD)/bin/*_bench; do \
 	  if [ -x "$$program" ]; then echo "== $$program"; "$$program"; fi; done
+	@set -e; for program in bench/*_bench.py; do echo "== $$program"; $(PYTHON) "$$program"; done
 
 setup:
 	@tools/setup.sh

@@ -212,7 +212,7 @@ Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::s
     MonitorResult result{
         .project = call.project, .monitor = monitor.name, .day = day, .evaluated_at = now};
     const auto versions = window.versions();
-    if (versions.empty()) {
+    if (versions.empty() && !labels_only) {
       result.reason = "no calls in the window";
       TRY(keep(tx, call, now, monitor, result));
     }

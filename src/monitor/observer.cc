@@ -159,7 +159,7 @@ Result<void> Observer::training(const Call& call, const std::string& route,
   std::optional<Profile> by;
   TRY(db_.read(call, [&](sql::Tx& tx) -> Result<void> {
     by = TRY(store::profile(tx, call.project, route, schema));
-    if (!by || !by->complete || by->names.empty()) return {};
+    if (!by || by->names.empty()) return {};
     if (TRY(store::reference(tx, made))) return {};
     data = TRY(training_data_of(tx, call.project, model, version));
     return {};
@@ -167,6 +167,11 @@ Result<void> Observer::training(const Call& call, const std::string& route,
   if (!data) return {};
   made.dataset = data->urn;
   const auto session = TRY(olap_.session());
+  // Bins of a feature that other training data lacked come only with the first calls.
+  if (!by->complete) {
+    const auto ready = can_count(*session, *data, by->names, by->feature_edges);
+    if (ready && !*ready) return {};
+  }
   auto counts = counts_of(*session, *data, by->names, by->feature_edges);
   if (counts)
     made.features = std::move(counts).take();

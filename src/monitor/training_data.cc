@@ -71,6 +71,15 @@ Result<std::vector<std::optional<std::vector<double>>>> edges_of(
   return out;
 }
 
+Result<bool> can_count(olap::Session& session, const TrainingData& data,
+                       const std::vector<std::string>& names,
+                       const std::vector<std::optional<std::vector<double>>>& edges) {
+  const auto numeric = TRY(numeric_columns(session, data));
+  for (std::size_t at = 0; at < std::min(names.size(), edges.size()); ++at)
+    if (!edges[at] && numeric.contains(names[at])) return false;
+  return true;
+}
+
 Result<std::vector<Counts>> counts_of(
     olap::Session& session, const TrainingData& data, const std::vector<std::string>& names,
     const std::vector<std::optional<std::vector<double>>>& edges) {

@@ -20,6 +20,11 @@ Result<std::optional<TrainingData>> training_data_of(sql::Tx& tx, const std::str
 Result<std::vector<std::optional<std::vector<double>>>> edges_of(
     olap::Session& session, const TrainingData& data, const std::vector<std::string>& names);
 
+// Whether every named column that the dataset has numbers for has edges.
+Result<bool> can_count(olap::Session& session, const TrainingData& data,
+                       const std::vector<std::string>& names,
+                       const std::vector<std::optional<std::vector<double>>>& edges);
+
 // How many rows fall in each bin of each named column; empty where the column or its edges are
 // missing.
 Result<std::vector<Counts>> counts_of(olap::Session& session, const TrainingData& data,

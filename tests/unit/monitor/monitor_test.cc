@@ -146,7 +146,7 @@ TEST_F(MonitorTest, AnOpenDayIsLookedAtEveryManyCalls) {
   EXPECT_EQ(incidents()[0].occurrences, 1) << "looked at three times, told once";
 }
 
-TEST_F(MonitorTest, DISABLED_ComparesWithTrainingDataAndNamesSuspects) {
+TEST_F(MonitorTest, ComparesWithTrainingDataAndNamesSuspects) {
   const std::string file = folder_ / "train.parquet";
   must(must(olap_->session())
            ->run(

@@ -42,7 +42,7 @@ TEST_F(MonitorObserver, CountsByVersionArmAndDay) {
   EXPECT_EQ(*by_day[2].day, "2013-07-02");
 }
 
-TEST_F(MonitorObserver, DISABLED_JoinsLabelsThatComeLate) {
+TEST_F(MonitorObserver, JoinsLabelsThatComeLate) {
   declare("quality", "quantity: label_quality\nwindow_days: 1\nthreshold: 0.3\nmin_calls: 50\n");
   send(day(1, 100));
   run();
