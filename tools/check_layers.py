@@ -47,6 +47,7 @@ class Component(NamedTuple):
     folder: str  # where its CMakeLists.txt should be: src/<folder>
     declared_in: str
     depends: list
+    is_component: bool = True  # not a plain library
 
 
 def words_after(keyword, words):
@@ -80,7 +81,7 @@ def components(root):
             linked = re.findall(rf"^\s*target_link_libraries\(\s*{name}\s([^)]*)\)", text, re.M)
             words = " ".join(linked).split()
             depends = words_after("PUBLIC", words) + words_after("INTERFACE", words)
-            found.setdefault(name, Component(folder, where, [word for word in depends if "::" not in word]))
+            found.setdefault(name, Component(folder, where, [word for word in depends if "::" not in word], False))
     return found
 
 
@@ -94,18 +95,25 @@ def layer_order(root):
 def declaration_faults(known, order):
     """What is wrong with the component(...) lines themselves: names, order, adapters, cycles."""
     rank = {folder: place for place, folder in enumerate(order)}
+
+    def layer(folder):
+        """A listed folder is a layer of its own; any other belongs to the one around it."""
+        return folder if folder in rank else folder.split("/")[0]
+
     for name, component in known.items():
-        own = component.folder.split("/")[0]
-        if component.folder and component.folder.split("/")[-1] != name and own in rank:
+        own = layer(component.folder)
+        # A library in a component's own folder, as generated code is, may be called anything.
+        names = (component.folder.split("/")[-1], component.folder.replace("/", "_"))
+        if component.folder and component.is_component and name not in names and own in rank:
             yield f"{component.declared_in}: component {name} lies in folder {component.folder}"
         for other in component.depends:
             if other == name or other not in known:
                 yield f"{component.declared_in}: {name} depends on {other}, which is no other component"
                 continue
-            low = known[other].folder.split("/")[0]
+            low = layer(known[other].folder)
             if low == "adapters" and own in rank and own != "app":
                 yield f"{component.declared_in}: {name} may not depend on the adapter {other}; only app joins the two"
-            elif own in rank and low in rank and rank[low] >= rank[own]:
+            elif own in rank and low in rank and component.folder != known[other].folder and rank[low] >= rank[own]:
                 yield f"{component.declared_in}: {name} may not depend on {other}, which lies no lower"
     yield from cycle_faults(known)
 
@@ -144,6 +152,8 @@ def include_faults(name, lines, known):
     if len(parts) < 2 or not name.endswith((".h", ".cc")):
         return
     own = parts[1] if parts[0] == "adapters" else parts[0]
+    if "_".join(parts[:2]) in known:
+        own = "_".join(parts[:2])
     if own not in known:
         yield f"{name}: folder {own} is no component: declare it in a CMakeLists.txt"
         return

@@ -11,6 +11,7 @@ struct DemoOptions {
   std::string data = "demo-data";
   std::string example = "examples/flights";
   std::string python = "python";
+  std::string config;  // the server's; empty: none
   bool quick = false;  // two months instead of nine
   bool stay = true;    // leave the server up at the end
   int kills = 0;       // how often to kill -9 the server at random moments of steps 3 to 7

@@ -38,6 +38,13 @@ Result<void> DemoServer::spawn() {
   const std::string output = data_ + "/server.out", log = data_ + "/server.log";
   std::filesystem::create_directories(data_);
   std::filesystem::remove(output);
+  // Before the fork: a child of several threads may not allocate.
+  std::vector<std::string> words = {program,     "serve",  "--data", data_,
+                                    "--sources", sources_, "--http", address_};
+  if (!config_.empty()) words.insert(words.end(), {"--config", config_});
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   const pid_t child = fork();
   if (child < 0) return Error{Code::unavailable, "cannot start a process"};
   if (child == 0) {
@@ -46,8 +53,7 @@ Result<void> DemoServer::spawn() {
     const int err = ::open(log.c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    execl(program.c_str(), program.c_str(), "serve", "--data", data_.c_str(), "--sources",
-          sources_.c_str(), "--http", address_.c_str(), static_cast<char*>(nullptr));
+    execv(program.c_str(), arguments.data());
     _exit(127);
   }
   process_ = child;

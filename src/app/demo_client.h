@@ -15,8 +15,8 @@ namespace penstock::app {
 // `penstock serve` as a child process. It ends with us, and is started again when it has died.
 class DemoServer {
  public:
-  DemoServer(std::string data, std::string sources)
-      : data_(std::move(data)), sources_(std::move(sources)) {}
+  DemoServer(std::string data, std::string sources, std::string config)
+      : data_(std::move(data)), sources_(std::move(sources)), config_(std::move(config)) {}
   ~DemoServer();
 
   // Returns when it answers. The address is the same after every start.
@@ -31,7 +31,7 @@ class DemoServer {
 
  private:
   Result<void> spawn();
-  std::string data_, sources_, address_ = "127.0.0.1:0";
+  std::string data_, sources_, config_, address_ = "127.0.0.1:0";
   std::mutex turn_;
   std::atomic<pid_t> process_{-1};
   int starts_ = 0;

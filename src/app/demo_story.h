@@ -16,7 +16,7 @@ class Demo {
       : options_(std::move(options)),
         calendar_(calendar_of(options_.quick)),
         data_(std::filesystem::absolute(options_.data).string()),
-        server_(data_ + "/server", data_ + "/sources") {}
+        server_(data_ + "/server", data_ + "/sources", options_.config) {}
 
   Result<void> run();
 

@@ -14,9 +14,11 @@
 #include "adapters/duckdb/duckdb.h"
 #include "adapters/localfs/localfs.h"
 #include "adapters/onnx/onnx.h"
+#include "adapters/postgres/postgres.h"
 #include "adapters/process/process.h"
 #include "adapters/rocksdb/rocksdb.h"
 #include "adapters/sqlite/sqlite.h"
+#include "api/grpc/server.h"
 #include "api/http/access_routes.h"
 #include "api/http/catalog_routes.h"
 #include "api/http/cost_routes.h"
@@ -147,24 +149,32 @@ struct System::Parts {
   std::unique_ptr<release::Controller> controller;
 
   std::unique_ptr<net::Server> server;
+  std::unique_ptr<api::grpc::Server> grpc;
   Background background;  // the first to stop: its turns use everything above
 
   std::string path(const std::string& name) const { return options.data + "/" + name; }
+  Result<std::unique_ptr<sql::Database>> open_metadata() const;
   Result<void> open_stores();
   void make_components();
   void make_serving();
   void join_components();
   std::vector<api::Route> routes();
+  Result<void> check_auth() const;
   Result<void> listen();
   void start_background();
 };
+
+Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
+  if (options.metadata.empty()) return sqlite::open(path("metadata.db"));
+  return postgres::open(options.metadata, options.metadata_schema, options.workers);
+}
 
 Result<void> System::Parts::open_stores() {
   TRY(make_directory(options.data));
   TRY(lock.take(options.data));
   TRY(make_directory(options.sources));
   TRY(make_directory(path("scratch")));
-  db = TRY(sqlite::open(path("metadata.db")));
+  db = TRY(open_metadata());
   TRY(sql::migrate(*db, migrations(), clock.now()));
   rocks = TRY(rocksdb::open(path("state"), clock));
   blobs = TRY(localfs::open(path("blobs")));
@@ -260,31 +270,50 @@ std::vector<api::Route> System::Parts::routes() {
   return all;
 }
 
-Result<void> System::Parts::listen() {
-  const bool open = options.auth == "none";
-  if (!open && options.auth != "token")
+Result<void> System::Parts::check_auth() const {
+  if (options.auth != "none" && options.auth != "token")
     return Error{Code::invalid_argument, "--auth must be token or none, not " + options.auth};
-  if (open && !is_loopback(options.http))
-    return Error{Code::invalid_argument,
-                 "--auth none is only for a loopback address, and " + options.http +
-                     " is none; use --auth token, or --http 127.0.0.1:8080"};
+  for (const std::string& address : {options.http, options.grpc})
+    if (options.auth == "none" && !address.empty() && !is_loopback(address))
+      return Error{Code::invalid_argument,
+                   "--auth none is only for a loopback address, and " + address +
+                       " is none; use --auth token, or an address such as 127.0.0.1:8080"};
+  return {};
+}
+
+Result<void> System::Parts::listen() {
   const auto made = TRY(access->ensure_admin(
       [this](const std::string& text) { return keep_token(path("admin.token"), text); }));
   if (made) first_token = *made;
   TRY(access->load());
-  server = std::make_unique<net::Server>(
-      net::ServerOptions{
-          .address = options.http, .io_threads = io_threads(), .workers = options.workers},
-      routes(),
-      [who = access::Authenticator(*access, open)](const api::Request& request,
-                                                   api::Permission permission, Call& call) {
-        return who.authorize({.authorization = header_of(request, "authorization"),
-                              .project = header_of(request, "x-penstock-project"),
-                              .tenant = header_of(request, "x-penstock-tenant")},
-                             name_of(permission), call);
-      },
-      metrics, clock);
-  return server->start();
+  const auto authorize = [who = access::Authenticator(*access, options.auth == "none")](
+                             const api::Request& request, api::Permission permission, Call& call) {
+    return who.authorize({.authorization = header_of(request, "authorization"),
+                          .project = header_of(request, "x-penstock-project"),
+                          .tenant = header_of(request, "x-penstock-tenant")},
+                         name_of(permission), call);
+  };
+  const SystemLimits& limits = options.limits;
+  server = std::make_unique<net::Server>(net::ServerOptions{.address = options.http,
+                                                            .io_threads = io_threads(),
+                                                            .workers = options.workers,
+                                                            .queue_max = limits.queued_requests,
+                                                            .connections_max = limits.connections,
+                                                            .header_max = limits.header_bytes,
+                                                            .body_max = limits.body_bytes,
+                                                            .request_time = limits.request_time,
+                                                            .drain_time = limits.drain_time},
+                                         routes(), authorize, metrics, clock);
+  TRY(server->start());
+  if (options.grpc.empty()) return {};
+  grpc = std::make_unique<api::grpc::Server>(
+      api::grpc::ServerOptions{.address = options.grpc,
+                               .message_max = static_cast<int>(limits.body_bytes),
+                               .request_time = limits.request_time,
+                               .drain_time = limits.drain_time},
+      *gateway, authorize,
+      [this](std::function<void()> work) { return server->post(std::move(work)); }, clock);
+  return grpc->start();
 }
 
 void System::Parts::start_background() {
@@ -308,6 +337,7 @@ Result<void> System::start(const SystemOptions& options) {
   Parts& parts = *parts_;
   parts.options = options;
   if (parts.options.sources.empty()) parts.options.sources = options.data + "/sources";
+  TRY(parts.check_auth());
   TRY(parts.open_stores());
   parts.make_components();
   parts.make_serving();
@@ -323,9 +353,11 @@ Result<void> System::start(const SystemOptions& options) {
 }
 
 std::string System::address() const { return parts_->server->address(); }
+std::string System::grpc_address() const { return parts_->grpc ? parts_->grpc->address() : ""; }
 const std::string& System::first_admin_token() const { return parts_->first_token; }
 
 void System::stop() {
+  if (parts_->grpc) parts_->grpc->stop();  // its work runs on the server's workers
   if (parts_->server) parts_->server->stop();
   parts_->background.stop();
 }

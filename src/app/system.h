@@ -5,16 +5,29 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/time.h"
 
 namespace penstock::app {
+
+struct SystemLimits {
+  std::size_t body_bytes = 64 << 20;
+  std::size_t header_bytes = 64 << 10;
+  std::size_t connections = 4'096;
+  std::size_t queued_requests = 1'024;
+  Micros request_time = std::chrono::seconds(60);
+  Micros drain_time = std::chrono::seconds(10);
+};
 
 struct SystemOptions {
   std::string data;     // directory of everything that is kept
   std::string sources;  // where relative paths of sources start; empty: data/sources
   std::string http = "127.0.0.1:8080";
-  std::string auth = "token";  // or "none", on a loopback address only
-  std::string metadata;        // "postgresql://..."; empty: SQLite in the data directory
+  std::string grpc;             // "127.0.0.1:8001"; empty: no gRPC
+  std::string auth = "token";   // or "none", on a loopback address only
+  std::string metadata;         // "postgresql://..."; empty: SQLite in the data directory
+  std::string metadata_schema;  // of PostgreSQL; empty: the user's own
   int workers = 8;
+  SystemLimits limits;
 };
 
 class System {
@@ -25,6 +38,7 @@ class System {
   // Opens the stores, migrates, loads the routing table and listens. The error says what to do.
   Result<void> start(const SystemOptions& options);
   std::string address() const;
+  std::string grpc_address() const;  // empty where there is none
   // Printed once, when the first start made it; empty otherwise.
   const std::string& first_admin_token() const;
   // Drains requests, then background work, then closes the stores.

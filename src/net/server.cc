@@ -268,6 +268,10 @@ std::string Server::address() const {
          std::to_string(state_->endpoint.port());
 }
 
+bool Server::post(std::function<void()> work) {
+  return state_->workers && state_->workers->post(std::move(work));
+}
+
 void Server::stop() {
   State& state = *state_;
   if (state.edge.draining.exchange(true) || !state.workers) return;

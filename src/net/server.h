@@ -45,6 +45,9 @@ class Server {
   // unavailable, with the address and the way out, where the port is taken.
   Result<void> start();
   std::string address() const;  // with the port that was really taken
+  // Runs `work` on a worker, for another edge that shares them; false where the queue is full or
+  // the server does not run.
+  bool post(std::function<void()> work);
   // Stops to accept, answers what is under way with "Connection: close", then closes. What is not
   // answered within the drain time is cut off; a handler that runs is waited for.
   void stop();

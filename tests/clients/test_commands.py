@@ -103,3 +103,51 @@ def test_a_port_in_use_and_an_unwritable_directory_say_the_way_out(server, tmp_p
 def test_the_audit_log_is_intact(server):
     verified = server.run("audit", "verify")
     assert verified.returncode == 0 and "intact" in verified.stdout
+
+
+CONFIGS = [
+    ("no YAML", "http: [1\n", "penstock.yaml: line 2: "),
+    ("unknown field", "http: 127.0.0.1:0\ncolour: red\n", "penstock.yaml:2: colour is not known here"),
+    ("wrong type", "workers: many\n", "penstock.yaml:1: workers must be"),
+    ("out of range", "limits:\n  connections: 0\n", "penstock.yaml:2: limits.connections must be at least 1"),
+    ("no variable", "metadata: ${ENV:PENSTOCK_NO_SUCH}\n", "the environment variable PENSTOCK_NO_SUCH is not set"),
+    ("open to all", "auth: none\nhttp: 0.0.0.0:0\n", "--auth none is only for a loopback address, and 0.0.0.0:0 is none"),
+    ("no such auth", "auth: maybe\n", "--auth must be token or none"),
+    ("no server", "metadata: host=127.0.0.1 port=9 password=geheim user=x\nhttp: 127.0.0.1:0\n", "port 9"),
+]
+
+
+@pytest.mark.parametrize("name, text, message", CONFIGS, ids=[case[0] for case in CONFIGS])
+def test_a_wrong_configuration_is_told_by_file_and_line(tmp_path, name, text, message):
+    (tmp_path / "penstock.yaml").write_text(text)
+    refused = subprocess.run([PENSTOCK, "serve", "--data", str(tmp_path)], capture_output=True, text=True, timeout=30)
+    assert refused.returncode in (2, 3), refused.stderr
+    assert message in refused.stderr
+    assert "geheim" not in refused.stderr + refused.stdout
+
+
+def test_flags_win_over_the_file(tmp_path):
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    config = tmp_path / "other.yaml"
+    config.write_text(f"http: 127.0.0.1:{taken.getsockname()[1]}\ngrpc: 127.0.0.1:0\n")
+    command = [PENSTOCK, "serve", "--data", str(tmp_path / "data"), "--config", str(config)]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 3 and "choose another address with --http" in refused.stderr
+    with subprocess.Popen([*command, "--http", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline().startswith("penstock serves http://127.0.0.1:")
+        assert process.stdout.readline().startswith("penstock serves grpc://127.0.0.1:")
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_a_taken_grpc_port_is_told(tmp_path):
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    address = f"127.0.0.1:{taken.getsockname()[1]}"
+    refused = subprocess.run([PENSTOCK, "serve", "--data", str(tmp_path), "--http", "127.0.0.1:0", "--grpc", address],
+                             capture_output=True, text=True, timeout=30)
+    assert refused.returncode != 0 and f"cannot listen on {address}" in refused.stderr

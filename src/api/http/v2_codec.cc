@@ -50,11 +50,6 @@ bool put_real(dom::element element, std::string& out) {
   return true;
 }
 
-void put_bytes(std::string_view text, std::string& out) {
-  put(out, static_cast<std::uint32_t>(text.size()));
-  out.append(text);
-}
-
 using PutElement = bool (*)(dom::element, std::string&);
 
 PutElement put_of(std::string_view datatype) {
@@ -103,35 +98,6 @@ Result<void> put_data(dom::element data, PutElement put_one, std::size_t depth,
                " is no value of datatype " + tensor.datatype);
 }
 
-Result<std::size_t> elements_of(const infer::Tensor& tensor) {
-  std::size_t count = 1;
-  for (const std::int64_t length : tensor.shape) {
-    if (length < 0) return wrong("input " + tensor.name + ": shape holds a negative length");
-    if (length > static_cast<std::int64_t>(elements_max) ||
-        (count *= static_cast<std::size_t>(length)) > elements_max)
-      return wrong("input " + tensor.name + " has more than 16777216 elements");
-  }
-  return count;
-}
-
-Result<std::size_t> bytes_expected(const infer::Tensor& tensor, std::size_t count) {
-  if (const std::size_t size = infer::size_of(tensor.datatype)) return count * size;
-  return tensor.bytes.size();  // BYTES: checked by its elements
-}
-
-Result<void> check_size(const infer::Tensor& tensor, std::size_t count) {
-  if (tensor.datatype == "BYTES") {
-    const auto elements = TRY(bytes_elements(tensor));
-    if (elements.size() == count) return {};
-    return wrong("input " + tensor.name + " has " + std::to_string(elements.size()) +
-                 " elements; its shape says " + std::to_string(count));
-  }
-  const std::size_t expected = TRY(bytes_expected(tensor, count));
-  if (expected == tensor.bytes.size()) return {};
-  return wrong("input " + tensor.name + " has " + std::to_string(tensor.bytes.size()) +
-               " bytes; its shape and datatype say " + std::to_string(expected));
-}
-
 Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
   infer::Tensor tensor;
   std::string_view text;
@@ -139,10 +105,7 @@ Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
   tensor.name = text;
   if (in["datatype"].get(text)) return wrong("input " + tensor.name + " has no datatype");
   tensor.datatype = text;
-  if (tensor.datatype != "BYTES" && infer::size_of(tensor.datatype) == 0)
-    return wrong(
-        "input " + tensor.name + ": datatype " + tensor.datatype +
-        " is unknown; expected BOOL, UINT8 to UINT64, INT8 to INT64, FP16, FP32, FP64 or BYTES");
+  TRY(check_datatype(tensor));
   dom::array shape;
   if (in["shape"].get(shape)) return wrong("input " + tensor.name + " has no shape");
   if (shape.size() > 16) return wrong("input " + tensor.name + " has more than 16 dimensions");
@@ -176,7 +139,7 @@ Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
       return wrong("input " + tensor.name + " has " + std::to_string(found) +
                    " elements; its shape says " + std::to_string(count));
   }
-  TRY(check_size(tensor, count));
+  TRY(check_tensor(tensor));
   return tensor;
 }
 
@@ -245,29 +208,6 @@ Result<InferBody> read_body(std::string_view body, const std::string* header_len
   for (const dom::element input : inputs) out.inputs.push_back(TRY(read_input(input, binary)));
   if (!binary.empty())
     return wrong(std::to_string(binary.size()) + " bytes of the body belong to no input");
-  return out;
-}
-
-infer::Tensor bytes_tensor(std::string name, const std::vector<std::string>& values) {
-  infer::Tensor tensor{std::move(name), "BYTES", {static_cast<std::int64_t>(values.size())}, {}};
-  for (const std::string& value : values) put_bytes(value, tensor.bytes);
-  return tensor;
-}
-
-Result<std::vector<std::string>> bytes_elements(const infer::Tensor& tensor) {
-  std::vector<std::string> out;
-  std::string_view rest = tensor.bytes;
-  while (!rest.empty()) {
-    std::uint32_t size = 0;
-    if (rest.size() < sizeof size)
-      return wrong("tensor " + tensor.name + ": its bytes end in a length");
-    std::memcpy(&size, rest.data(), sizeof size);
-    rest.remove_prefix(sizeof size);
-    if (size > rest.size())
-      return wrong("tensor " + tensor.name + ": an element is longer than what is left");
-    out.emplace_back(rest.substr(0, size));
-    rest.remove_prefix(size);
-  }
   return out;
 }
 
@@ -344,28 +284,22 @@ Result<void> write_output(std::string& text, std::string& binary, const infer::T
 
 }  // namespace
 
-Result<Response> write_answer(const std::string& model, const std::string& version,
-                              const InferBody& asked, const std::vector<infer::Tensor>& tensors) {
+Result<Response> write_answer(const InferReply& reply, const InferBody& asked) {
   std::string text = "{\"model_name\":";
-  serving::write_text(text, model);
+  serving::write_text(text, reply.model);
   text += ",\"model_version\":";
-  serving::write_text(text, version);
-  if (!asked.id.empty()) {
+  serving::write_text(text, reply.version);
+  if (!reply.id.empty()) {
     text += ",\"id\":";
-    serving::write_text(text, asked.id);
+    serving::write_text(text, reply.id);
   }
   text += ",\"outputs\":[";
   std::string binary;
   bool any_binary = asked.binary_outputs && asked.outputs.empty();
-  if (asked.outputs.empty())
-    for (const infer::Tensor& tensor : tensors)
-      TRY(write_output(text, binary, tensor, asked.binary_outputs));
-  for (const WantedOutput& wanted : asked.outputs) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                    [&](const auto& tensor) { return tensor.name == wanted.name; });
-    if (found == tensors.end()) return wrong("there is no output " + wanted.name);
-    TRY(write_output(text, binary, *found, wanted.binary));
-    any_binary = any_binary || wanted.binary;
+  for (std::size_t at = 0; at < reply.outputs.size(); ++at) {
+    const bool as_binary = asked.outputs.empty() ? asked.binary_outputs : asked.outputs[at].binary;
+    TRY(write_output(text, binary, reply.outputs[at], as_binary));
+    any_binary = any_binary || as_binary;
   }
   text += "]}";
   Response response;

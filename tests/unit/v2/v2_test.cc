@@ -221,7 +221,8 @@ TEST(V2Codec, KeepsEveryDatatype) {
     const auto read = must(v2::read_body(R"({"inputs":[{"name":"x","datatype":")" + c.datatype +
                                              R"(","shape":[2],"data":)" + c.data + "}]}",
                                          nullptr));
-    const Response said = must(v2::write_answer("m", "1", {}, read.inputs));
+    const Response said =
+        must(v2::write_answer({.model = "m", .version = "1", .outputs = read.inputs}, {}));
     EXPECT_NE(said.body.find("\"data\":" + c.data), std::string::npos) << said.body;
   }
 }

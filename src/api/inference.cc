@@ -1,0 +1,281 @@
+#include "api/inference.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+namespace penstock::api::v2 {
+namespace {
+
+using serving::Gateway;
+using serving::InferAnswer;
+using serving::InferRequest;
+using serving::LiveRoute;
+using serving::LiveTarget;
+
+Error wrong(std::string message) { return {Code::invalid_argument, std::move(message)}; }
+
+Result<std::int64_t> version_of(const std::string& text) {
+  if (text.empty()) return std::int64_t{0};
+  std::int64_t version = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, version);
+  if (read.ec == std::errc{} && read.ptr == end && version > 0) return version;
+  return Error{Code::not_found, "there is no version " + text + "; versions are 1, 2, ..."};
+}
+
+// Versions that answer callers; a shadow is not one.
+std::vector<const LiveTarget*> visible(const LiveRoute& route) {
+  std::vector<const LiveTarget*> out;
+  for (const LiveTarget& target : route.targets)
+    if (target.arm != serving::Arm::shadow) out.push_back(&target);
+  return out;
+}
+
+Result<std::shared_ptr<const LiveRoute>> find(const Gateway& gateway, const Call& call,
+                                              const std::string& model, const std::string& text) {
+  const auto route = TRY(gateway.route(call, model));
+  const std::int64_t version = TRY(version_of(text));
+  if (version == 0) return route;
+  for (const LiveTarget* target : visible(*route))
+    if (target->deployment->version == version) return route;
+  return Error{Code::not_found, "route " + route->declaration.name + " does not serve version " +
+                                    std::to_string(version)};
+}
+
+// What callers of the route send: entity keys where it reads features, else what its models take.
+std::vector<infer::TensorInfo> inputs_of(const LiveRoute& route) {
+  std::vector<infer::TensorInfo> out;
+  if (route.features.read)
+    for (const std::string& key : route.declaration.entity_keys)
+      out.push_back({key, "BYTES", {-1}});
+  else if (!route.targets.empty())
+    out = route.targets.front().deployment->runtime->inputs();
+  return out;
+}
+
+std::string input_names(const LiveRoute& route) {
+  std::string text;
+  for (const infer::TensorInfo& input : inputs_of(route)) {
+    text += (text.empty() ? "" : ", ") + input.name + " " + input.datatype + " [";
+    for (std::size_t i = 0; i < input.shape.size(); ++i)
+      text += (i ? "," : "") + std::to_string(input.shape[i]);
+    text += "]";
+  }
+  return text;
+}
+
+// One BYTES tensor a join key, all of one length, become rows.
+Result<void> take_entities(const LiveRoute& route, std::vector<infer::Tensor>& inputs,
+                           InferRequest& out) {
+  const auto& keys = route.declaration.entity_keys;
+  for (const infer::Tensor& input : inputs) {
+    if (std::find(keys.begin(), keys.end(), input.name) == keys.end())
+      return wrong("input " + input.name + " is unknown; route " + route.declaration.name +
+                   " expects " + input_names(route));
+    const bool column = input.shape.size() == 1 || (input.shape.size() == 2 && input.shape[1] == 1);
+    if (input.datatype != "BYTES" || !column)
+      return wrong("input " + input.name + " must be BYTES of shape [-1]; route " +
+                   route.declaration.name + " expects " + input_names(route));
+    auto values = TRY(bytes_elements(input));
+    if (out.rows.empty()) out.rows.resize(values.size());
+    if (values.size() != out.rows.size())
+      return wrong("input " + input.name + " has " + std::to_string(values.size()) +
+                   " rows, and the one before has " + std::to_string(out.rows.size()));
+    for (std::size_t row = 0; row < values.size(); ++row)
+      if (!out.rows[row].emplace(input.name, std::move(values[row])).second)
+        return wrong("input " + input.name + " stands twice");
+  }
+  for (const std::string& key : keys)
+    if (out.rows.empty() || !out.rows.front().contains(key))
+      return wrong("input " + key + " is missing; route " + route.declaration.name + " expects " +
+                   input_names(route));
+  return {};
+}
+
+bool are_the_models(const LiveRoute& route, const std::vector<infer::Tensor>& inputs) {
+  if (!route.features.read) return true;
+  if (route.targets.empty() || inputs.empty()) return false;
+  for (const infer::Tensor& input : inputs) {
+    const auto& known = route.targets.front().deployment->runtime->inputs();
+    if (std::none_of(known.begin(), known.end(),
+                     [&](const auto& info) { return info.name == input.name; }))
+      return false;
+  }
+  return true;
+}
+
+Result<InferRequest> request_of(const LiveRoute& route, std::int64_t version, InferBody& body,
+                                std::size_t request_bytes) {
+  InferRequest out{.route = route.declaration.name,
+                   .version = version,
+                   .id = body.id,
+                   .request_bytes = static_cast<std::int64_t>(request_bytes)};
+  if (const auto time = body.parameters.find("event_time"); time != body.parameters.end()) {
+    out.event_time = from_rfc3339(time->second);
+    if (!out.event_time)
+      return wrong("parameter event_time must be an RFC 3339 time such as 2013-07-01T12:00:00Z");
+  }
+  // A join key is the unit by itself; a parameter of the unit's name, or `unit`, says another.
+  for (const std::string& name : {route.declaration.unit, std::string("unit")})
+    if (const auto unit = body.parameters.find(name); unit != body.parameters.end())
+      out.unit = unit->second;
+  if (are_the_models(route, body.inputs))
+    out.tensors = std::move(body.inputs);
+  else
+    TRY(take_entities(route, body.inputs, out));
+  return out;
+}
+
+std::vector<infer::Tensor> tensors_of(InferAnswer& answer) {
+  std::vector<double> scores;
+  std::string decisions;
+  std::vector<std::string> ids;
+  std::vector<std::int64_t> versions;
+  for (const serving::Prediction& prediction : answer.predictions) {
+    scores.push_back(prediction.score);
+    decisions += prediction.decision ? '\1' : '\0';
+    ids.push_back(prediction.id);
+    versions.push_back(prediction.version);
+  }
+  std::vector<infer::Tensor> out = std::move(answer.outputs);
+  const auto add = [&](infer::Tensor tensor) {
+    for (const infer::Tensor& known : out)
+      if (known.name == tensor.name) return;  // the model's own of this name is what was asked for
+    out.push_back(std::move(tensor));
+  };
+  add(flat_tensor("score", "FP64", scores));
+  add({"decision", "BOOL", {static_cast<std::int64_t>(decisions.size())}, decisions});
+  add(bytes_tensor("prediction_id", ids));
+  add(flat_tensor("version", "INT64", versions));
+  return out;
+}
+
+// "2", or "1,2" where rows of one call went to several.
+std::string versions_text(const InferAnswer& answer) {
+  std::vector<std::int64_t> versions;
+  for (const serving::Prediction& prediction : answer.predictions)
+    if (std::find(versions.begin(), versions.end(), prediction.version) == versions.end())
+      versions.push_back(prediction.version);
+  std::string text;
+  for (const std::int64_t version : versions)
+    text += (text.empty() ? "" : ",") + std::to_string(version);
+  return text;
+}
+
+// Those that are wanted, in that order; all where none is named.
+Result<std::vector<infer::Tensor>> chosen(std::vector<infer::Tensor> tensors,
+                                          const std::vector<WantedOutput>& wanted) {
+  if (wanted.empty()) return tensors;
+  std::vector<infer::Tensor> out;
+  for (const WantedOutput& one : wanted) {
+    const auto found = std::find_if(tensors.begin(), tensors.end(),
+                                    [&](const auto& tensor) { return tensor.name == one.name; });
+    if (found == tensors.end()) return wrong("there is no output " + one.name);
+    out.push_back(*found);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<ModelDescription> describe(const Gateway& gateway, const Call& call,
+                                  const std::string& model, const std::string& version) {
+  const auto route = TRY(find(gateway, call, model, version));
+  ModelDescription out{.name = route->declaration.name,
+                       .platform = "onnx_onnxv1",
+                       .inputs = inputs_of(*route),
+                       .outputs = {{"score", "FP64", {-1}},
+                                   {"decision", "BOOL", {-1}},
+                                   {"prediction_id", "BYTES", {-1}},
+                                   {"version", "INT64", {-1}}}};
+  for (const LiveTarget* target : visible(*route))
+    out.versions.push_back(std::to_string(target->deployment->version));
+  return out;
+}
+
+Result<void> ready(const Gateway& gateway, const Call& call, const std::string& model,
+                   const std::string& version) {
+  const auto route = TRY(find(gateway, call, model, version));
+  if (!visible(*route).empty()) return {};
+  return Error{Code::unavailable,
+               "route " + route->declaration.name + " has no version that answers"};
+}
+
+Result<InferReply> infer(Gateway& gateway, const Call& call, const std::string& model,
+                         const std::string& version, InferBody& body, std::size_t request_bytes) {
+  const auto route = TRY(gateway.route(call, model));
+  const InferRequest asked = TRY(request_of(*route, TRY(version_of(version)), body, request_bytes));
+  InferAnswer answer = TRY(gateway.infer(call, asked));
+  InferReply reply{
+      .model = route->declaration.name, .version = versions_text(answer), .id = body.id};
+  reply.outputs = TRY(chosen(tensors_of(answer), body.outputs));
+  reply.after = std::move(answer.after);
+  return reply;
+}
+
+Result<std::size_t> elements_of(const infer::Tensor& tensor) {
+  std::size_t count = 1;
+  for (const std::int64_t length : tensor.shape) {
+    if (length < 0) return wrong("input " + tensor.name + ": shape holds a negative length");
+    if (length > static_cast<std::int64_t>(elements_max) ||
+        (count *= static_cast<std::size_t>(length)) > elements_max)
+      return wrong("input " + tensor.name + " has more than 16777216 elements");
+  }
+  return count;
+}
+
+Result<void> check_datatype(const infer::Tensor& tensor) {
+  if (tensor.datatype == "BYTES" || infer::size_of(tensor.datatype) != 0) return {};
+  return wrong(
+      "input " + tensor.name + ": datatype " + tensor.datatype +
+      " is unknown; expected BOOL, UINT8 to UINT64, INT8 to INT64, FP16, FP32, FP64 or BYTES");
+}
+
+Result<void> check_tensor(const infer::Tensor& tensor) {
+  TRY(check_datatype(tensor));
+  if (tensor.shape.size() > 16)
+    return wrong("input " + tensor.name + " has more than 16 dimensions");
+  const std::size_t count = TRY(elements_of(tensor));
+  if (tensor.datatype == "BYTES") {
+    const auto elements = TRY(bytes_elements(tensor));
+    if (elements.size() == count) return {};
+    return wrong("input " + tensor.name + " has " + std::to_string(elements.size()) +
+                 " elements; its shape says " + std::to_string(count));
+  }
+  const std::size_t expected = count * infer::size_of(tensor.datatype);
+  if (expected == tensor.bytes.size()) return {};
+  return wrong("input " + tensor.name + " has " + std::to_string(tensor.bytes.size()) +
+               " bytes; its shape and datatype say " + std::to_string(expected));
+}
+
+void put_bytes(std::string_view element, std::string& bytes) {
+  const auto size = static_cast<std::uint32_t>(element.size());
+  bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
+  bytes.append(element);
+}
+
+infer::Tensor bytes_tensor(std::string name, const std::vector<std::string>& values) {
+  infer::Tensor tensor{std::move(name), "BYTES", {static_cast<std::int64_t>(values.size())}, {}};
+  for (const std::string& value : values) put_bytes(value, tensor.bytes);
+  return tensor;
+}
+
+Result<std::vector<std::string>> bytes_elements(const infer::Tensor& tensor) {
+  std::vector<std::string> out;
+  std::string_view rest = tensor.bytes;
+  while (!rest.empty()) {
+    std::uint32_t size = 0;
+    if (rest.size() < sizeof size)
+      return wrong("tensor " + tensor.name + ": its bytes end in a length");
+    std::memcpy(&size, rest.data(), sizeof size);
+    rest.remove_prefix(sizeof size);
+    if (size > rest.size())
+      return wrong("tensor " + tensor.name + ": an element is longer than what is left");
+    out.emplace_back(rest.substr(0, size));
+    rest.remove_prefix(size);
+  }
+  return out;
+}
+
+}  // namespace penstock::api::v2

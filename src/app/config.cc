@@ -1,0 +1,79 @@
+#include "app/config.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "base/yaml.h"
+
+namespace penstock::app {
+
+Result<Config> read_config(const std::string& path) {
+  const auto wrong = [&](const std::string& what) {
+    return Error{Code::invalid_argument, path + what};
+  };
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return wrong(": cannot be read");
+  const std::string text(std::istreambuf_iterator<char>(stream), {});
+  auto documents = yaml::parse(text);
+  if (!documents) return wrong(": " + documents.error().message);
+  if (documents->empty()) return Config{};
+  if (documents->size() > 1) return wrong(": must be one YAML document");
+  const yaml::Document& document = documents->front();
+  auto config = decode<Config>(document.value);
+  if (config) return config;
+  // Each fault on a line of its own, as a compiler says them.
+  std::string message;
+  for (const Violation& fault : config.error().violations) {
+    const auto line = document.lines.find(fault.field);
+    message += (message.empty() ? "" : "\n") + path +
+               (line == document.lines.end() ? "" : ":" + std::to_string(line->second)) + ": " +
+               fault.field + " " + fault.problem;
+  }
+  return Error{Code::invalid_argument, message};
+}
+
+Result<std::string> resolve_secret(const std::string& text) {
+  if (text.starts_with("${ENV:") && text.ends_with("}")) {
+    const std::string name = text.substr(6, text.size() - 7);
+    const char* value = std::getenv(name.c_str());
+    if (value && *value) return std::string(value);
+    return Error{Code::invalid_argument, "the environment variable " + name + " is not set"};
+  }
+  if (text.starts_with("file:")) {
+    std::ifstream stream(text.substr(5));
+    std::string line;
+    if (std::getline(stream, line) && !line.empty()) return line;
+    return Error{Code::invalid_argument, text.substr(5) + " cannot be read, or is empty"};
+  }
+  return text;
+}
+
+Result<void> merge(const Config& config, const std::vector<std::string>& given,
+                   SystemOptions& options) {
+  const auto set = [&](const char* field, const auto& from, auto& to) {
+    if (from && std::find(given.begin(), given.end(), field) == given.end())
+      to = static_cast<std::remove_reference_t<decltype(to)>>(*from);
+  };
+  set("http", config.http, options.http);
+  set("grpc", config.grpc, options.grpc);
+  set("auth", config.auth, options.auth);
+  set("sources", config.sources, options.sources);
+  set("metadata", config.metadata, options.metadata);
+  set("metadata_schema", config.metadata_schema, options.metadata_schema);
+  set("workers", config.workers, options.workers);
+  const LimitsConfig limits = config.limits.value_or(LimitsConfig{});
+  set("limits.body_bytes", limits.body_bytes, options.limits.body_bytes);
+  set("limits.header_bytes", limits.header_bytes, options.limits.header_bytes);
+  set("limits.connections", limits.connections, options.limits.connections);
+  set("limits.queued_requests", limits.queued_requests, options.limits.queued_requests);
+  set("limits.request_time", limits.request_time, options.limits.request_time);
+  set("limits.drain_time", limits.drain_time, options.limits.drain_time);
+  if (options.metadata == "sqlite") options.metadata.clear();
+  if (options.metadata.empty()) return {};
+  options.metadata = TRY(resolve_secret(options.metadata));
+  return {};
+}
+
+}  // namespace penstock::app

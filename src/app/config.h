@@ -1,0 +1,49 @@
+// penstock.yaml: what `penstock serve` is told where no flag says it.
+#pragma once
+
+#include "app/system.h"
+#include "base/described.h"
+
+namespace penstock::app {
+
+struct LimitsConfig {
+  std::optional<std::int64_t> body_bytes, header_bytes, connections, queued_requests;
+  std::optional<Micros> request_time, drain_time;
+};
+BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
+                      (body_bytes, header_bytes, connections, queued_requests, request_time,
+                       drain_time))
+constexpr auto rules_of(const LimitsConfig&) {
+  return std::array{Rule{.field = "body_bytes", .min = 1 << 10, .max = 1 << 30},
+                    Rule{.field = "header_bytes", .min = 1 << 10, .max = 1 << 20},
+                    Rule{.field = "connections", .min = 1, .max = 1'000'000},
+                    Rule{.field = "queued_requests", .min = 1, .max = 1'000'000}};
+}
+
+struct Config {
+  std::optional<std::string> http, grpc, auth, sources;
+  // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
+  std::optional<std::string> metadata;
+  std::optional<std::string> metadata_schema;
+  std::optional<std::int64_t> workers;
+  std::optional<LimitsConfig> limits;
+};
+BOOST_DESCRIBE_STRUCT(Config, (),
+                      (http, grpc, auth, sources, metadata, metadata_schema, workers, limits))
+constexpr auto rules_of(const Config&) {
+  return std::array{Rule{.field = "workers", .min = 1, .max = 256},
+                    Rule{.field = "metadata_schema", .max = 63}};
+}
+
+// invalid_argument names file, line and field.
+Result<Config> read_config(const std::string& path);
+
+// Puts what the file says in the place of defaults. Fields in `given` were said by flags and stay.
+Result<void> merge(const Config& config, const std::vector<std::string>& given,
+                   SystemOptions& options);
+
+// "${ENV:NAME}" is that variable, "file:PATH" that file's first line, all else itself.
+// invalid_argument, which never holds the value, where there is no such variable or file.
+Result<std::string> resolve_secret(const std::string& text);
+
+}  // namespace penstock::app
