@@ -48,6 +48,13 @@ struct Rule {
   bool may_miss = false;  // absent means: the member's own default
 };
 
+// Whether input must name the field: a list may only be left out where it may be empty.
+template <class Field>
+constexpr bool is_required(const Rule& rule) {
+  if (rule.may_miss || is_optional<Field> || is_map<Field>) return false;
+  return !is_list<Field> || rule.min > 0;
+}
+
 template <Struct T>
 using Members = boost::describe::describe_members<T, boost::describe::mod_public>;
 
@@ -108,7 +115,7 @@ class Decoder {
       using Field = std::remove_reference_t<decltype(field)>;
       if (const json::value* found = object.if_contains(name))
         read(*found, where, rule, field);
-      else if (!is_optional<Field> && !is_list<Field> && !is_map<Field> && !rule.may_miss)
+      else if (is_required<Field>(rule))
         fault(where, "is missing");
     });
     for (const auto& entry : object) refuse_unknown(entry.key(), known, path);
@@ -207,6 +214,8 @@ json::object schema(const Rule& rule = {}) {
     return out;
   } else if constexpr (is_list<T>) {
     out = {{"type", "array"}, {"items", schema<typename T::value_type>()}};
+    if (rule.min > Rule{}.min) out["minItems"] = rule.min;
+    if (rule.max < Rule{}.max) out["maxItems"] = rule.max;
   } else if constexpr (is_map<T>) {
     out = {{"type", "object"}, {"additionalProperties", schema<typename T::mapped_type>()}};
   } else if constexpr (Struct<T>) {
@@ -215,8 +224,7 @@ json::object schema(const Rule& rule = {}) {
     for_each_member(T{}, [&](auto name, auto& field, const Rule& its) {
       using Field = std::remove_cvref_t<decltype(field)>;
       properties[name] = schema<Field>(its);
-      if (!is_optional<Field> && !is_list<Field> && !is_map<Field> && !its.may_miss)
-        required.push_back(json::value(name));
+      if (is_required<Field>(its)) required.push_back(json::value(name));
     });
     out = {{"type", "object"},
            {"properties", properties},

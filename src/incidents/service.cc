@@ -9,6 +9,7 @@ namespace penstock::incidents {
 namespace {
 
 constexpr std::int64_t timeline_max = 1'000;
+constexpr const char* repeated = "repeated";
 
 Result<std::vector<Incident>> select(sql::Tx& tx, const std::string& where, const sql::Row& row) {
   return sql::select<Incident>(
@@ -33,11 +34,13 @@ std::string owner_of(sql::Tx& tx, const Call& call, const std::string& subject) 
 
 Result<void> note(sql::Tx& tx, const Call& call, Timestamp at, const std::string& incident,
                   const std::string& event, const json::object& detail) {
-  const auto rows =
-      TRY(tx.run("SELECT count(*) FROM incident_timeline WHERE project = $1 AND incident = $2",
-                 {call.project, incident}));
-  // A repeat in a loop must not fill the disk; the count on the incident goes on.
-  if (std::get<std::int64_t>(rows[0].at(0)) >= timeline_max) return {};
+  if (event == repeated) {
+    // A repeat in a loop must not fill the disk; the count on the incident goes on.
+    const auto rows =
+        TRY(tx.run("SELECT count(*) FROM incident_timeline WHERE project = $1 AND incident = $2",
+                   {call.project, incident}));
+    if (std::get<std::int64_t>(rows[0].at(0)) >= timeline_max) return {};
+  }
   return sql::insert(tx, "incident_timeline",
                      TimelineEntry{call.project, incident, at, call.actor, event, detail});
 }
@@ -53,7 +56,7 @@ Result<Incident> open(sql::Tx& tx, const Call& call, Timestamp at, const Opening
         tx.run("UPDATE incidents SET occurrences = occurrences + 1, updated_at = $3 WHERE project "
                "= $1 AND id = $2",
                {call.project, incident.id, sql::to_sql(at)}));
-    TRY(note(tx, call, at, incident.id, "repeated", opening.detail));
+    TRY(note(tx, call, at, incident.id, repeated, opening.detail));
     return incident;
   }
   const Incident incident{

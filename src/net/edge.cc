@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "base/id.h"
 #include "base/log.h"
@@ -111,6 +112,15 @@ api::Response Edge::run(const Admission& admission, const api::Request& request)
 }
 
 api::Response Edge::answer(const Admission& admission, api::Request& request) const {
+  try {
+    return unpack_run_pack(admission, request);
+  } catch (const std::bad_alloc&) {
+    return error_response(request.path,
+                          {Code::unavailable, "there is no memory for this request now"});
+  }
+}
+
+api::Response Edge::unpack_run_pack(const Admission& admission, api::Request& request) const {
   if (clock.now() > admission.call.deadline)
     return error_response(request.path,
                           {Code::deadline_exceeded, "the deadline passed in the queue"});

@@ -41,6 +41,7 @@ class Edge {
   std::atomic<bool> draining{false};
 
  private:
+  api::Response unpack_run_pack(const Admission& admission, api::Request& request) const;
   api::Response run(const Admission& admission, const api::Request& request) const;
 
   Pace& pace(const Admission& admission) const;

@@ -223,6 +223,8 @@ std::vector<serving::Target> Service::targets_of(const Release& release) const {
   const Target fresh{release.model, release.version, serving::weight_total, Arm::live};
   const Target old{release.model, release.from_version, serving::weight_total, Arm::live};
   if (release.state == State::watch || release.state == State::closed) return {fresh};
+  // A route's first release: nothing served before it, nothing does once it is taken back.
+  if (release.from_version == 0) return {};
   if (release.state == State::shadow)
     return {old, {release.model, release.version, 0, Arm::shadow}};
   if (release.state != State::canary && release.state != State::bake) return {old};
