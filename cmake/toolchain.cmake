@@ -1,7 +1,11 @@
 # A compiler cache and a fast linker, where this machine has them. Either can be set from outside instead.
 find_program(PENSTOCK_CCACHE ccache)
 if(PENSTOCK_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${PENSTOCK_CCACHE})
+  # What ccache must be told before it keeps files that are compiled with precompiled headers.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      ${PENSTOCK_CCACHE})
+  add_compile_options(-fpch-preprocess)
 endif()
 
 find_program(PENSTOCK_MOLD ld.mold)

@@ -54,7 +54,7 @@ def words_after(keyword, words):
     """The words between a keyword of a CMake call and the next keyword."""
     found, taking = [], False
     for word in words:
-        if word in ("SOURCES", "DEPENDS", "LINKS", "PUBLIC", "PRIVATE", "INTERFACE"):
+        if word in ("SOURCES", "DEPENDS", "LINKS", "PRECOMPILE", "PUBLIC", "PRIVATE", "INTERFACE"):
             taking = word == keyword
         elif taking:
             found.append(word)

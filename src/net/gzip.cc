@@ -27,7 +27,7 @@ Result<std::string> inflated(std::string_view data, std::size_t max) {
     stream.avail_out = step;
     state = inflate(&stream, Z_NO_FLUSH);
     const bool starved = stream.avail_in == 0 && stream.avail_out > 0;
-    out.resize(before + step - stream.avail_out);
+    out.erase(out.size() - stream.avail_out);
     if (state == Z_OK && starved) break;
     // gzip data may be several members, one behind the other.
     if (state == Z_STREAM_END && stream.avail_in > 0) state = inflateReset(&stream);
@@ -50,7 +50,7 @@ std::string gzipped(std::string_view data) {
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());
   deflate(&stream, Z_FINISH);
-  out.resize(out.size() - stream.avail_out);
+  out.erase(out.size() - stream.avail_out);
   deflateEnd(&stream);
   return out;
 }
