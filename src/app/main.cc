@@ -6,29 +6,11 @@
 
 #include "api/http/system_routes.h"
 #include "app/command.h"
+#include "app/completion.h"
 
 namespace {
 
 using penstock::app::Globals;
-
-// Words of each command, for `source <(penstock completion bash)`.
-void print_completion(const CLI::App& app) {
-  std::string words, cases;
-  for (const CLI::App* command : app.get_subcommands({})) {
-    words += (words.empty() ? "" : " ") + command->get_name();
-    std::string inner;
-    for (const CLI::App* sub : command->get_subcommands({})) inner += " " + sub->get_name();
-    for (const CLI::Option* option : command->get_options())
-      if (!option->get_lnames().empty()) inner += " --" + option->get_lnames().front();
-    if (!inner.empty())
-      cases += "    " + command->get_name() + ") words=\"" + inner.substr(1) + "\" ;;\n";
-  }
-  std::cout << "_penstock() {\n  local words=\"" << words
-            << "\"\n  [ \"$COMP_CWORD\" -gt 1 ] && words=\"\"\n  case \"${COMP_WORDS[1]}\" in\n"
-            << cases << "  esac\n  [ \"$COMP_CWORD\" -eq 1 ] && words=\"" << words
-            << "\"\n  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\n"
-               "complete -F _penstock penstock\n";
-}
 
 void add_commands(CLI::App& app, Globals& globals) {
   using namespace penstock::app;  // NOLINT(google-build-using-namespace): one list of them all
@@ -46,8 +28,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_cost_commands(app, globals);
   add_audit_commands(app, globals);
   add_access_commands(app, globals);
-  CLI::App* completion = app.add_subcommand("completion", "Print a completion script for bash");
-  completion->callback([&app] { print_completion(app); });
+  add_completion_command(app);
 }
 
 }  // namespace

@@ -151,3 +151,32 @@ def test_a_taken_grpc_port_is_told(tmp_path):
     refused = subprocess.run([PENSTOCK, "serve", "--data", str(tmp_path), "--http", "127.0.0.1:0", "--grpc", address],
                              capture_output=True, text=True, timeout=30)
     assert refused.returncode != 0 and f"cannot listen on {address}" in refused.stderr
+
+
+COMPLETIONS = [
+    ("penstock ", "models"), ("penstock mod", "models"), ("penstock models ", "approve"),
+    ("penstock models approve --f", "--for"), ("penstock --json serve --gr", "--grpc"),
+]
+
+
+@pytest.mark.parametrize("line, word", COMPLETIONS)
+def test_bash_completes_commands_and_options(line, word):
+    script = (f'source <({PENSTOCK} completion bash); line="{line}"; COMP_WORDS=($line); '
+              '[[ "$line" == *" " ]] && COMP_WORDS+=(""); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '
+              '_penstock; printf "%s\\n" "${COMPREPLY[@]}"')
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+    assert word in done.stdout.split() and not done.stderr, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_reads_its_script(shell):
+    script = subprocess.run([PENSTOCK, "completion", shell], capture_output=True, text=True, timeout=30).stdout
+    checked = subprocess.run([shell, "-n", "/dev/stdin"], input=script, capture_output=True, text=True, timeout=30)
+    assert checked.returncode == 0 and not checked.stderr, checked.stderr
+
+
+def test_fish_completes_commands_and_options():
+    script = f'{PENSTOCK} completion fish | source; complete -C "penstock models "; complete -C "penstock serve --gr"'
+    done = subprocess.run(["fish", "-c", script], capture_output=True, text=True, timeout=30)
+    words = [line.split("\t")[0] for line in done.stdout.splitlines()]
+    assert "approve" in words and "--grpc" in words, done.stdout + done.stderr
