@@ -31,6 +31,8 @@
 #include "api/http/system_routes.h"
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
+#include "api/mlflow/logged_model_routes.h"
+#include "api/mlflow/tracking_routes.h"
 #include "app/background.h"
 #include "app/descriptions.h"
 #include "app/status_page.h"
@@ -46,6 +48,9 @@
 #include "release/controller.h"
 #include "release/service.h"
 #include "serving/joins.h"
+#include "tracking/artifacts.h"
+#include "tracking/logged_models.h"
+#include "tracking/service.h"
 #include "training/executor.h"
 
 namespace penstock::app {
@@ -136,6 +141,9 @@ struct System::Parts {
   std::unique_ptr<features::Service> features;
   std::unique_ptr<registry::Artifacts> artifacts;
   std::unique_ptr<registry::Service> registry;
+  std::unique_ptr<tracking::Artifacts> tracked_artifacts;
+  std::unique_ptr<tracking::LoggedModels> logged_models;
+  std::unique_ptr<tracking::Service> tracking;
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
@@ -197,6 +205,9 @@ void System::Parts::make_components() {
                                           metrics, features::Options{.scratch = path("scratch")});
   artifacts = std::make_unique<registry::Artifacts>(*blobs);
   registry = std::make_unique<registry::Service>(*db, clock);
+  tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *blobs, clock);
+  logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
+  tracking = std::make_unique<tracking::Service>(*db, clock);
   training = std::make_unique<training::Service>(*db, clock, *registry);
   executor = std::make_unique<training::Executor>(
       *db, clock, *runner, *artifacts, *features, *olap,
@@ -260,6 +271,8 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));
+  add(api::mlflow_logged_model_routes(*logged_models));
+  add(api::mlflow_tracking_routes(*tracking, *tracked_artifacts));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::v2_routes(*gateway));

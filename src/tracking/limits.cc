@@ -1,0 +1,93 @@
+#include <algorithm>
+#include <cctype>
+
+#include "tracking/tracking.h"
+
+namespace penstock::tracking {
+namespace {
+
+constexpr std::size_t key_max = 250, param_max = 6'000, tag_max = 8'000, name_max = 500;
+constexpr std::size_t metrics_max = 1'000, pairs_max = 100, batch_max = 1'000;
+
+Error faulty(const std::string& field, const std::string& problem) {
+  return {Code::invalid_argument, field + " " + problem, {{field, problem}}};
+}
+
+// Names become paths of files in other tools, so they hold no "..", "//" or leading "/".
+bool is_path_like(const std::string& key) {
+  if (key.front() == '/' || key.back() == '/' || key.find("//") != std::string::npos) return false;
+  for (std::size_t at = 0; at <= key.size();) {
+    const std::size_t end = std::min(key.find('/', at), key.size());
+    const std::string part = key.substr(at, end - at);
+    if (part == "." || part == "..") return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+Result<void> check_key(const std::string& key, const std::string& field) {
+  if (key.empty()) return faulty(field, "is missing");
+  if (key.size() > key_max)
+    return faulty(field, "'" + key.substr(0, 50) + "...' has " + std::to_string(key.size()) +
+                             " bytes, and may have " + std::to_string(key_max));
+  const auto allowed = [](unsigned char letter) {
+    return std::isalnum(letter) || letter >= 0x80 ||
+           std::string_view("_-. /:").find(static_cast<char>(letter)) != std::string_view::npos;
+  };
+  if (!std::all_of(key.begin(), key.end(), allowed))
+    return faulty(field, "'" + key +
+                             "' is no name: names may hold letters, digits, _, -, ., /, : and "
+                             "spaces");
+  if (!is_path_like(key))
+    return faulty(field, "'" + key + "' is no name: it must not start or end with /, or hold ..");
+  return {};
+}
+
+Result<void> check_value(const Pair& pair, const std::string& field, std::size_t max) {
+  if (pair.value.size() > max)
+    return faulty(field, "'" + pair.key + "' has a value of " + std::to_string(pair.value.size()) +
+                             " bytes, and may have " + std::to_string(max));
+  return {};
+}
+
+std::string at(const char* list, std::size_t index, const char* field) {
+  return std::string(list) + "[" + std::to_string(index) + "]." + field;
+}
+
+}  // namespace
+
+Result<void> check_tag(const Pair& tag, const std::string& field) {
+  TRY(check_key(tag.key, field + "key"));
+  return check_value(tag, field + "value", tag_max);
+}
+
+Result<void> check_experiment_name(const std::string& name) {
+  if (name.empty()) return faulty("name", "is missing");
+  if (name.size() > name_max)
+    return faulty("name", "has " + std::to_string(name.size()) + " bytes, and may have " +
+                              std::to_string(name_max));
+  return {};
+}
+
+Result<void> check(const Batch& batch) {
+  const auto limit = [](const char* field, std::size_t size, std::size_t max) -> Result<void> {
+    if (size <= max) return {};
+    return faulty(field, "has " + std::to_string(size) + " entries, and may have " +
+                             std::to_string(max) + "; send several batches");
+  };
+  TRY(limit("metrics", batch.metrics.size(), metrics_max));
+  TRY(limit("params", batch.params.size(), pairs_max));
+  TRY(limit("tags", batch.tags.size(), pairs_max));
+  TRY(limit("batch", batch.metrics.size() + batch.params.size() + batch.tags.size(), batch_max));
+  for (std::size_t i = 0; i < batch.metrics.size(); ++i)
+    TRY(check_key(batch.metrics[i].key, at("metrics", i, "key")));
+  for (std::size_t i = 0; i < batch.params.size(); ++i) {
+    TRY(check_key(batch.params[i].key, at("params", i, "key")));
+    TRY(check_value(batch.params[i], at("params", i, "value"), param_max));
+  }
+  for (std::size_t i = 0; i < batch.tags.size(); ++i)
+    TRY(check_tag(batch.tags[i], at("tags", i, "")));
+  return {};
+}
+
+}  // namespace penstock::tracking

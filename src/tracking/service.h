@@ -1,0 +1,97 @@
+#pragma once
+
+#include <mutex>
+#include <set>
+
+#include "ports/sql.h"
+#include "tracking/tracking.h"
+
+namespace penstock::tracking {
+
+struct CreateRun {
+  std::int64_t experiment = 0;
+  std::string name, user_id;
+  std::optional<std::int64_t> start_time;  // milliseconds; now without it
+  std::vector<Pair> tags;
+};
+struct UpdateRun {
+  std::string id, name;  // empty: as it is
+  std::optional<Status> status;
+  std::optional<std::int64_t> end_time;
+};
+
+enum class View { active, deleted, all };
+struct Search {
+  View view = View::active;
+  std::vector<std::int64_t> experiments;  // of runs
+  std::string filter;
+  std::vector<std::string> order_by;
+  std::int64_t limit = 1'000;
+  std::string page_token;  // as the page before gave it
+};
+// 1 to 50,000, as MLflow has it.
+Result<void> check_limit(std::int64_t limit);
+// Where the page begins that a token stands for; 0 for none.
+Result<std::int64_t> offset_of(const std::string& page_token);
+// Cuts the one item off that was asked for beyond the page, and gives the token of the next.
+template <class T>
+std::string next_token(std::vector<T>& items, std::int64_t limit, std::int64_t offset) {
+  if (static_cast<std::int64_t>(items.size()) <= limit) return "";
+  items.resize(static_cast<std::size_t>(limit));
+  return std::to_string(offset + limit);
+}
+
+template <class T>
+struct Found {
+  std::vector<T> items;
+  std::string next_page_token;  // empty: that was all
+};
+
+// Every function is one transaction. What changes a run's or experiment's own state is in the audit
+// log; points, params and tags are a run's data and are not.
+//
+// not_found where there is no such thing, already_exists where a name is taken, invalid_argument
+// for all that the caller could have known.
+class Service {
+ public:
+  Service(sql::Database& db, const Clock& clock) : db_(db), clock_(clock) {}
+
+  Result<Experiment> create_experiment(const Call& call, const std::string& name,
+                                       const std::string& artifact_location,
+                                       const std::vector<Pair>& tags);
+  Result<ExperimentDetail> experiment(const Call& call, std::int64_t id);
+  Result<ExperimentDetail> experiment_by_name(const Call& call, const std::string& name);
+  Result<void> rename_experiment(const Call& call, std::int64_t id, const std::string& name);
+  // With its runs: those that went with it come back with it.
+  Result<void> move_experiment(const Call& call, std::int64_t id, Lifecycle to);
+  Result<void> set_experiment_tag(const Call& call, std::int64_t id, const Pair& tag);
+  Result<void> remove_experiment_tag(const Call& call, std::int64_t id, const std::string& key);
+  Result<Found<ExperimentDetail>> search_experiments(const Call& call, const Search& search);
+
+  Result<RunDetail> create_run(const Call& call, const CreateRun& input);
+  Result<RunDetail> run(const Call& call, const std::string& id);
+  Result<Run> update_run(const Call& call, const UpdateRun& input);
+  Result<void> move_run(const Call& call, const std::string& id, Lifecycle to);
+  // All of it or nothing. A param that was logged with another value is refused.
+  Result<void> log(const Call& call, const std::string& run, const Batch& batch);
+  Result<void> log_datasets(const Call& call, const std::string& run,
+                            const std::vector<DatasetInput>& inputs);
+  Result<void> log_models(const Call& call, const std::string& run,
+                          const std::vector<ModelUse>& uses);
+  Result<void> remove_tag(const Call& call, const std::string& run, const std::string& key);
+  // By step, then time, then value.
+  Result<Found<Metric>> history(const Call& call, const std::string& run, const std::string& key,
+                                std::int64_t limit, const std::string& page_token);
+  Result<Found<RunDetail>> search_runs(const Call& call, const Search& search);
+
+ private:
+  Result<void> ensure_default(const Call& call);
+  std::int64_t now() const;
+
+  sql::Database& db_;
+  const Clock& clock_;
+  std::mutex mutex_;
+  std::set<std::string> has_default_;  // projects whose experiment 0 is known to be there
+};
+
+}  // namespace penstock::tracking

@@ -1,0 +1,168 @@
+#include "tracking/store.h"
+
+#include <algorithm>
+#include <map>
+
+namespace penstock::tracking::store {
+namespace {
+
+Result<std::int64_t> one_number(sql::Tx& tx, std::string_view statement, const sql::Row& row) {
+  const auto rows = TRY(tx.run(statement, row));
+  return std::get<std::int64_t>(rows.at(0).at(0));
+}
+
+// Adds the rows of `table` to the runs they belong to: `list` gives the vector of a run.
+template <class T, class List>
+Result<void> gather(sql::Tx& tx, std::vector<RunDetail>& runs, std::size_t from, std::size_t until,
+                    const std::string& table, const List& list) {
+  sql::Row numbers;
+  std::string marks;
+  std::map<std::int64_t, RunDetail*> by_number;
+  for (std::size_t i = from; i < until; ++i) {
+    numbers.emplace_back(runs[i].run.number);
+    marks += (marks.empty() ? "$" : ", $") + std::to_string(numbers.size());
+    by_number[runs[i].run.number] = &runs[i];
+  }
+  const auto rows = TRY(tx.run("SELECT " + columns<T>() + ", run FROM " + table +
+                                   " WHERE run IN (" + marks + ") ORDER BY run, 1",
+                               numbers));
+  for (const sql::Row& row : rows)
+    list(*by_number.at(std::get<std::int64_t>(row.back()))).push_back(sql::read_row<T>(row));
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Experiment>> experiment(sql::Tx& tx, const std::string& project,
+                                           std::int64_t id) {
+  static const std::string text =
+      "SELECT " + columns<Experiment>() + " FROM experiments WHERE project = $1 AND id = $2";
+  return sql::select<Experiment>(tx, text, {project, id});
+}
+
+Result<std::vector<Experiment>> experiment_by_name(sql::Tx& tx, const std::string& project,
+                                                   const std::string& name) {
+  static const std::string text =
+      "SELECT " + columns<Experiment>() + " FROM experiments WHERE project = $1 AND name = $2";
+  return sql::select<Experiment>(tx, text, {project, name});
+}
+
+Result<std::vector<Pair>> experiment_tags(sql::Tx& tx, const std::string& project,
+                                          std::int64_t id) {
+  return sql::select<Pair>(
+      tx,
+      "SELECT key, value FROM experiment_tags WHERE project = $1 AND experiment = $2 ORDER BY key",
+      {project, id});
+}
+
+Result<void> update(sql::Tx& tx, const Experiment& experiment) {
+  TRY(
+      tx.run("UPDATE experiments SET name = $3, lifecycle = $4, updated_at = $5 WHERE project = $1 "
+             "AND id = $2",
+             {experiment.project, experiment.id, experiment.name, sql::to_sql(experiment.lifecycle),
+              experiment.updated_at}));
+  return {};
+}
+
+Result<std::int64_t> next_experiment(sql::Tx& tx, const std::string& project) {
+  return one_number(tx, "SELECT coalesce(max(id), 0) + 1 FROM experiments WHERE project = $1",
+                    {project});
+}
+
+Result<std::vector<Run>> run(sql::Tx& tx, const std::string& project, const std::string& id) {
+  static const std::string text =
+      "SELECT " + columns<Run>() + " FROM tracked_runs WHERE project = $1 AND id = $2";
+  return sql::select<Run>(tx, text, {project, id});
+}
+
+Result<void> update(sql::Tx& tx, const Run& run) {
+  TRY(tx.run(
+      "UPDATE tracked_runs SET name = $2, status = $3, end_time = $4, lifecycle = $5 WHERE number "
+      "= $1",
+      {run.number, run.name, sql::to_sql(run.status), sql::to_sql(run.end_time),
+       sql::to_sql(run.lifecycle)}));
+  return {};
+}
+
+Result<std::int64_t> next_run(sql::Tx& tx) {
+  return one_number(tx, "SELECT coalesce(max(number), 0) + 1 FROM tracked_runs", {});
+}
+
+Result<std::vector<Pair>> param(sql::Tx& tx, std::int64_t run, const std::string& key) {
+  return sql::select<Pair>(tx, "SELECT key, value FROM tracked_params WHERE run = $1 AND key = $2",
+                           {run, key});
+}
+
+Result<void> put_param(sql::Tx& tx, std::int64_t run, const Pair& param) {
+  TRY(tx.run("INSERT INTO tracked_params (run, key, value) VALUES ($1, $2, $3)",
+             {run, param.key, param.value}));
+  return {};
+}
+
+Result<void> put_tag(sql::Tx& tx, std::int64_t run, const Pair& tag) {
+  TRY(
+      tx.run("INSERT INTO tracked_tags (run, key, value) VALUES ($1, $2, $3) ON CONFLICT (run, "
+             "key) DO UPDATE SET value = excluded.value",
+             {run, tag.key, tag.value}));
+  return {};
+}
+
+Result<void> put_metric(sql::Tx& tx, std::int64_t run, const Metric& metric) {
+  const sql::Row row{run, metric.key, metric.step, metric.at, metric.value, metric.is_nan};
+  TRY(
+      tx.run("INSERT INTO metric_points (run, key, step, at, value, is_nan) VALUES ($1, $2, $3, "
+             "$4, $5, $6) ON CONFLICT DO NOTHING",
+             row));
+  TRY(
+      tx.run("INSERT INTO latest_metrics (run, key, step, at, value, is_nan) VALUES ($1, $2, $3, "
+             "$4, $5, $6) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, at = "
+             "excluded.at, value = excluded.value, is_nan = excluded.is_nan WHERE (excluded.step, "
+             "excluded.at, excluded.value) > (latest_metrics.step, latest_metrics.at, "
+             "latest_metrics.value)",
+             row));
+  return {};
+}
+
+Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& input) {
+  TRY(
+      tx.run("INSERT INTO run_datasets (run, name, digest, source_type, source, schema_text, "
+             "profile, context, tags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT "
+             "(run, name, digest) DO NOTHING",
+             {run, input.name, input.digest, input.source_type, input.source, input.schema_text,
+              input.profile, input.context, input.tags}));
+  return {};
+}
+
+Result<std::vector<Metric>> history(sql::Tx& tx, std::int64_t run, const std::string& key,
+                                    std::int64_t limit, std::int64_t offset) {
+  return sql::select<Metric>(tx,
+                             "SELECT key, step, at, value, is_nan FROM metric_points WHERE run = "
+                             "$1 AND key = $2 ORDER BY step, at, value LIMIT $3 OFFSET $4",
+                             {run, key, limit, offset});
+}
+
+Result<std::vector<RunDetail>> details(sql::Tx& tx, std::vector<Run> runs) {
+  constexpr std::size_t at_once = 500;
+  std::vector<RunDetail> out;
+  out.reserve(runs.size());
+  for (Run& run : runs) out.push_back({.run = std::move(run)});
+  for (std::size_t from = 0; from < out.size(); from += at_once) {
+    const std::size_t until = std::min(from + at_once, out.size());
+    TRY(gather<Metric>(
+        tx, out, from, until, "latest_metrics",
+        [](RunDetail & run) -> auto& { return run.metrics; }));
+    TRY(gather<Pair>(
+        tx, out, from, until, "tracked_params",
+        [](RunDetail & run) -> auto& { return run.params; }));
+    TRY(gather<Pair>(
+        tx, out, from, until, "tracked_tags", [](RunDetail & run) -> auto& { return run.tags; }));
+    TRY(gather<DatasetInput>(
+        tx, out, from, until, "run_datasets",
+        [](RunDetail & run) -> auto& { return run.datasets; }));
+    TRY(gather<ModelUse>(
+        tx, out, from, until, "run_models", [](RunDetail & run) -> auto& { return run.models; }));
+  }
+  return out;
+}
+
+}  // namespace penstock::tracking::store
