@@ -32,6 +32,7 @@
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
 #include "api/mlflow/logged_model_routes.h"
+#include "api/mlflow/registry_routes.h"
 #include "api/mlflow/tracking_routes.h"
 #include "app/background.h"
 #include "app/descriptions.h"
@@ -50,6 +51,7 @@
 #include "serving/joins.h"
 #include "tracking/artifacts.h"
 #include "tracking/logged_models.h"
+#include "tracking/registered_models.h"
 #include "tracking/service.h"
 #include "training/executor.h"
 
@@ -143,6 +145,7 @@ struct System::Parts {
   std::unique_ptr<registry::Service> registry;
   std::unique_ptr<tracking::Artifacts> tracked_artifacts;
   std::unique_ptr<tracking::LoggedModels> logged_models;
+  std::unique_ptr<tracking::RegisteredModels> registered_models;
   std::unique_ptr<tracking::Service> tracking;
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
@@ -207,6 +210,7 @@ void System::Parts::make_components() {
   registry = std::make_unique<registry::Service>(*db, clock);
   tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *blobs, clock);
   logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
+  registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
   tracking = std::make_unique<tracking::Service>(*db, clock);
   training = std::make_unique<training::Service>(*db, clock, *registry);
   executor = std::make_unique<training::Executor>(
@@ -272,6 +276,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));
   add(api::mlflow_logged_model_routes(*logged_models));
+  add(api::mlflow_registry_routes(*registered_models));
   add(api::mlflow_tracking_routes(*tracking, *tracked_artifacts));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));

@@ -129,6 +129,7 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
     }
     version.record_references = TRY(resolve(tx, call, version.record));
     TRY(sql::insert(tx, "model_versions", version));
+    TRY(store::put_names(tx, version));
     for (const Reference& reference : version.record_references)
       for (const ReferenceField& field : reference_fields)
         // The version to go back to is a plan, not something that this one was made from.

@@ -18,6 +18,23 @@ Result<std::vector<ModelVersion>> list(sql::Tx& tx, const std::string& project,
   return sql::select<ModelVersion>(tx, text, {project, model, limit});
 }
 
+Result<void> put_names(sql::Tx& tx, const ModelVersion& version) {
+  const std::int64_t at = version.created_at.time_since_epoch().count() / 1'000;
+  TRY(
+      tx.run("INSERT INTO registered_models (project, name, description, created_at, updated_at) "
+             "VALUES ($1, $2, '', $3, $3) ON CONFLICT (project, name) DO UPDATE SET updated_at = "
+             "excluded.updated_at",
+             {version.project, version.model, at}));
+  TRY(
+      tx.run("INSERT INTO version_notes (project, model, version, source, run, logged_model, "
+             "user_id, description, hidden, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, "
+             "'', $6, $7, FALSE, $8, $8)",
+             {version.project, version.model, version.version, version.record.artifact_uri,
+              version.record.run.value_or(""), version.created_by,
+              version.record.description.value_or(""), at}));
+  return {};
+}
+
 Result<std::int64_t> newest(sql::Tx& tx, const std::string& project, const std::string& model) {
   const auto rows = TRY(tx.run(
       "SELECT coalesce(max(version), 0) FROM model_versions WHERE project = $1 AND model = $2",

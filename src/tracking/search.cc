@@ -135,6 +135,23 @@ constexpr std::array model_attributes = {
     Attribute{"last_updated_time", "t.updated_at", true},
 };
 
+constexpr std::array registered_attributes = {
+    Attribute{"name", "t.name", false},
+    Attribute{"creation_timestamp", "t.created_at", true},
+    Attribute{"timestamp", "t.updated_at", true},
+    Attribute{"last_updated_timestamp", "t.updated_at", true},
+};
+constexpr std::array version_attributes = {
+    Attribute{"name", "t.model", false},
+    Attribute{"version_number", "t.version", true},
+    Attribute{"run_id", "t.run", false},
+    Attribute{"source_path", "t.source", false},
+    Attribute{"creation_timestamp", "t.created_at", true},
+    Attribute{"last_updated_timestamp", "t.updated_at", true},
+};
+
+constexpr std::string_view prompt_tag = "mlflow.prompt.is_prompt";
+
 class Compiler {
  public:
   Compiler(Subject subject, Compiled& out) : subject_(subject), out_(out) {}
@@ -187,7 +204,8 @@ class Compiler {
       return std::find(words.begin(), words.end(), head) != words.end();
     };
     if (is({"tag", "tags"})) return named(Key{Field::tag, tail}, token);
-    if (subject_ != Subject::experiment && is({"param", "params", "parameter", "parameters"}))
+    if ((subject_ == Subject::run || subject_ == Subject::logged_model) &&
+        is({"param", "params", "parameter", "parameters"}))
       return named(Key{Field::param, tail}, token);
     if (subject_ == Subject::run) {
       if (is({"metric", "metrics"})) return named(Key{Field::metric, tail, true}, token);
@@ -216,6 +234,8 @@ class Compiler {
                         ", and metrics., params., tags. before a key");
     };
     if (subject_ == Subject::run) return find(run_attributes);
+    if (subject_ == Subject::registered_model) return find(registered_attributes);
+    if (subject_ == Subject::model_version) return find(version_attributes);
     return subject_ == Subject::experiment ? find(experiment_attributes) : find(model_attributes);
   }
 
@@ -237,6 +257,11 @@ class Compiler {
     if ((is_text_op && key.is_number) || (is_order_op && !key.is_number))
       return unreadable("'" + word.text + "' does not go with '" + first.text + "'");
     const Scalar value = TRY(value_of(TRY(lexer.next()), key, first));
+    if (key.field == Field::tag && key.name == prompt_tag && op == "!=") {
+      // Models have no such tag, and are what the client asks for.
+      condition("NOT EXISTS (" + rows_of(key) + " AND x.value = " + mark(value) + ")");
+      return {};
+    }
     const std::string marked = mark(value);
     if (op == "ilike")
       add(key, [&](const std::string& column) {
@@ -318,6 +343,13 @@ class Compiler {
     if (subject_ == Subject::experiment)
       return {"experiment_tags", as + ".project = t.project AND " + as + ".experiment = t.id AND " +
                                      as + ".key = " + mark(key.name)};
+    if (subject_ == Subject::registered_model)
+      return {"registered_model_tags", as + ".project = t.project AND " + as +
+                                           ".model = t.name AND " + as +
+                                           ".key = " + mark(key.name)};
+    if (subject_ == Subject::model_version)
+      return {"version_tags", as + ".project = t.project AND " + as + ".model = t.model AND " + as +
+                                  ".version = t.version AND " + as + ".key = " + mark(key.name)};
     if (subject_ == Subject::logged_model)
       return {is_param ? "logged_model_params" : "logged_model_tags",
               as + ".model = t.number AND " + as + ".key = " + mark(key.name)};

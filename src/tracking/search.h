@@ -8,7 +8,7 @@
 
 namespace penstock::tracking {
 
-enum class Subject { run, experiment, logged_model };
+enum class Subject { run, experiment, logged_model, registered_model, model_version };
 
 // What follows SELECT ... FROM <table>: joins, conditions, order; and the parameters it names,
 // which begin at $1. Every condition of the caller comes after those of the filter.

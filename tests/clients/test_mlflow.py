@@ -235,3 +235,72 @@ def test_scikit_learn_logged_and_loaded_again(client, experiment):
     assert code_of(gone) == "RESOURCE_DOES_NOT_EXIST"
     frame = mlflow.search_runs([experiment], "datasets.context = 'train'")
     assert list(frame.run_id) == [run.info.run_id]
+
+
+def test_the_registry_as_people_use_it(client, experiment):
+    import numpy as np
+    from sklearn.linear_model import LinearRegression
+
+    rows = np.arange(12.0).reshape(6, 2)
+    model = LinearRegression().fit(rows, rows[:, 0])
+    mlflow.set_experiment(experiment_id=experiment)
+    with mlflow.start_run() as run:
+        mlflow.sklearn.log_model(model, name="model", registered_model_name="arrivals")
+        mlflow.sklearn.log_model(model, name="model", registered_model_name="arrivals")
+    assert [v.version for v in client.search_model_versions("name='arrivals'", order_by=["version_number ASC"])] == \
+        ["1", "2"]
+    assert client.get_model_version("arrivals", "1").run_id == run.info.run_id
+    client.set_registered_model_alias("arrivals", "champion", "1")
+    assert client.get_model_version_by_alias("arrivals", "champion").version == "1"
+    for uri in ("models:/arrivals/2", "models:/arrivals@champion"):
+        assert np.allclose(mlflow.pyfunc.load_model(uri).predict(rows), rows[:, 0])
+    client.set_registered_model_alias("arrivals", "champion", "2")
+    assert client.get_registered_model("arrivals").aliases == {"champion": "2"}
+    assert client.get_model_version("arrivals", "2").aliases == ["champion"]
+    client.set_registered_model_tag("arrivals", "team", "ops")
+    client.set_model_version_tag("arrivals", "2", "checked", "yes")
+    client.update_registered_model("arrivals", "when flights arrive")
+    client.update_model_version("arrivals", "2", "the second")
+    kept = client.get_registered_model("arrivals")
+    assert kept.tags == {"team": "ops"} and kept.description == "when flights arrive"
+    assert kept.latest_versions[0].version == "2" and kept.latest_versions[0].description == "the second"
+    assert [m.name for m in client.search_registered_models("tags.team = 'ops' and name LIKE 'arr%'")] == ["arrivals"]
+    found = client.search_model_versions(f"run_id = '{run.info.run_id}' and tags.checked = 'yes'")
+    assert [v.version for v in found] == ["2"]
+    client.delete_registered_model_alias("arrivals", "champion")
+    with pytest.raises(RestException) as missing:
+        client.get_model_version_by_alias("arrivals", "champion")
+    assert code_of(missing) == "INVALID_PARAMETER_VALUE"
+    client.delete_model_version("arrivals", "1")
+    with pytest.raises(RestException) as gone:
+        client.get_model_version("arrivals", "1")
+    assert code_of(gone) == "RESOURCE_DOES_NOT_EXIST"
+    with pytest.raises(RestException) as taken:
+        client.create_registered_model("arrivals")
+    assert code_of(taken) == "RESOURCE_ALREADY_EXISTS"
+    with pytest.raises(MlflowException):
+        client.create_registered_model("ends-in-v2")
+    client.delete_registered_model("arrivals")
+    assert not client.search_registered_models("name = 'arrivals'")
+
+
+def test_one_record_for_both(client, server, tmp_path):
+    """What `penstock models register` wrote is there for MLflow, and the other way round."""
+    record = tmp_path / "record.yaml"
+    record.write_text("model_id: ticket-escalation-v4\nartifact_uri: s3://models/ticket-escalation/v4\n"
+                      "owner: ml-platform\n")
+    assert server.run("models", "register", "-f", str(record)).returncode == 0
+    theirs = client.get_model_version("ticket-escalation", "4")
+    assert theirs.source == "s3://models/ticket-escalation/v4"
+    made = client.create_model_version("ticket-escalation", "s3://models/ticket-escalation/v5")
+    assert made.version == "5"
+    shown = server.run("models", "show", "ticket-escalation@v5", "--json")
+    assert shown.returncode == 0 and "s3://models/ticket-escalation/v5" in shown.stdout
+    assert server.run("audit", "verify").returncode == 0
+
+
+def test_prompts_are_models(client):
+    mlflow.genai.register_prompt("greeting", "Hello {{name}}", commit_message="first")
+    mlflow.genai.register_prompt("greeting", "Good day, {{name}}")
+    assert mlflow.genai.load_prompt("prompts:/greeting/1").template == "Hello {{name}}"
+    assert mlflow.genai.load_prompt("prompts:/greeting/2").format(name="Ana") == "Good day, Ana"

@@ -1,0 +1,208 @@
+#include "api/mlflow/registry_routes.h"
+
+#include "api/mlflow/protocol.h"
+#include "tracking/registered_models.h"
+
+namespace penstock::api {
+namespace {
+
+using mlflow::Arguments;
+using Object = Result<json::object>;
+
+Result<std::vector<tracking::Pair>> tags_of(const Arguments& in) {
+  std::vector<tracking::Pair> out;
+  for (const Arguments& one : TRY(in.objects("tags")))
+    out.push_back({TRY(one.text("key")), TRY(one.text_or("value", ""))});
+  return out;
+}
+
+Result<std::int64_t> version_of(const Arguments& in) {
+  const auto number = TRY(in.whole("version"));
+  if (number) return *number;
+  TRY(in.text("version"));
+  return std::int64_t{0};
+}
+
+Result<tracking::Search> search_of(const Arguments& in, std::int64_t limit) {
+  return tracking::Search{.filter = TRY(in.text_or("filter", "")),
+                          .order_by = TRY(in.texts("order_by")),
+                          .limit = TRY(in.whole_or("max_results", limit)),
+                          .page_token = TRY(in.text_or("page_token", ""))};
+}
+
+json::object said(const tracking::VersionView& view) {
+  const tracking::VersionNote& note = view.note;
+  json::array aliases;
+  for (const std::string& alias : view.aliases) aliases.emplace_back(alias);
+  json::object out{{"name", note.model},
+                   {"version", std::to_string(note.version)},
+                   {"creation_timestamp", note.created_at},
+                   {"last_updated_timestamp", note.updated_at},
+                   {"user_id", note.user_id},
+                   {"current_stage", "None"},
+                   {"description", note.description},
+                   {"source", note.source},
+                   {"run_id", note.run},
+                   {"status", "READY"},
+                   {"tags", encode(view.tags)},
+                   {"aliases", std::move(aliases)}};
+  if (!note.logged_model.empty()) out["model_id"] = note.logged_model;
+  return out;
+}
+
+json::object said(const tracking::RegisteredModelView& view) {
+  json::array latest, aliases;
+  for (const tracking::VersionView& version : view.latest) latest.push_back(said(version));
+  for (const tracking::Alias& alias : view.aliases)
+    aliases.push_back(
+        json::object{{"alias", alias.alias}, {"version", std::to_string(alias.version)}});
+  return {{"name", view.model.name},
+          {"creation_timestamp", view.model.created_at},
+          {"last_updated_timestamp", view.model.updated_at},
+          {"description", view.model.description},
+          {"latest_versions", std::move(latest)},
+          {"tags", encode(view.tags)},
+          {"aliases", std::move(aliases)}};
+}
+
+json::object as_model(const tracking::RegisteredModelView& view) {
+  return {{"registered_model", said(view)}};
+}
+json::object as_version(const tracking::VersionView& view) {
+  return {{"model_version", said(view)}};
+}
+
+template <class T>
+json::object page(const char* name, const tracking::Found<T>& found) {
+  json::array items;
+  for (const T& one : found.items) items.push_back(said(one));
+  json::object out{{name, std::move(items)}};
+  if (!found.next_page_token.empty()) out["next_page_token"] = found.next_page_token;
+  return out;
+}
+
+using Add = std::function<void(const char*, const char*, const char*, Permission, mlflow::Handler)>;
+
+void add_models(const Add& add, tracking::RegisteredModels& models) {
+  using enum Permission;
+  add("POST", "create", "Create a registered model", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_model(TRY(models.create(call, TRY(in.text("name")),
+                                          TRY(in.text_or("description", "")), TRY(tags_of(in)))));
+      });
+  add("GET", "get", "Show a registered model", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_model(TRY(models.get(call, TRY(in.text("name")))));
+      });
+  add("PATCH", "update", "Describe a registered model", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_model(
+            TRY(models.describe(call, TRY(in.text("name")), TRY(in.text_or("description", "")))));
+      });
+  add("POST", "rename", "Rename a registered model that has no versions", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_model(TRY(models.rename(call, TRY(in.text("name")), TRY(in.text("new_name")))));
+      });
+  add("DELETE", "delete", "Delete a registered model", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.remove(call, TRY(in.text("name"))));
+        return json::object{};
+      });
+  add("GET", "search", "Search registered models", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return page("registered_models", TRY(models.search(call, TRY(search_of(in, 100)))));
+      });
+  add("POST", "set-tag", "Set a tag of a registered model", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.set_tag(call, TRY(in.text("name")),
+                           {TRY(in.text("key")), TRY(in.text_or("value", ""))}));
+        return json::object{};
+      });
+  add("DELETE", "delete-tag", "Delete a tag of a registered model", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.remove_tag(call, TRY(in.text("name")), TRY(in.text("key"))));
+        return json::object{};
+      });
+  add("POST", "alias", "Give a version an alias", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.set_alias(call, TRY(in.text("name")), TRY(in.text("alias")),
+                             TRY(version_of(in))));
+        return json::object{};
+      });
+  add("GET", "alias", "Show the version of an alias", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_version(TRY(models.by_alias(call, TRY(in.text("name")), TRY(in.text("alias")))));
+      });
+  add("DELETE", "alias", "Take an alias away", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.remove_alias(call, TRY(in.text("name")), TRY(in.text("alias"))));
+        return json::object{};
+      });
+}
+
+void add_versions(const Add& add, tracking::RegisteredModels& models) {
+  using enum Permission;
+  add("POST", "create", "Register a model version", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_version(
+            TRY(models.create_version(call, {.model = TRY(in.text("name")),
+                                             .source = TRY(in.text("source")),
+                                             .run = TRY(in.text_or("run_id", "")),
+                                             .logged_model = TRY(in.text_or("model_id", "")),
+                                             .description = TRY(in.text_or("description", "")),
+                                             .tags = TRY(tags_of(in))})));
+      });
+  add("GET", "get", "Show a model version", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_version(TRY(models.version(call, TRY(in.text("name")), TRY(version_of(in)))));
+      });
+  add("PATCH", "update", "Describe a model version", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_version(TRY(models.describe_version(
+            call, TRY(in.text("name")), TRY(version_of(in)), TRY(in.text_or("description", "")))));
+      });
+  add("DELETE", "delete", "Delete a model version", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.remove_version(call, TRY(in.text("name")), TRY(version_of(in))));
+        return json::object{};
+      });
+  add("GET", "get-download-uri", "Say where a version's files are", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return json::object{{"artifact_uri", TRY(models.download_uri(call, TRY(in.text("name")),
+                                                                     TRY(version_of(in))))}};
+      });
+  add("GET", "search", "Search model versions", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return page("model_versions",
+                    TRY(models.search_versions(call, TRY(search_of(in, 10'000)))));
+      });
+  add("POST", "set-tag", "Set a tag of a model version", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.set_version_tag(call, TRY(in.text("name")), TRY(version_of(in)),
+                                   {TRY(in.text("key")), TRY(in.text_or("value", ""))}));
+        return json::object{};
+      });
+  add("DELETE", "delete-tag", "Delete a tag of a model version", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        TRY(models.remove_version_tag(call, TRY(in.text("name")), TRY(version_of(in)),
+                                      TRY(in.text("key"))));
+        return json::object{};
+      });
+}
+
+}  // namespace
+
+std::vector<Route> mlflow_registry_routes(tracking::RegisteredModels& models) {
+  std::vector<Route> routes;
+  const auto below = [&](const std::string& root) -> Add {
+    return [&routes, root](const char* method, const char* path, const char* summary,
+                           Permission permission, mlflow::Handler handler) {
+      mlflow::add(routes, method, root + path, summary, permission, std::move(handler));
+    };
+  };
+  add_models(below("registered-models/"), models);
+  add_versions(below("model-versions/"), models);
+  return routes;
+}
+
+}  // namespace penstock::api
