@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "catalog/classes.h"
 #include "catalog/store.h"
 
 namespace penstock::catalog {
@@ -38,7 +39,7 @@ Result<void> from_declaration(sql::Tx& tx, const Call& call, const Urn& urn, Tra
   const auto source = resources::declared<Source>(tx, call.project, "source", urn.name, version);
   if (!source) return {};
   node.classification = Classification::open;
-  for (const SourceColumn& column : source->columns)
+  for (const ColumnClass& column : TRY(column_classes(tx, call.project, *source)))
     node.classification = std::max(*node.classification, column.classification);
   return {};
 }
