@@ -55,7 +55,8 @@ void add_features_commands(CLI::App& parent, Globals& globals);  // features
 void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce
 void add_serving_commands(CLI::App& parent, Globals& globals);   // routes, predict, batch, stream
 void add_monitor_commands(CLI::App& parent, Globals& globals);   // monitors
-void add_release_commands(CLI::App& parent, Globals& globals);   // releases, approvals
+void add_release_commands(CLI::App& parent, Globals& globals);   // releases
+void add_approval_commands(CLI::App& parent, Globals& globals);  // approvals
 void add_incident_commands(CLI::App& parent, Globals& globals);  // incidents
 void add_cost_commands(CLI::App& parent, Globals& globals);      // cost
 void add_audit_commands(CLI::App& parent, Globals& globals);     // audit

@@ -20,6 +20,7 @@
 #include "adapters/sqlite/sqlite.h"
 #include "api/grpc/server.h"
 #include "api/http/access_routes.h"
+#include "api/http/approval_routes.h"
 #include "api/http/catalog_routes.h"
 #include "api/http/cost_routes.h"
 #include "api/http/features_routes.h"
@@ -137,6 +138,7 @@ struct System::Parts {
   std::unique_ptr<access::Service> access;
   std::unique_ptr<audit::Service> audit;
   std::unique_ptr<resources::Service> resources;
+  std::unique_ptr<approvals::Service> approvals;
   std::unique_ptr<catalog::Service> catalog;
   std::unique_ptr<incidents::Service> incidents;
   std::unique_ptr<costs::Service> costs;
@@ -199,6 +201,7 @@ void System::Parts::make_components() {
   access = std::make_unique<access::Service>(*db, clock);
   audit = std::make_unique<audit::Service>(*db);
   resources = std::make_unique<resources::Service>(*db, clock);
+  approvals = std::make_unique<approvals::Service>(*db, clock);
   catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
                                                catalog::Options{.data_directory = options.sources});
   incidents = std::make_unique<incidents::Service>(*db, clock);
@@ -247,6 +250,9 @@ void System::Parts::join_components() {
   serving->register_kinds(*resources);
   for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
   for (auto& kind : release->kinds()) resources->add(std::move(kind));
+  resources->add(approvals->kind());
+  approvals->answer_for("model", registry->approvable());
+  approvals->answer_for("release", release->approvable());
   resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
     for (const resources::Change& change : output.changes)
       if (change.kind == "stream" && change.action != resources::Action::unchanged) {
@@ -270,6 +276,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::access_routes(*access));
   add(api::resource_routes(*resources));
   add(api::audit_routes(*audit));
+  add(api::approval_routes(*approvals));
   add(api::catalog_routes(*catalog));
   add(api::incident_routes(*incidents));
   add(api::cost_routes(*costs));

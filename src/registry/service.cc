@@ -138,6 +138,10 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
     TRY(audit::record(
         tx, call, now,
         {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
+    if (version.record.approved_for)
+      TRY(approvals::ask(tx, call, now, subject_of(version, *version.record.approved_for),
+                         {.summary = version.urn() + " for " + *version.record.approved_for,
+                          .detail = {{"record", encode(version.record)}}}));
     return version;
   });
 }
@@ -145,7 +149,9 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
 Result<VersionDetail> Service::get(const Call& call, const VersionInput& input) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<VersionDetail> {
     VersionDetail detail{.version = TRY(must_find(tx, call, input.model, input.version))};
-    detail.approvals = TRY(store::approvals(tx, call.project, detail.version.urn()));
+    detail.approvals = TRY(approvals::approvals_of(tx, call.project, detail.version.urn()));
+    detail.approved_for = TRY(
+        approvals::scopes_granted(tx, call.project, subject_of(detail.version, ""), clock_.now()));
     detail.blockers = TRY(blockers(tx, detail.version));
     return detail;
   });
@@ -157,38 +163,38 @@ Result<VersionList> Service::list(const Call& call, const ListInput& input) {
   });
 }
 
-Result<Approval> Service::approve(const Call& call, const ApproveInput& input) {
-  return db_.write(call, [&](sql::Tx& tx) -> Result<Approval> {
+approvals::Approvable Service::approvable() const {
+  return {
+      .current = [](sql::Tx& tx, const Call& call, const std::string& urn,
+                    const std::string& scope) -> Result<approvals::Subject> {
+        const VersionName name = TRY(version_name(urn));
+        const auto found = TRY(version(tx, call.project, name.model, name.version));
+        const auto why_not = TRY(blockers(tx, found));
+        if (why_not.empty()) return subject_of(found, scope);
+        Error error{Code::failed_precondition, found.urn() + " cannot be approved: " + why_not[0]};
+        for (const std::string& why : why_not) error.violations.push_back({"record", why});
+        return error;
+      },
+      .given = [](sql::Tx& tx, const Call& call, const approvals::Subject& subject,
+                  const approvals::Given& given) -> Result<void> {
+        const Timestamp now = given.approval.at;
+        TRY(catalog::add_edge(tx, call, now, subject.urn,
+                              "approval:" + subject.scope + "/" + subject.digest.substr(0, 16),
+                              "approved_by"));
+        const VersionName name = TRY(version_name(subject.urn));
+        const auto found = TRY(version(tx, call.project, name.model, name.version));
+        if (!given.standing.granted || found.status != Status::registered) return {};
+        return set_status(tx, call, now, found, Status::approved);
+      }};
+}
+
+Result<approvals::Approval> Service::approve(const Call& call, const ApproveInput& input) {
+  return db_.write(call, [&](sql::Tx& tx) -> Result<approvals::Approval> {
     const ModelVersion version = TRY(must_find(tx, call, input.model, input.version));
-    if (version.created_by == call.actor)
-      return Error{Code::permission_denied,
-                   "the one who registered " + version.urn() + " cannot approve it"};
-    for (const Approval& given : TRY(store::approvals(tx, call.project, version.urn())))
-      if (given.approver == call.actor && given.scope == input.scope)
-        return Error{Code::already_exists,
-                     call.actor + " approved " + version.urn() + " for " + input.scope + " before"};
-    const auto why_not = TRY(blockers(tx, version));
-    if (!why_not.empty()) {
-      Error error{Code::failed_precondition, version.urn() + " cannot be approved: " + why_not[0]};
-      for (const std::string& why : why_not) error.violations.push_back({"record", why});
-      return error;
-    }
-    const Approval approval{.project = call.project,
-                            .subject = version.urn(),
-                            .digest = version.digest,
-                            .scope = input.scope,
-                            .approver = call.actor,
-                            .comment = input.comment,
-                            .at = clock_.now()};
-    TRY(sql::insert(tx, "approvals", approval));
-    TRY(audit::record(tx, call, approval.at,
-                      {"registry.version.approved", version.urn(), encode(approval).as_object()}));
-    TRY(catalog::add_edge(tx, call, approval.at, version.urn(),
-                          "approval:" + approval.scope + "/" + version.digest.substr(0, 16),
-                          "approved_by"));
-    if (version.status == Status::registered)
-      TRY(store::set_status(tx, version, Status::approved, approval.at));
-    return approval;
+    return TRY(approvals::give(
+                   tx, call, clock_.now(), approvable(),
+                   {.subject = version.urn(), .scope = input.scope, .comment = input.comment}))
+        .approval;
   });
 }
 
@@ -200,9 +206,9 @@ Result<ModelVersion> version(sql::Tx& tx, const std::string& project, const std:
                                     " in project " + project};
 }
 
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
-                                        const std::string& subject) {
-  return store::approvals(tx, project, subject);
+approvals::Subject subject_of(const ModelVersion& version, const std::string& scope) {
+  return {
+      .urn = version.urn(), .digest = version.digest, .scope = scope, .author = version.created_by};
 }
 
 Result<std::vector<std::string>> blockers(sql::Tx& tx, const ModelVersion& version) {

@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "approvals/service.h"
 #include "base/call.h"
 #include "ports/sql.h"
 #include "registry/version.h"
@@ -41,10 +42,11 @@ struct VersionList {
 BOOST_DESCRIBE_STRUCT(VersionList, (), (versions))
 struct VersionDetail {
   ModelVersion version;
-  std::vector<Approval> approvals;
-  std::vector<std::string> blockers;  // why it cannot be released; empty: it can
+  std::vector<approvals::Approval> approvals;  // that did not end, also the expired
+  std::vector<std::string> approved_for;       // the scopes in which enough of them count
+  std::vector<std::string> blockers;           // why it cannot be released; empty: it can
 };
-BOOST_DESCRIBE_STRUCT(VersionDetail, (), (version, approvals, blockers))
+BOOST_DESCRIBE_STRUCT(VersionDetail, (), (version, approvals, approved_for, blockers))
 
 // What `kind: model` declares.
 struct ModelDeclaration {
@@ -76,7 +78,9 @@ class Service {
   Result<VersionList> list(const Call& call, const ListInput& input);
   // Bound to the digest of the record as it stands. The one who registered it cannot approve it,
   // nobody twice for one scope, and a version with blockers is refused.
-  Result<Approval> approve(const Call& call, const ApproveInput& input);
+  Result<approvals::Approval> approve(const Call& call, const ApproveInput& input);
+  // Versions, for approvals of any scope.
+  approvals::Approvable approvable() const;
 
  private:
   Result<std::vector<Reference>> resolve(sql::Tx& tx, const Call& call, const Record& record) const;
@@ -88,8 +92,8 @@ class Service {
 // For the components above, inside their own transactions.
 Result<ModelVersion> version(sql::Tx& tx, const std::string& project, const std::string& model,
                              std::int64_t version);
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
-                                        const std::string& subject);
+// What an approval of it is bound to.
+approvals::Subject subject_of(const ModelVersion& version, const std::string& scope);
 // Why this version cannot be released: references that nobody verified, no owner, evaluation or
 // rollback target (the first version of a model needs none).
 Result<std::vector<std::string>> blockers(sql::Tx& tx, const ModelVersion& version);

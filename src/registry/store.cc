@@ -50,11 +50,4 @@ Result<void> set_status(sql::Tx& tx, const ModelVersion& version, Status status,
   return {};
 }
 
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
-                                        const std::string& subject) {
-  static const std::string text = "SELECT " + columns<Approval>() +
-                                  " FROM approvals WHERE project = $1 AND subject = $2 ORDER BY at";
-  return sql::select<Approval>(tx, text, {project, subject});
-}
-
 }  // namespace penstock::registry::store

@@ -15,7 +15,5 @@ Result<std::vector<ModelVersion>> list(sql::Tx& tx, const std::string& project,
 Result<void> put_names(sql::Tx& tx, const ModelVersion& version);
 Result<std::int64_t> newest(sql::Tx& tx, const std::string& project, const std::string& model);
 Result<void> set_status(sql::Tx& tx, const ModelVersion& version, Status status, Timestamp at);
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const std::string& project,
-                                        const std::string& subject);
 
 }  // namespace penstock::registry::store

@@ -78,15 +78,6 @@ BOOST_DESCRIBE_STRUCT(ModelVersion, (),
                       (project, model, version, status, record, digest, record_references,
                        created_at, created_by, updated_at))
 
-struct Approval {
-  std::string project, subject;  // the URN
-  std::string digest;            // of what was approved
-  std::string scope;             // "production-canary"
-  std::string approver, comment;
-  Timestamp at;
-};
-BOOST_DESCRIBE_STRUCT(Approval, (), (project, subject, digest, scope, approver, comment, at))
-
 struct VersionName {
   std::string model;
   std::int64_t version = 0;

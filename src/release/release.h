@@ -131,12 +131,6 @@ BOOST_DESCRIBE_STRUCT(Release, (),
                        plan_digest, state, stage, stage_calls, live_micros, slow_micros, paused,
                        author, reason, created_at, updated_at))
 
-struct Approval {
-  std::string project, release, approver, digest, comment;
-  Timestamp given_at;
-};
-BOOST_DESCRIBE_STRUCT(Approval, (), (project, release, approver, digest, comment, given_at))
-
 // What a guard knew after one more stretch of calls, and what it said.
 struct Look {
   std::string project, release, guard;

@@ -16,7 +16,17 @@
 namespace penstock::release {
 namespace {
 
+constexpr std::string_view release_scope = "release";
+
 std::string urn_of(const Release& release) { return "release:" + release.id; }
+
+approvals::Subject subject_of(const Release& release) {
+  return {.urn = urn_of(release),
+          .digest = release.plan_digest,
+          .scope = std::string(release_scope),
+          .author = release.author,
+          .needed = release.plan.approvals};
+}
 
 Result<Release> must_find(sql::Tx& tx, const Call& call, const std::string& id) {
   auto found = TRY(store::find(tx, call.project, id));
@@ -96,10 +106,9 @@ Result<void> Service::check_releasable(sql::Tx& tx, const Call& call, const Rele
   const auto blockers = TRY(registry::blockers(tx, version));
   std::vector<Violation> why;
   for (const std::string& blocker : blockers) why.push_back({"version", blocker});
-  const auto approvals = TRY(registry::approvals(tx, call.project, version.urn()));
-  if (std::none_of(approvals.begin(), approvals.end(), [&](const registry::Approval& approval) {
-        return approval.digest == version.digest;
-      }))
+  if (TRY(approvals::scopes_granted(tx, call.project, registry::subject_of(version, ""),
+                                    clock_.now()))
+          .empty())
     why.push_back({"version", "is not approved as it stands; penstock models approve " +
                                   version.model + "@v" + std::to_string(version.version)});
   for (const catalog::Broken& broken :
@@ -160,41 +169,52 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
                         {"alpha_by_guard", shares},
                         {"baseline", release.from_version}}}));
     TRY(catalog::add_edge(tx, call, now, urn_of(release), version.urn(), "releases"));
+    TRY(approvals::ask(tx, call, now, subject_of(release),
+                       {.summary = version.urn() + " to route:" + release.route,
+                        .detail = {{"plan", encode(release.plan)}}}));
     return release;
   });
 }
 
+approvals::Approvable Service::approvable() {
+  return {
+      .current = [](sql::Tx& tx, const Call& call, const std::string& urn,
+                    const std::string& scope) -> Result<approvals::Subject> {
+        const Release release = TRY(must_find(tx, call, urn.substr(urn.find(':') + 1)));
+        if (scope != release_scope)
+          return Error{Code::invalid_argument,
+                       "a release is approved for one scope",
+                       {{"scope", "must be " + std::string(release_scope)}}};
+        if (release.state != State::awaiting_approval)
+          return Error{Code::failed_precondition, urn_of(release) + " is " +
+                                                      std::string(name_of(release.state)) +
+                                                      " and waits for no approval"};
+        const auto version =
+            TRY(registry::version(tx, call.project, release.model, release.version));
+        if (digest_of(release, version.digest) != release.plan_digest)
+          return Error{
+              Code::failed_precondition,
+              "the plan or the version was changed since the release was made; make a new one"};
+        return subject_of(release);
+      },
+      .given = [this](sql::Tx& tx, const Call& call, const approvals::Subject& subject,
+                      const approvals::Given& given) -> Result<void> {
+        TRY(catalog::add_edge(tx, call, given.approval.at, subject.urn, call.actor, "approved_by"));
+        if (!given.standing.granted) return {};
+        Release release = TRY(must_find(tx, call, subject.urn.substr(subject.urn.find(':') + 1)));
+        return start(tx, call, release);
+      },
+      .committed = [this](const Call& call,
+                          const approvals::Subject&) { return serving_.publish(call); }};
+}
+
 Result<Release> Service::approve(const Call& call, const ActInput& input) {
-  Release approved = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
-    Release release = TRY(must_find(tx, call, input.id));
-    if (release.state != State::awaiting_approval)
-      return Error{Code::failed_precondition, urn_of(release) + " is " +
-                                                  std::string(name_of(release.state)) +
-                                                  " and waits for no approval"};
-    if (release.author == call.actor)
-      return Error{Code::permission_denied, "the author of a release cannot approve it"};
-    const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
-    if (digest_of(release, version.digest) != release.plan_digest)
-      return Error{
-          Code::failed_precondition,
-          "the plan or the version was changed since the release was made; make a new one"};
-    const Approval approval{.project = call.project,
-                            .release = release.id,
-                            .approver = call.actor,
-                            .digest = release.plan_digest,
-                            .comment = input.reason,
-                            .given_at = clock_.now()};
-    const auto given = sql::insert(tx, "release_approvals", approval);
-    if (!given && given.error().code == Code::already_exists)
-      return Error{Code::already_exists, call.actor + " approved " + urn_of(release) + " before"};
-    TRY(given);
-    TRY(audit::record(tx, call, approval.given_at,
-                      {"release.approved", urn_of(release), {{"digest", approval.digest}}}));
-    TRY(catalog::add_edge(tx, call, approval.given_at, urn_of(release), call.actor, "approved_by"));
-    const auto all = TRY(store::approvals(tx, release));
-    if (static_cast<std::int64_t>(all.size()) >= release.plan.approvals)
-      TRY(start(tx, call, release));
-    return release;
+  const Release approved = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
+    TRY(approvals::give(tx, call, clock_.now(), approvable(),
+                        {.subject = "release:" + input.id,
+                         .scope = std::string(release_scope),
+                         .comment = input.reason}));
+    return must_find(tx, call, input.id);
   }));
   if (has_traffic(approved.state)) TRY(serving_.publish(call));
   return approved;
@@ -316,6 +336,7 @@ Result<Release> Service::cancel(const Call& call, const ActInput& input) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<Release> {
     Release release = TRY(must_find(tx, call, input.id));
     TRY(move(tx, call, release, State::cancelled, "by " + call.actor + ": " + input.reason));
+    TRY(approvals::end_all(tx, call, release.updated_at, urn_of(release), "", "it was cancelled"));
     return release;
   });
 }
@@ -329,7 +350,7 @@ Result<ReleaseList> Service::list(const Call& call, const ListInput& input) {
 Result<ReleaseDetail> Service::get(const Call& call, const ReleaseName& name) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<ReleaseDetail> {
     ReleaseDetail detail{.release = TRY(must_find(tx, call, name.id))};
-    detail.approvals = TRY(store::approvals(tx, detail.release));
+    detail.approvals = TRY(approvals::approvals_of(tx, call.project, urn_of(detail.release)));
     detail.guards = TRY(store::guards(tx, call.project, name.id));
     detail.last_looks = TRY(store::last_looks(tx, call.project, name.id));
     const Plan& plan = detail.release.plan;
@@ -386,7 +407,7 @@ Result<json::object> Service::describe(sql::Tx& tx, const Call& call, const Urn&
   const auto found = TRY(store::find(tx, call.project, urn.name));
   if (found.empty()) return json::object{};
   json::array approvers;
-  for (const Approval& approval : TRY(store::approvals(tx, found.front())))
+  for (const auto& approval : TRY(approvals::approvals_of(tx, call.project, urn_of(found.front()))))
     approvers.push_back(json::value(approval.approver));
   return json::object{{"owner", found.front().author},
                       {"summary", std::string(name_of(found.front().state)) + " on " +

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "approvals/service.h"
 #include "base/call.h"
 #include "base/urn.h"
 #include "catalog/service.h"
@@ -50,7 +51,7 @@ struct Reach {
 BOOST_DESCRIBE_STRUCT(Reach, (), (guard, ratio, bad_events, calls))
 struct ReleaseDetail {
   Release release;
-  std::vector<Approval> approvals;
+  std::vector<approvals::Approval> approvals;
   std::vector<GuardState> guards;
   std::vector<Look> last_looks;  // of each guard
   std::vector<Reach> reach;      // where the plan says what traffic to expect
@@ -81,6 +82,7 @@ class Service {
   // Of the plan and version as they stand; never by the author, and once by each. The last approval
   // that is needed starts the release.
   Result<Release> approve(const Call& call, const ActInput& input);
+  approvals::Approvable approvable();
   // From every state with traffic, always.
   Result<Release> roll_back(const Call& call, const ActInput& input);
   Result<Release> cancel(const Call& call, const ActInput& input);

@@ -26,13 +26,6 @@ Result<void> put(sql::Tx& tx, const Release& release) {
   return sql::insert(tx, "releases", release);
 }
 
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const Release& release) {
-  static const std::string text =
-      "SELECT " + columns<Approval>() +
-      " FROM release_approvals WHERE project = $1 AND release = $2 ORDER BY given_at";
-  return sql::select<Approval>(tx, text, {release.project, release.id});
-}
-
 Result<std::vector<GuardState>> guards(sql::Tx& tx, const std::string& project,
                                        const std::string& id) {
   static const std::string text =

@@ -11,7 +11,6 @@ Result<std::vector<Release>> list(sql::Tx& tx, const std::string& project, std::
 // Those with traffic, of every project.
 Result<std::vector<Release>> running(sql::Tx& tx);
 Result<void> put(sql::Tx& tx, const Release& release);
-Result<std::vector<Approval>> approvals(sql::Tx& tx, const Release& release);
 Result<std::vector<GuardState>> guards(sql::Tx& tx, const std::string& project,
                                        const std::string& id);
 Result<void> put_guard(sql::Tx& tx, const GuardState& guard);

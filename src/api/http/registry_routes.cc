@@ -49,7 +49,7 @@ std::vector<Route> registry_routes(registry::Service& registry, registry::Artifa
           "GET", "/api/v1/models/{model}/versions/{version}", "Show a model version",
           Permission::read,
           [&](const Call& call, const VersionInput& in) { return registry.get(call, in); }),
-      route<ApproveInput, Approval>(
+      route<ApproveInput, approvals::Approval>(
           "POST", "/api/v1/models/{model}/versions/{version}:approve",
           "Approve a model version for a scope", Permission::approve,
           [&](const Call& call, const ApproveInput& in) { return registry.approve(call, in); }),

@@ -25,7 +25,7 @@ void print_release(const json::value& detail) {
             << "\n";
   for (const json::value& approval : detail.at("approvals").as_array())
     std::cout << "  approved by " << text_of(approval, "approver") << " at "
-              << text_of(approval, "given_at") << "\n";
+              << text_of(approval, "at") << "\n";
   std::vector<std::vector<std::string>> rows;
   const auto e_of = [](const json::value& look, const char* field) {
     char text[40];

@@ -142,8 +142,9 @@ TEST_F(ReleaseTest, EveryMoveIsInTheAuditAndNoOtherIsAllowed) {
   first();
   const std::string id = start(2);
   must(service_.roll_back(cy_, {.id = id, .reason = "enough"}));
-  for (const char* action : {"created", "approved", "shadow", "rolled_back"})
-    EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'release." + std::string(action) +
+  for (const char* action :
+       {"release.created", "approvals.given", "release.shadow", "release.rolled_back"})
+    EXPECT_EQ(test::count(*db_, "audit_events WHERE action = '" + std::string(action) +
                                     "' AND subject = 'release:" + id + "'"),
               1)
         << action;
