@@ -19,8 +19,10 @@ class Sha256Stream {
  public:
   Sha256Stream();
   ~Sha256Stream();
+  Sha256Stream(Sha256Stream&&) noexcept;
   void update(std::string_view bytes);
   Sha256 finish();
+  void restart();  // for other bytes
 
  private:
   struct State;

@@ -1,5 +1,7 @@
 #include "net/client.h"
 
+#include "base/percent.h"
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
@@ -188,21 +190,6 @@ Result<json::value> Client::call(std::string_view method, std::string_view targe
   return value;
 }
 
-std::string percent_encoded(std::string_view text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string out;
-  for (const char letter : text) {
-    const bool plain = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-                       (letter >= '0' && letter <= '9') ||
-                       std::string_view("-._~").find(letter) != std::string_view::npos;
-    if (plain) {
-      out += letter;
-    } else {
-      const auto byte = static_cast<unsigned char>(letter);
-      out += {'%', digits[byte >> 4], digits[byte & 15]};
-    }
-  }
-  return out;
-}
+std::string percent_encoded(std::string_view text) { return penstock::percent_encoded(text); }
 
 }  // namespace penstock::net
