@@ -21,16 +21,6 @@ Result<void> sync(const std::string& path) {
   return {};
 }
 
-Result<void> write_all(int to, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(to, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fault(path);
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return {};
-}
-
 Descriptor create(const std::string& path) {
   return Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
 }
@@ -104,11 +94,13 @@ Error fault(const std::string& path) {
   }
 }
 
-Result<void> write_file(const std::string& path, std::string_view bytes) {
-  const Descriptor out = create(path);
-  if (!out) return fault(path);
-  TRY(write_all(out.number(), bytes, path));
-  if (fsync(out.number()) != 0) return fault(path);
+Result<void> write_all(int to, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(to, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return fault(path);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
   return {};
 }
 

@@ -17,6 +17,10 @@ class Descriptor {
   ~Descriptor();
   Descriptor(const Descriptor&) = delete;
   Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
   int number() const { return number_; }
   explicit operator bool() const { return number_ >= 0; }
 
@@ -27,8 +31,7 @@ class Descriptor {
 // The fault of the last system call, about `path`.
 Error fault(const std::string& path);
 
-// A new file with these bytes, synced.
-Result<void> write_file(const std::string& path, std::string_view bytes);
+Result<void> write_all(int to, std::string_view bytes, const std::string& path);
 // Copies a file or a directory and all below it to the new `to`, synced.
 Result<void> copy(const std::string& from, const std::string& to);
 // Makes the directories above `path`, so that they outlive a power cut.

@@ -3,19 +3,22 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <stdexcept>
-#include <arrow/buffer.h>
 #include <arrow/filesystem/localfs.h>
-#include <arrow/io/interfaces.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "adapters/localfs/durable.h"
 
 namespace penstock::localfs {
 namespace {
 
-constexpr std::int64_t max_get = 1 << 30;
+// How much is written before the kernel is told to bring it to the disk: what waits for the end
+// waits for all of it.
+constexpr std::int64_t write_behind = 8 << 20;
 constexpr std::string_view reserved = ".tmp";
 
 Error fault(const arrow::Status& status) {
@@ -28,26 +31,6 @@ Error fault(const arrow::Status& status) {
     if (!arrow_result.ok()) return fault(arrow_result.status()); \
     std::move(arrow_result).ValueUnsafe();                       \
   })
-
-Result<void> check(std::string_view path) {
-  const auto refused = [&](std::string_view why) {
-    return Error{Code::invalid_argument, "\"" + std::string(path.substr(0, 200)) +
-                                             "\" is no path of the store: " + std::string(why)};
-  };
-  if (path.empty() || path.size() > 1000) return refused("it needs 1 to 1000 bytes");
-  if (std::ranges::any_of(path, [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
-    return refused("it holds a control character");
-  if (path.starts_with(reserved))
-    return refused("names that begin with .tmp are kept for the store");
-  for (std::string_view rest = path;;) {
-    const std::size_t end = rest.find('/');
-    const std::string_view part = rest.substr(0, end);
-    if (part.empty() || part.size() > 255) return refused("each part needs 1 to 255 bytes");
-    if (part == "." || part == "..") return refused("it must not hold . or ..");
-    if (end == std::string_view::npos) return {};
-    rest.remove_prefix(end + 1);
-  }
-}
 
 // Where things are until they are whole: one directory for each process, locked while it lives, so
 // that the next one can clear away what a killed one left.
@@ -109,6 +92,71 @@ class Staged {
   const std::string path;
 };
 
+class Writer final : public blob::Writer {
+ public:
+  using Place = std::function<Result<void>(const std::string& staged, std::string_view path)>;
+  Writer(std::string name, Place place) : staged_(std::move(name)), place_(std::move(place)) {}
+
+  Result<void> open() {
+    file_ = Descriptor(::open(staged_.path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!file_) return localfs::fault(staged_.path);
+    return {};
+  }
+
+  Result<void> write(std::string_view bytes) override {
+    TRY(write_all(file_.number(), bytes, staged_.path));
+    written_ += static_cast<std::int64_t>(bytes.size());
+    if (written_ - begun_ < write_behind) return {};
+    // Only a hint, so its fault is none: commit() finds out whether the bytes are there.
+    ::sync_file_range(file_.number(), begun_, written_ - begun_, SYNC_FILE_RANGE_WRITE);
+    begun_ = written_;
+    return {};
+  }
+
+  Result<void> commit(std::string_view path) override {
+    TRY(blob::check_path(path));
+    if (::fsync(file_.number()) != 0) return localfs::fault(staged_.path);
+    return place_(staged_.path, path);
+  }
+
+ private:
+  const Staged staged_;
+  const Place place_;
+  Descriptor file_{-1};
+  std::int64_t written_ = 0, begun_ = 0;
+};
+
+class Reader final : public blob::Reader {
+ public:
+  Reader(Descriptor file, std::string path, const struct stat& status)
+      : file_(std::move(file)), path_(std::move(path)), size_(status.st_size) {
+    for (const std::int64_t part :
+         {std::int64_t(status.st_ino), std::int64_t(status.st_ctim.tv_sec),
+          std::int64_t(status.st_ctim.tv_nsec), std::int64_t(status.st_size)})
+      state_ += std::to_string(part) + " ";
+  }
+  std::int64_t size() const override { return size_; }
+  const std::string& state() const override { return state_; }
+  Result<std::size_t> read(std::int64_t offset, char* to, std::size_t most) override {
+    std::size_t had = 0;
+    while (had < most) {
+      const ssize_t got =
+          ::pread(file_.number(), to + had, most - had, offset + static_cast<std::int64_t>(had));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return localfs::fault(path_);
+      if (got == 0) break;
+      had += static_cast<std::size_t>(got);
+    }
+    return had;
+  }
+
+ private:
+  const Descriptor file_;
+  const std::string path_;
+  const std::int64_t size_;
+  std::string state_;
+};
+
 class Store final : public blob::Store {
  public:
   Store(std::string root, std::unique_ptr<Staging> staging)
@@ -116,44 +164,44 @@ class Store final : public blob::Store {
         staging_(std::move(staging)),
         files_(root_, std::make_shared<arrow::fs::LocalFileSystem>()) {}
 
-  Result<void> put(std::string_view path, std::string_view bytes) override {
-    TRY(check(path));
-    const Staged staged(staging_->name());
-    TRY(write_file(staged.path, bytes));
-    return place(staged.path, path, true);
+  Result<std::unique_ptr<blob::Writer>> create() override {
+    auto writer = std::make_unique<Writer>(
+        staging_->name(), [this](const std::string& staged, std::string_view path) {
+          return place(staged, path, true);
+        });
+    TRY(writer->open());
+    return std::unique_ptr<blob::Writer>(std::move(writer));
+  }
+
+  Result<std::unique_ptr<blob::Reader>> open(std::string_view path) override {
+    TRY(blob::check_path(path));
+    // O_NONBLOCK: a pipe that somebody put there must not hold us up.
+    Descriptor file(::open(full(path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file && (errno == ENOENT || errno == ENOTDIR))
+      return Error{Code::not_found, "there is no file " + std::string(path)};
+    struct stat status {};
+    if (!file || ::fstat(file.number(), &status) != 0) return localfs::fault(full(path));
+    if (!S_ISREG(status.st_mode))
+      return Error{Code::invalid_argument, std::string(path) + " is not a file"};
+    ::posix_fadvise(file.number(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    return std::unique_ptr<blob::Reader>(
+        std::make_unique<Reader>(std::move(file), full(path), status));
   }
 
   Result<void> put_local(std::string_view path, const std::string& local_path) override {
-    TRY(check(path));
+    TRY(blob::check_path(path));
     const Staged staged(staging_->name());
     TRY(copy(local_path, staged.path));
     return place(staged.path, path, true);
   }
 
-  Result<std::string> get(std::string_view path) override {
-    TRY(check(path));
-    const auto info = TRY_ARROW(files_.GetFileInfo(std::string(path)));
-    if (info.type() == arrow::fs::FileType::NotFound)
-      return Error{Code::not_found, "there is no file " + std::string(path)};
-    if (info.type() != arrow::fs::FileType::File)
-      return Error{Code::invalid_argument, std::string(path) + " is not a file"};
-    // The size of what was opened: another file may have taken this place since.
-    const auto file = TRY_ARROW(files_.OpenInputFile(std::string(path)));
-    const std::int64_t size = TRY_ARROW(file->GetSize());
-    if (size > max_get)
-      return Error{Code::resource_exhausted,
-                   std::string(path) + " has more than 1 GB: read it by its URI"};
-    const auto bytes = TRY_ARROW(file->ReadAt(0, size));
-    return bytes->ToString();
-  }
-
   Result<bool> exists(std::string_view path) override {
-    TRY(check(path));
+    TRY(blob::check_path(path));
     return TRY_ARROW(files_.GetFileInfo(std::string(path))).type() != arrow::fs::FileType::NotFound;
   }
 
   Result<std::vector<blob::Entry>> list(std::string_view prefix) override {
-    if (!prefix.empty()) TRY(check(prefix));
+    if (!prefix.empty()) TRY(blob::check_path(prefix));
     arrow::fs::FileSelector below;
     below.base_dir = std::string(prefix);
     below.recursive = true;
@@ -163,13 +211,14 @@ class Store final : public blob::Store {
     if (base.type() == arrow::fs::FileType::File) return out;
     for (const arrow::fs::FileInfo& info : TRY_ARROW(files_.GetFileInfo(below)))
       if (info.type() == arrow::fs::FileType::File && !info.path().starts_with(reserved))
-        out.push_back({info.path(), info.size()});
+        out.push_back(
+            {info.path(), info.size(), std::chrono::time_point_cast<Micros>(info.mtime())});
     std::ranges::sort(out, {}, &blob::Entry::path);
     return out;
   }
 
   Result<void> remove(std::string_view path) override {
-    TRY(check(path));
+    TRY(blob::check_path(path));
     // It leaves its place in one step; that its parts go one by one is nobody's business then.
     const Staged staged(staging_->name());
     const auto moved = move(full(path), staged.path, false);
@@ -179,8 +228,8 @@ class Store final : public blob::Store {
   }
 
   Result<void> publish(std::string_view from, std::string_view final_path) override {
-    TRY(check(from));
-    TRY(check(final_path));
+    TRY(blob::check_path(from));
+    TRY(blob::check_path(final_path));
     if (!TRY(exists(from)))
       return Error{Code::not_found, "there is nothing at " + std::string(from)};
     TRY(place(full(from), final_path, false));
@@ -188,7 +237,8 @@ class Store final : public blob::Store {
   }
 
   std::string uri(std::string_view path) const override {
-    if (const auto fine = check(path); !fine) throw std::invalid_argument(fine.error().message);
+    if (const auto fine = blob::check_path(path); !fine)
+      throw std::invalid_argument(fine.error().message);
     return full(path);
   }
 
