@@ -5,6 +5,7 @@
 #
 #   tools/pins/apt.txt              Debian packages
 #   tools/pins/requirements*.lock   Python packages, into .venv, each by its digest
+#   .deps/bin/versitygw             an S3 server for tests, built by go
 #   .deps/{arrow,duckdb,onnxruntime}  headers and libraries that Debian 12 does not have, by their digests
 #
 # cmake/dependencies.cmake looks in .deps only for what the system lacks.
@@ -15,6 +16,7 @@ umask 022
 readonly duckdb_npm='@duckdb/node-bindings-linux-x64@1.5.6-r.1'  # holds libduckdb.so
 readonly duckdb_crate='1.10506.0'                                # libduckdb-sys: duckdb.h of 1.5.6
 readonly onnxruntime_go='github.com/yalue/onnxruntime_go@v1.27.0'  # holds the C header, API 24
+readonly versitygw='github.com/versity/versitygw/cmd/versitygw@v1.8.0'  # Apache-2.0; checks signatures
 readonly pins="$PWD/tools/pins" deps="$PWD/.deps" venv="$PWD/.venv"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -42,6 +44,7 @@ downloads_there() {
   [[ -f $deps/stamp && $(<"$deps/stamp") == "$1" ]] && "$venv/bin/python" -c '' 2>/dev/null &&
     [[ -f $deps/duckdb/lib/libduckdb.so && -f $deps/duckdb/include/duckdb.h ]] &&
     [[ -f $deps/onnxruntime/include/onnxruntime_c_api.h && -e $deps/onnxruntime/lib/libonnxruntime.so ]] &&
+    versitygw_there &&
     [[ -f $deps/arrow/include/arrow/api.h && -e $deps/arrow/lib/libarrow.so.2600 ]]
 }
 
@@ -141,6 +144,19 @@ install_onnxruntime() {
   install -m 644 "$folder/onnxruntime_c_api.h" "$folder/onnxruntime_ep_c_api.h" "$deps/onnxruntime/include/"
 }
 
+versitygw_there() {
+  [[ -x $deps/bin/versitygw && -f $deps/bin/versitygw.pin && $(<"$deps/bin/versitygw.pin") == "$versitygw" ]]
+}
+
+# A few minutes on two cores, once.
+install_versitygw() {
+  say "versitygw, the S3 server of the tests"
+  mkdir -p "$deps/bin"
+  (cd "$scratch" && GOBIN="$deps/bin" CGO_ENABLED=0 nice go install -trimpath -ldflags='-s -w' "$versitygw") \
+    >"$scratch/versitygw.log" 2>&1 || { tail -n 30 "$scratch/versitygw.log" >&2; fail "go install failed"; }
+  echo "$versitygw" >"$deps/bin/versitygw.pin"
+}
+
 # ---- ----
 
 [[ $(uname -m) == x86_64 ]] || fail "the pinned libraries are for x86_64"
@@ -160,6 +176,7 @@ if ! downloads_there "$wanted"; then
     holds "$part" || "install_$part"
     holds "$part" || fail "$part: a file is not the one of tools/pins/files.sha256"
   done
+  versitygw_there || install_versitygw
   echo "$wanted" >"$deps/stamp"
   say "done"
 fi
