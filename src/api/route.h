@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,17 @@ struct Request {
   }
 };
 
+// A body that is read while it is sent, for those too long for memory. Used on workers, by one at a
+// time.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual std::int64_t size() const = 0;
+  // The next bytes, at most `most`; fewer only at the end. An error ends the connection short of
+  // the promised size, so that nobody takes what came for the whole.
+  virtual Result<std::size_t> read(char* to, std::size_t most) = 0;
+};
+
 struct Response {
   int status = 200;
   std::string body;
@@ -45,6 +57,17 @@ struct Response {
   Fields headers = {};
   // Runs on a worker after the answer was written: shadows, whose cost no caller may feel.
   std::function<void()> after = {};
+  std::shared_ptr<Source> source = {};  // in the place of `body`
+};
+
+// A body that is taken while it arrives. Used on workers, by one at a time. Destroyed without
+// finish(), the rest never came, and nothing of it may stay.
+class Intake {
+ public:
+  virtual ~Intake() = default;
+  virtual Result<void> take(std::string_view bytes) = 0;
+  // The answer, once all has come. `call` is the request's, with a deadline that begins now.
+  virtual Response finish(const Call& call) = 0;
 };
 
 struct Route {
@@ -53,6 +76,8 @@ struct Route {
   std::string summary;
   Permission permission = Permission::read;
   std::function<Response(const Call&, const Request&)> handle;
+  // Instead of `handle`, where a body may be too long for memory. The request has none yet.
+  std::function<Result<std::unique_ptr<Intake>>(const Call&, const Request&)> receive = {};
   // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on
   // a worker.
   bool on_loop = false;

@@ -95,28 +95,69 @@ bool Edge::is_short(const Admission& admission, const api::Request& request) con
   return admission.route->brief && request.body.size() <= brief_body && pace(admission).is_brief();
 }
 
+Error Edge::threw(const Admission& admission, const std::exception* fault) const {
+  if (dynamic_cast<const std::bad_alloc*>(fault))
+    return {Code::unavailable, "there is no memory for this request now"};
+  log::error("handler_threw", {{"request_id", admission.call.request_id},
+                               {"path", admission.route->path},
+                               {"error", fault ? fault->what() : "no std::exception"}});
+  return {Code::internal,
+          "something broke inside; the log has it under request " + admission.call.request_id};
+}
+
 api::Response Edge::run(const Admission& admission, const api::Request& request) const {
-  std::string what;
   try {
     return admission.route->handle(admission.call, request);
   } catch (const std::exception& fault) {
-    what = fault.what();
+    return error_response(request.path, threw(admission, &fault));
   } catch (...) {
-    what = "no std::exception";
+    return error_response(request.path, threw(admission, nullptr));
   }
-  log::error("handler_threw",
-             {{"request_id", admission.call.request_id}, {"path", request.path}, {"error", what}});
-  return error_response(request.path,
-                        {Code::internal, "something broke inside; the log has it under request " +
-                                             admission.call.request_id});
+}
+
+Result<std::unique_ptr<api::Intake>> Edge::open_intake(const Admission& admission,
+                                                       const api::Request& request) const {
+  try {
+    return admission.route->receive(admission.call, request);
+  } catch (const std::exception& fault) {
+    return threw(admission, &fault);
+  }
+}
+
+Result<void> Edge::take(const Admission& admission, api::Intake& intake,
+                        std::string_view bytes) const {
+  try {
+    return intake.take(bytes);
+  } catch (const std::exception& fault) {
+    return threw(admission, &fault);
+  }
+}
+
+api::Response Edge::finish_intake(Admission& admission, api::Intake& intake,
+                                  const api::Request& request) const {
+  // However long the body took, what is left to do has its usual time.
+  admission.call.deadline = std::max(admission.call.deadline, clock.now() + options.request_time);
+  try {
+    return intake.finish(admission.call);
+  } catch (const std::exception& fault) {
+    return error_response(request.path, threw(admission, &fault));
+  }
+}
+
+Result<std::size_t> Edge::read(const Admission& admission, api::Source& source, char* to,
+                               std::size_t most) const {
+  try {
+    return source.read(to, most);
+  } catch (const std::exception& fault) {
+    return threw(admission, &fault);
+  }
 }
 
 api::Response Edge::answer(const Admission& admission, api::Request& request) const {
   try {
     return unpack_run_pack(admission, request);
-  } catch (const std::bad_alloc&) {
-    return error_response(request.path,
-                          {Code::unavailable, "there is no memory for this request now"});
+  } catch (const std::bad_alloc& fault) {
+    return error_response(request.path, threw(admission, &fault));
   }
 }
 

@@ -30,6 +30,15 @@ class Edge {
   bool is_short(const Admission& admission, const api::Request& request) const;
   // The answer of an admitted request with its body. Blocks as the handler does; throws nothing.
   api::Response answer(const Admission& admission, api::Request& request) const;
+  // The same in steps, for a route that takes its body while it comes.
+  Result<std::unique_ptr<api::Intake>> open_intake(const Admission& admission,
+                                                   const api::Request& request) const;
+  Result<void> take(const Admission& admission, api::Intake& intake, std::string_view bytes) const;
+  api::Response finish_intake(Admission& admission, api::Intake& intake,
+                              const api::Request& request) const;
+  // Bytes of an answer that is sent while it is read.
+  Result<std::size_t> read(const Admission& admission, api::Source& source, char* to,
+                           std::size_t most) const;
   // What is told where no worker is free.
   api::Response busy(const api::Request& request) const;
   // What every answer gets: its id, its count, its line in the log.
@@ -39,10 +48,12 @@ class Edge {
   const ServerOptions options;
   const Clock& clock;
   std::atomic<bool> draining{false};
+  std::atomic<std::size_t> streams{0};
 
  private:
   api::Response unpack_run_pack(const Admission& admission, api::Request& request) const;
   api::Response run(const Admission& admission, const api::Request& request) const;
+  Error threw(const Admission& admission, const std::exception* fault) const;
 
   Pace& pace(const Admission& admission) const;
 
@@ -52,6 +63,22 @@ class Edge {
 
  public:
   Measures measures;  // after the routes, which it refers to
+};
+
+// A place among the streams of a server; none where all are taken.
+class StreamPlace {
+ public:
+  explicit StreamPlace(Edge* edge)
+      : edge_(edge), taken_(edge && edge->streams++ < edge->options.streams_max) {}
+  ~StreamPlace() {
+    if (edge_) --edge_->streams;
+  }
+  StreamPlace(const StreamPlace&) = delete;
+  explicit operator bool() const { return taken_; }
+
+ private:
+  Edge* const edge_;
+  const bool taken_;
 };
 
 }  // namespace penstock::net

@@ -20,9 +20,13 @@ struct ServerOptions {
   std::size_t queue_max = 1'024;  // requests that wait for a worker; beyond it 503
   std::size_t connections_max = 4'096;
   std::size_t header_max = 64 << 10;
-  std::size_t body_max = 64 << 20;  // after decoding, too
+  std::size_t body_max = 64 << 20;                    // after decoding, too
+  std::int64_t stream_max = std::int64_t{100} << 30;  // a body that goes on while it comes
+  // Streams under way, either way, each with a buffer of a megabyte; beyond it 503.
+  std::size_t streams_max = 64;
   Micros header_time = std::chrono::seconds(15);
-  Micros body_time = std::chrono::seconds(60);  // for a whole body; for each step of an answer
+  // For a whole body; for each step of an answer; for each megabyte of a stream.
+  Micros body_time = std::chrono::seconds(60);
   Micros idle_time = std::chrono::seconds(120);
   Micros request_time = std::chrono::seconds(60);   // the deadline where the caller gives none
   Micros request_time_max = std::chrono::hours(1);  // the longest that a caller may ask for

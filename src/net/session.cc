@@ -20,6 +20,9 @@ constexpr std::size_t copy_max = 16 << 10;
 // How much is read and thrown away, so that a refused caller sees the answer and no reset.
 constexpr std::size_t discard_max = 1 << 20;
 constexpr Micros closing_time = std::chrono::seconds(1);
+// Clients that stream a file look at the answer only once they have sent all of it.
+constexpr std::size_t long_discard_max = 1 << 30;
+constexpr Micros long_closing_time = std::chrono::seconds(10);
 
 api::Fields fields_of(const http::fields& fields) {
   api::Fields out;
@@ -88,9 +91,12 @@ asio::awaitable<Session::Got> Session::read_some(std::size_t most) {
 }
 
 asio::awaitable<Session::Got> Session::read_head() {
+  stream_.reset();
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(edge_.options.header_max));
-  parser_->body_limit(edge_.options.body_max);
+  // Which of the two holds is known with the route.
+  parser_->body_limit(std::max<std::uint64_t>(
+      edge_.options.body_max, static_cast<std::uint64_t>(edge_.options.stream_max)));
   if (in_.size() == 0) {
     enter(Phase::idle, edge_.draining ? edge_.options.linger_time : edge_.options.idle_time);
     const Got got = co_await read_some(head_step);
@@ -128,19 +134,19 @@ asio::awaitable<Session::Got> Session::read_body() {
 bool Session::give_up(Got got) {
   keep_alive_ = false;
   if (got == Got::end) return false;
-  const auto& message = parser_->get();
-  api::Request request;
-  request.method = message.method_string();
+  const http::request_header<>& message = stream_ ? stream_->get().base() : parser_->get().base();
   const std::string_view target = message.target();
+  const std::string most = std::to_string(
+      stream_ ? static_cast<std::size_t>(edge_.options.stream_max) : edge_.options.body_max);
   Error error{Code::invalid_argument, "the request is no valid HTTP: " + fault_.message()};
   int status = 400;
   if (got == Got::late) {
     error = {Code::deadline_exceeded, "the request took too long to arrive"};
     status = 408;
   } else if (fault_ == http::error::body_limit) {
-    error = {Code::resource_exhausted,
-             "the body is larger than " + std::to_string(edge_.options.body_max) + " bytes"};
+    error = {Code::resource_exhausted, "the body is larger than " + most + " bytes"};
     status = 413;
+    long_body_ = stream_.has_value();
   } else if (fault_ == http::error::header_limit) {
     error = {Code::resource_exhausted,
              "the headers are larger than " + std::to_string(edge_.options.header_max) + " bytes"};
@@ -161,6 +167,18 @@ bool Session::worth_reading() const {
          parser_->get().find(http::field::expect) == parser_->get().end();
 }
 
+// Goes past the body of a request that is refused already, or says that the connection ends with
+// the answer. False where there is nobody to answer any more.
+asio::awaitable<bool> Session::skip_body() {
+  if (parser_->is_done()) co_return true;
+  if (!worth_reading()) {
+    keep_alive_ = false;
+    co_return true;
+  }
+  const Got body = co_await read_body();
+  co_return body == Got::all || give_up(body);
+}
+
 // False where the connection is to be closed. What a pipelining caller sent behind its request
 // stays in the buffer, so answers keep their order.
 asio::awaitable<bool> Session::serve_one() {
@@ -168,22 +186,31 @@ asio::awaitable<bool> Session::serve_one() {
   if (head != Got::all) co_return give_up(head);
   const Instant started = std::chrono::steady_clock::now();
   auto& message = parser_->get();
-  const bool http_1_0 = message.version() < 11;
+  http_1_0_ = message.version() < 11;
+  long_body_ = false;
   const std::string_view target = message.target();
   keep_alive_ = message.keep_alive();
   api::Request request;
   request.method = message.method_string();
   request.headers = fields_of(message);
-  Admission admission = edge_.admit(target, http_1_0, request);
-  if (!parser_->is_done()) {
-    if (admission.refused && !worth_reading()) {
-      keep_alive_ = false;
-    } else {
-      if (!http_1_0 && beast::iequals(message[http::field::expect], "100-continue"))
-        out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-      const Got body = co_await read_body();
-      if (body != Got::all) co_return give_up(body);
-    }
+  Admission admission = edge_.admit(target, http_1_0_, request);
+  if (admission.route && admission.route->receive && !admission.refused) {
+    const bool answered = co_await receive(admission, request, started);
+    co_return answered&& keep_alive_;
+  }
+  parser_->body_limit(edge_.options.body_max);
+  if (!admission.refused && parser_->content_length().value_or(0) > edge_.options.body_max) {
+    fault_ = http::error::body_limit;
+    co_return give_up(Got::broken);
+  }
+  if (admission.refused) {
+    const bool skipped = co_await skip_body();
+    if (!skipped) co_return false;
+  } else if (!parser_->is_done()) {
+    if (!http_1_0_ && beast::iequals(message[http::field::expect], "100-continue"))
+      out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    const Got body = co_await read_body();
+    if (body != Got::all) co_return give_up(body);
   }
   request.body = std::move(message.body());
   const bool answered = co_await answer(admission, request, started);
@@ -216,22 +243,27 @@ asio::awaitable<bool> Session::answer(Admission& admission, api::Request& reques
       response = edge_.busy(request);
     }
   }
+  const StreamPlace place(response.source ? &edge_ : nullptr);
+  if (response.source && !place) response = edge_.busy(request);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   edge_.finish(admission, request, response, took.count());
   const bool head_only = request.method == "HEAD";
-  const bool put_out = co_await put(response, head_only);
+  const bool put_out = co_await put(admission, response, head_only);
   co_return put_out;
 }
 
 // Appends an answer to what goes out. A long one goes at once.
-asio::awaitable<bool> Session::put(api::Response& response, bool head_only) {
+asio::awaitable<bool> Session::put(const Admission& admission, api::Response& response,
+                                   bool head_only) {
   if (edge_.draining) keep_alive_ = false;
-  HeadOptions head{.http_1_0 = parser_->get().version() < 11,
-                   .keep_alive = keep_alive_,
-                   .date = edge_.clock.now()};
+  HeadOptions head{.http_1_0 = http_1_0_, .keep_alive = keep_alive_, .date = edge_.clock.now()};
   append_head(out_, response, head);
   if (response.after) after_.push_back(std::move(response.after));
   const bool has_body = !head_only && response.status != 204 && response.status != 304;
+  if (has_body && response.source) {
+    const bool sent = co_await send(admission, *response.source);
+    co_return sent;
+  }
   if (has_body && response.body.size() <= copy_max)
     out_ += response.body;
   else if (has_body)
@@ -267,9 +299,10 @@ asio::awaitable<bool> Session::flush() {
 asio::awaitable<void> Session::close() {
   boost::system::error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
-  enter(Phase::closing, closing_time);
+  enter(Phase::closing, long_body_ ? long_closing_time : closing_time);
   in_.clear();
-  for (std::size_t seen = 0; seen < discard_max;) {
+  const std::size_t most = long_body_ ? long_discard_max : discard_max;
+  for (std::size_t seen = 0; seen < most;) {
     auto space = in_.prepare(body_step);
     auto [fault, size] = co_await socket_.async_read_some(space, token);
     if (fault) co_return;

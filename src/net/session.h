@@ -8,6 +8,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 
@@ -43,7 +44,15 @@ class Session {
   asio::awaitable<bool> flush();
   asio::awaitable<void> close();
   asio::awaitable<bool> answer(Admission& admission, api::Request& request, Instant started);
-  asio::awaitable<bool> put(api::Response& response, bool head_only);
+  asio::awaitable<bool> put(const Admission& admission, api::Response& response, bool head_only);
+  // Bodies and answers that are longer than memory: stream.cc.
+  asio::awaitable<bool> receive(Admission& admission, api::Request& request, Instant started);
+  asio::awaitable<api::Response> take_in(Admission& admission, api::Request& request,
+                                         std::unique_ptr<api::Intake> intake);
+  asio::awaitable<Got> read_chunk(std::string& chunk);
+  asio::awaitable<bool> send(const Admission& admission, api::Source& source);
+  asio::awaitable<bool> write_chunk(std::string_view chunk);
+  asio::awaitable<bool> skip_body();
   bool give_up(Got got);
   bool worth_reading() const;
   void enter(Phase phase, Micros limit);
@@ -56,10 +65,13 @@ class Session {
   std::string tail_;  // the long body of the last one
   std::vector<std::function<void()>> after_;
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
+  // Takes over from `parser_` where the body is a stream.
+  std::optional<boost::beast::http::request_parser<boost::beast::http::buffer_body>> stream_;
   boost::system::error_code fault_;
   Phase phase_ = Phase::idle;
   Instant limit_ = Instant::max();
-  bool late_ = false, keep_alive_ = true;
+  bool late_ = false, keep_alive_ = true, http_1_0_ = false;
+  bool long_body_ = false;  // refused, and the caller is still sending it
 };
 
 }  // namespace penstock::net

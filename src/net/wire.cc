@@ -47,6 +47,7 @@ std::string_view reason_of(int status) {
     case 201: return "Created";
     case 202: return "Accepted";
     case 204: return "No Content";
+    case 206: return "Partial Content";
     case 304: return "Not Modified";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
@@ -57,11 +58,13 @@ std::string_view reason_of(int status) {
     case 409: return "Conflict";
     case 413: return "Content Too Large";
     case 415: return "Unsupported Media Type";
+    case 416: return "Range Not Satisfiable";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
+    case 507: return "Insufficient Storage";
     default: return "-";
   }
 }
@@ -185,13 +188,15 @@ void append_head(std::string& out, const api::Response& response, const HeadOpti
     out += "\r\nConnection: close";
   else if (options.http_1_0)
     out += "\r\nConnection: keep-alive";
-  if (!response.content_type.empty() && !response.body.empty() && !has_break(response.content_type))
+  const std::size_t size =
+      response.source ? static_cast<std::size_t>(response.source->size()) : response.body.size();
+  if (!response.content_type.empty() && size > 0 && !has_break(response.content_type))
     (out += "\r\nContent-Type: ") += response.content_type;
   for (const auto& [name, value] : response.headers)
     if (!has_break(name) && !has_break(value)) (((out += "\r\n") += name) += ": ") += value;
   if (response.status != 204 && response.status != 304) {
     out += "\r\nContent-Length: ";
-    append_number(out, response.body.size());
+    append_number(out, size);
   }
   out += "\r\n\r\n";
 }
