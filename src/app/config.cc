@@ -68,8 +68,18 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   set("limits.header_bytes", limits.header_bytes, options.limits.header_bytes);
   set("limits.connections", limits.connections, options.limits.connections);
   set("limits.queued_requests", limits.queued_requests, options.limits.queued_requests);
+  set("limits.artifact_bytes", limits.artifact_bytes, options.limits.artifact_bytes);
+  set("limits.artifact_cache_bytes", limits.artifact_cache_bytes,
+      options.limits.artifact_cache_bytes);
   set("limits.request_time", limits.request_time, options.limits.request_time);
   set("limits.drain_time", limits.drain_time, options.limits.drain_time);
+  set("artifacts", config.artifacts, options.artifacts);
+  if (config.s3) {
+    set("s3.endpoint", config.s3->endpoint, options.s3.endpoint);
+    set("s3.region", config.s3->region, options.s3.region);
+    options.s3.access_key = TRY(resolve_secret(config.s3->access_key.value_or("")));
+    options.s3.secret_key = TRY(resolve_secret(config.s3->secret_key.value_or("")));
+  }
   if (options.metadata == "sqlite") options.metadata.clear();
   if (options.metadata.empty()) return {};
   options.metadata = TRY(resolve_secret(options.metadata));

@@ -8,28 +8,40 @@ namespace penstock::app {
 
 struct LimitsConfig {
   std::optional<std::int64_t> body_bytes, header_bytes, connections, queued_requests;
+  std::optional<std::int64_t> artifact_bytes, artifact_cache_bytes;
   std::optional<Micros> request_time, drain_time;
 };
 BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
-                      (body_bytes, header_bytes, connections, queued_requests, request_time,
-                       drain_time))
+                      (body_bytes, header_bytes, connections, queued_requests, artifact_bytes,
+                       artifact_cache_bytes, request_time, drain_time))
 constexpr auto rules_of(const LimitsConfig&) {
   return std::array{Rule{.field = "body_bytes", .min = 1 << 10, .max = 1 << 30},
                     Rule{.field = "header_bytes", .min = 1 << 10, .max = 1 << 20},
                     Rule{.field = "connections", .min = 1, .max = 1'000'000},
-                    Rule{.field = "queued_requests", .min = 1, .max = 1'000'000}};
+                    Rule{.field = "queued_requests", .min = 1, .max = 1'000'000},
+                    Rule{.field = "artifact_bytes", .min = 1 << 10, .max = 5'000'000'000'000},
+                    Rule{.field = "artifact_cache_bytes", .min = 0, .max = 1'000'000'000'000'000}};
 }
+
+struct S3Config {
+  std::optional<std::string> endpoint, region;
+  std::optional<std::string> access_key, secret_key;  // as metadata: a name of the secret
+};
+BOOST_DESCRIBE_STRUCT(S3Config, (), (endpoint, region, access_key, secret_key))
 
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
   std::optional<std::string> metadata;
   std::optional<std::string> metadata_schema;
+  std::optional<std::string> artifacts;  // "s3://bucket/prefix"; DATA/blobs if not said
+  std::optional<S3Config> s3;
   std::optional<std::int64_t> workers;
   std::optional<LimitsConfig> limits;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
-                      (http, grpc, auth, sources, metadata, metadata_schema, workers, limits))
+                      (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3, workers,
+                       limits))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

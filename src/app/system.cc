@@ -17,6 +17,7 @@
 #include "adapters/postgres/postgres.h"
 #include "adapters/process/process.h"
 #include "adapters/rocksdb/rocksdb.h"
+#include "adapters/s3/s3.h"
 #include "adapters/sqlite/sqlite.h"
 #include "api/grpc/server.h"
 #include "api/http/access_routes.h"
@@ -32,6 +33,7 @@
 #include "api/http/system_routes.h"
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
+#include "api/mlflow/artifact_routes.h"
 #include "api/mlflow/logged_model_routes.h"
 #include "api/mlflow/registry_routes.h"
 #include "api/mlflow/tracking_routes.h"
@@ -52,9 +54,11 @@
 #include "serving/joins.h"
 #include "tracking/artifacts.h"
 #include "tracking/logged_models.h"
+#include "tracking/part_uploads.h"
 #include "tracking/registered_models.h"
 #include "tracking/service.h"
 #include "training/executor.h"
+#include "training/references.h"
 
 namespace penstock::app {
 namespace {
@@ -131,6 +135,7 @@ struct System::Parts {
   std::unique_ptr<sql::Database> db;
   std::unique_ptr<rocksdb::Database> rocks;
   std::unique_ptr<blob::Store> blobs;
+  std::unique_ptr<blob::Objects> remote;  // none: artifacts are in `blobs`
   std::unique_ptr<olap::Engine> olap;
   std::unique_ptr<infer::Runtime> runtime;
   std::unique_ptr<jobs::Runner> runner;
@@ -143,9 +148,12 @@ struct System::Parts {
   std::unique_ptr<incidents::Service> incidents;
   std::unique_ptr<costs::Service> costs;
   std::unique_ptr<features::Service> features;
+  std::unique_ptr<artifacts::Files> files;
+  std::unique_ptr<artifacts::Checkouts> checkouts;
   std::unique_ptr<registry::Artifacts> artifacts;
   std::unique_ptr<registry::Service> registry;
   std::unique_ptr<tracking::Artifacts> tracked_artifacts;
+  std::unique_ptr<tracking::PartUploads> part_uploads;
   std::unique_ptr<tracking::LoggedModels> logged_models;
   std::unique_ptr<tracking::RegisteredModels> registered_models;
   std::unique_ptr<tracking::Service> tracking;
@@ -167,6 +175,7 @@ struct System::Parts {
 
   std::string path(const std::string& name) const { return options.data + "/" + name; }
   Result<std::unique_ptr<sql::Database>> open_metadata() const;
+  Result<std::unique_ptr<blob::Objects>> open_remote() const;
   Result<void> open_stores();
   void make_components();
   void make_serving();
@@ -175,11 +184,24 @@ struct System::Parts {
   Result<void> check_auth() const;
   Result<void> listen();
   void start_background();
+  Result<bool> tend_artifacts();
+
+  Timestamp tended{};
 };
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
   if (options.metadata.empty()) return sqlite::open(path("metadata.db"));
   return postgres::open(options.metadata, options.metadata_schema, options.workers);
+}
+
+Result<std::unique_ptr<blob::Objects>> System::Parts::open_remote() const {
+  s3::Options remote_options{.endpoint = options.s3.endpoint,
+                             .region = options.s3.region,
+                             .access_key = options.s3.access_key,
+                             .secret_key = options.s3.secret_key,
+                             .scratch = path("scratch/s3")};
+  TRY(s3::read_uri(options.artifacts, remote_options));
+  return s3::open(remote_options);
 }
 
 Result<void> System::Parts::open_stores() {
@@ -191,6 +213,7 @@ Result<void> System::Parts::open_stores() {
   TRY(sql::migrate(*db, migrations(), clock.now()));
   rocks = TRY(rocksdb::open(path("state"), clock));
   blobs = TRY(localfs::open(path("blobs")));
+  if (!options.artifacts.empty()) remote = TRY(open_remote());
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
   runtime = onnx::open({});
   runner = process::runner();
@@ -209,9 +232,17 @@ void System::Parts::make_components() {
   features =
       std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog, clock,
                                           metrics, features::Options{.scratch = path("scratch")});
-  artifacts = std::make_unique<registry::Artifacts>(*blobs);
+  blob::Objects& objects = remote ? *remote : *blobs;
+  files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
+  checkouts = std::make_unique<artifacts::Checkouts>(
+      *files, clock,
+      artifacts::CheckoutOptions{.folder = path("scratch/artifacts"),
+                                 .size_max = options.limits.artifact_cache_bytes});
+  artifacts = std::make_unique<registry::Artifacts>(*files, *checkouts, *blobs);
   registry = std::make_unique<registry::Service>(*db, clock);
-  tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *blobs, clock);
+  files->held_by("a run", training::refers_to);
+  tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *files, clock);
+  part_uploads = std::make_unique<tracking::PartUploads>(*tracked_artifacts, *blobs, clock);
   logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
   registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
   tracking = std::make_unique<tracking::Service>(*db, clock);
@@ -284,7 +315,9 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::registry_routes(*registry, *artifacts));
   add(api::mlflow_logged_model_routes(*logged_models));
   add(api::mlflow_registry_routes(*registered_models));
-  add(api::mlflow_tracking_routes(*tracking, *tracked_artifacts));
+  add(api::mlflow_tracking_routes(*tracking));
+  add(api::mlflow_artifact_routes({*tracking, *logged_models, *registered_models,
+                                   *tracked_artifacts, *part_uploads, *files, clock}));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::v2_routes(*gateway));
@@ -326,6 +359,7 @@ Result<void> System::Parts::listen() {
                                                             .connections_max = limits.connections,
                                                             .header_max = limits.header_bytes,
                                                             .body_max = limits.body_bytes,
+                                                            .stream_max = limits.artifact_bytes,
                                                             .request_time = limits.request_time,
                                                             .drain_time = limits.drain_time},
                                          routes(), authorize, metrics, clock);
@@ -352,7 +386,25 @@ void System::Parts::start_background() {
         [this] { return metering->run_once(); });
   every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
         [this] { return observer->run_once(); });
+  every("artifacts", {std::chrono::seconds(1)}, [this] { return tend_artifacts(); });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
+}
+
+// Opens an incident for bytes that were found to be others, and forgets uploads that nobody ends.
+Result<bool> System::Parts::tend_artifacts() {
+  constexpr Micros rhythm = std::chrono::hours(1), upload_time = std::chrono::hours(48);
+  const Call call{.actor = "service:artifacts"};
+  for (const std::string& digest : files->take_damaged())
+    TRY(incidents->open(call,
+                        {.dedup_key = "artifact:" + digest + ":damaged",
+                         .title = "A stored file is damaged: its bytes are not those of " + digest,
+                         .severity = incidents::Severity::critical,
+                         .subject = "artifact:" + digest}));
+  if (clock.now() < tended + rhythm) return false;
+  tended = clock.now();
+  TRY(part_uploads->clear(tended - upload_time));
+  TRY(artifacts->clear_uploads(tended - upload_time));
+  return false;
 }
 
 System::System() : parts_(std::make_unique<Parts>()) {}

@@ -14,8 +14,16 @@ struct SystemLimits {
   std::size_t header_bytes = 64 << 10;
   std::size_t connections = 4'096;
   std::size_t queued_requests = 1'024;
+  std::int64_t artifact_bytes = std::int64_t{100} << 30;       // of one file
+  std::int64_t artifact_cache_bytes = std::int64_t{20} << 30;  // of all local copies together
   Micros request_time = std::chrono::seconds(60);
   Micros drain_time = std::chrono::seconds(10);
+};
+
+struct S3Options {
+  std::string endpoint;  // "http://127.0.0.1:9000"; empty: AWS
+  std::string region = "us-east-1";
+  std::string access_key, secret_key;  // empty: what AWS's own tools would use
 };
 
 struct SystemOptions {
@@ -26,6 +34,8 @@ struct SystemOptions {
   std::string auth = "token";   // or "none", on a loopback address only
   std::string metadata;         // "postgresql://..."; empty: SQLite in the data directory
   std::string metadata_schema;  // of PostgreSQL; empty: the user's own
+  std::string artifacts;        // "s3://bucket/prefix"; empty: in the data directory
+  S3Options s3;
   int workers = 8;
   SystemLimits limits;
 };

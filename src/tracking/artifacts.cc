@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "audit/audit.h"
-#include "base/digest.h"
 
 namespace penstock::tracking {
 namespace {
@@ -27,10 +26,6 @@ Result<void> check_path(const std::string& path) {
   return {};
 }
 
-std::string blob_of(const std::string& digest) {
-  return "files/" + digest.substr(0, 2) + "/" + digest;
-}
-
 // "/" and the character after it: what lies between is below the folder.
 std::string first_below(const std::string& folder) { return folder.empty() ? "" : folder + "/"; }
 std::string after_below(const std::string& folder) {
@@ -39,21 +34,39 @@ std::string after_below(const std::string& folder) {
 
 }  // namespace
 
-Result<void> Artifacts::put(const Call& call, const std::string& path, std::string_view bytes) {
+Artifacts::Artifacts(sql::Database& db, artifacts::Files& files, const Clock& clock)
+    : db_(db), files_(files), clock_(clock) {
+  files_.held_by("a logged file", [](sql::Tx& tx, const std::string& digest) -> Result<bool> {
+    return !TRY(tx.run("SELECT 1 FROM artifact_files WHERE digest = $1 LIMIT 1", {digest})).empty();
+  });
+}
+
+Result<std::unique_ptr<artifacts::Upload>> Artifacts::begin(const std::string& path) {
   TRY(check_path(path));
-  const std::string digest = sha256_hex(bytes);
-  if (!TRY(blobs_.exists(blob_of(digest)))) TRY(blobs_.put(blob_of(digest), bytes));
+  return files_.upload();
+}
+
+Result<void> Artifacts::commit(const Call& call, const std::string& path,
+                               artifacts::Upload& upload) {
+  TRY(check_path(path));
+  const artifacts::File file = TRY(upload.commit());
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     TRY(
         tx.run("INSERT INTO artifact_files (project, path, digest, size) VALUES ($1, $2, $3, $4) "
                "ON CONFLICT (project, path) DO UPDATE SET digest = excluded.digest, size = "
                "excluded.size",
-               {call.project, path, digest, static_cast<std::int64_t>(bytes.size())}));
+               {call.project, path, file.digest, file.size}));
     return {};
   });
 }
 
-Result<std::string> Artifacts::get(const Call& call, const std::string& path) {
+Result<void> Artifacts::put(const Call& call, const std::string& path, std::string_view bytes) {
+  const auto upload = TRY(begin(path));
+  TRY(upload->write(bytes));
+  return commit(call, path, *upload);
+}
+
+Result<ArtifactFile> Artifacts::find(const Call& call, const std::string& path) {
   TRY(check_path(path));
   const auto found = TRY(db_.read(call, [&](sql::Tx& tx) {
     return sql::select<ArtifactFile>(
@@ -61,25 +74,22 @@ Result<std::string> Artifacts::get(const Call& call, const std::string& path) {
         {call.project, path});
   }));
   if (found.empty()) return Error{Code::not_found, "No such artifact: '" + path + "'"};
-  std::string bytes = TRY(blobs_.get(blob_of(found.front().digest)));
-  if (sha256_hex(bytes) != found.front().digest)
-    return Error{Code::data_loss, "the bytes of '" + path +
-                                      "' are not those that were logged; restore them from a "
-                                      "backup, digest " +
-                                      found.front().digest};
-  return bytes;
+  return found.front();
 }
 
-Result<std::vector<ArtifactEntry>> Artifacts::list(const Call& call, const std::string& folder) {
+Result<std::vector<ArtifactFile>> Artifacts::files(const Call& call, const std::string& folder) {
   if (!folder.empty()) TRY(check_path(folder));
-  const auto files = TRY(db_.read(call, [&](sql::Tx& tx) {
+  return db_.read(call, [&](sql::Tx& tx) {
     return sql::select<ArtifactFile>(tx,
                                      "SELECT path, digest, size FROM artifact_files WHERE project "
                                      "= $1 AND path >= $2 AND path < $3 ORDER BY path",
                                      {call.project, first_below(folder), after_below(folder)});
-  }));
+  });
+}
+
+Result<std::vector<ArtifactEntry>> Artifacts::list(const Call& call, const std::string& folder) {
   std::vector<ArtifactEntry> out;
-  for (const ArtifactFile& file : files) {
+  for (const ArtifactFile& file : TRY(files(call, folder))) {
     const std::string rest = file.path.substr(first_below(folder).size());
     const std::size_t slash = rest.find('/');
     const std::string name = rest.substr(0, slash);

@@ -1,8 +1,7 @@
 // Files that people log: a path for each project, its bytes kept once under their SHA-256.
 #pragma once
 
-#include "ports/blob.h"
-#include "ports/sql.h"
+#include "artifacts/files.h"
 
 namespace penstock::tracking {
 
@@ -22,13 +21,18 @@ struct ArtifactEntry {
 // Paths have no empty part, "." or ".."; anything else is invalid_argument.
 class Artifacts {
  public:
-  Artifacts(sql::Database& db, blob::Store& blobs, const Clock& clock)
-      : db_(db), blobs_(blobs), clock_(clock) {}
+  Artifacts(sql::Database& db, artifacts::Files& files, const Clock& clock);
 
-  // Whole or not at all, durable when it returns; replaces what stood at `path`.
+  // What begin() gives is written, then committed to the same path: whole or not at all, durable
+  // when it returns; replaces what stood at `path`.
+  Result<std::unique_ptr<artifacts::Upload>> begin(const std::string& path);
+  Result<void> commit(const Call& call, const std::string& path, artifacts::Upload& upload);
+  // Small ones in one call.
   Result<void> put(const Call& call, const std::string& path, std::string_view bytes);
-  // data_loss where the bytes do not have their digest any more.
-  Result<std::string> get(const Call& call, const std::string& path);
+  // Where the bytes are: read them from Files. not_found where there is no such file.
+  Result<ArtifactFile> find(const Call& call, const std::string& path);
+  // All that is below a folder, however deep, by path.
+  Result<std::vector<ArtifactFile>> files(const Call& call, const std::string& folder);
   // What is directly below a folder, by name; nothing where there is no such folder.
   Result<std::vector<ArtifactEntry>> list(const Call& call, const std::string& folder);
   // A file or a folder with all that is in it; absent is fine. Bytes stay: others may have them.
@@ -36,7 +40,7 @@ class Artifacts {
 
  private:
   sql::Database& db_;
-  blob::Store& blobs_;
+  artifacts::Files& files_;
   const Clock& clock_;
 };
 

@@ -205,7 +205,7 @@ Result<void> Executor::run_command(const Pipeline& pipeline, const Run& run,
       record.log_tail = output.error().message;
       return {};
     }
-    const auto artifact = TRY(artifacts_.add_local(run.id + "-" + name, *output));
+    const auto artifact = TRY(artifacts_.add_local(*output));
     record.outputs.push_back({name, artifact.digest, artifact.uri, ""});
   }
   return {};

@@ -1,5 +1,6 @@
 #include "api/http/registry_routes.h"
 
+#include "api/files.h"
 #include "base/urn.h"
 
 namespace penstock::api {
@@ -17,13 +18,17 @@ Result<std::string> upload_of(const Request& request) {
                {{"upload", "must be 1 to 100 letters, digits or -"}}};
 }
 
-Response stage_file(registry::Artifacts& artifacts, const Call& call, const Request& request) {
-  const auto upload = upload_of(request);
-  if (!upload) return problem(upload.error());
-  // Uploads of two projects never meet, whatever they are called.
-  const auto staged =
-      artifacts.stage(call.project + "-" + *upload, *request.path_value("file"), request.body);
-  return staged ? json_response(json::object{}) : problem(staged.error());
+// Uploads of two projects never meet, whatever they are called.
+Result<std::unique_ptr<Intake>> stage_file(registry::Artifacts& artifacts, const Call& call,
+                                           const Request& request) {
+  const std::string upload = call.project + "-" + TRY(upload_of(request));
+  const std::string file = *request.path_value("file");
+  return intake_of(TRY(artifacts.begin(upload, file)),
+                   [&artifacts, upload, file](const Call&, artifacts::Upload& sent) {
+                     const auto staged = artifacts.stage(upload, file, sent);
+                     return staged ? json_response(json::object{})
+                                   : problem(staged.error(), file_status(staged.error()));
+                   });
 }
 
 Response commit_upload(registry::Artifacts& artifacts, const Call& call, const Request& request) {
@@ -57,8 +62,8 @@ std::vector<Route> registry_routes(registry::Service& registry, registry::Artifa
        .path = "/api/v1/uploads/{upload}/files/{file*}",
        .summary = "Send one file of a model",
        .permission = Permission::write,
-       .handle = [&](const Call& call,
-                     const Request& request) { return stage_file(artifacts, call, request); }},
+       .receive = [&](const Call& call,
+                      const Request& request) { return stage_file(artifacts, call, request); }},
       {.method = "POST",
        .path = "/api/v1/uploads/{upload}:commit",
        .summary = "Make the files of an upload one artifact",

@@ -77,7 +77,7 @@ Result<json::object> body_of(const std::string& body) {
 
 bool owns(std::string_view path) {
   for (const std::string_view prefix :
-       {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/get-artifact"})
+       {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/get-artifact", "/model-versions/"})
     if (path.starts_with(prefix)) return true;
   return false;
 }

@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "api/mlflow/protocol.h"
-#include "tracking/artifacts.h"
 #include "tracking/service.h"
 
 namespace penstock::api {
@@ -331,79 +330,6 @@ void add_logging(std::vector<Route>& routes, tracking::Service& service) {
               });
 }
 
-json::array said(const std::vector<tracking::ArtifactEntry>& entries, const std::string& folder) {
-  json::array files;
-  for (const tracking::ArtifactEntry& entry : entries) {
-    json::object file{{"path", folder.empty() ? entry.name : folder + "/" + entry.name},
-                      {"is_dir", entry.is_dir}};
-    if (!entry.is_dir) file["file_size"] = entry.size;
-    files.push_back(std::move(file));
-  }
-  return files;
-}
-
-constexpr std::string_view artifact_root = "mlflow-artifacts:/";
-
-void add_artifact_lists(std::vector<Route>& routes, tracking::Service& service,
-                        tracking::Artifacts& artifacts) {
-  mlflow::add(routes, "GET", "artifacts/list", "List artifacts of a run", Permission::read,
-              [&](const Call& call, const Arguments& in) -> Object {
-                const auto run = TRY(service.run(call, TRY(run_of(in))));
-                const std::string path = TRY(in.text_or("path", ""));
-                const std::string& root = run.run.artifact_uri;
-                if (!root.starts_with(artifact_root))
-                  return Error{Code::invalid_argument, "the artifacts of run " + run.run.id +
-                                                           " are at " + root +
-                                                           ", which this server does not keep"};
-                std::string folder = root.substr(artifact_root.size());
-                if (!path.empty()) folder += "/" + path;
-                return json::object{{"root_uri", root},
-                                    {"files", said(TRY(artifacts.list(call, folder)), path)}};
-              });
-  for (const char* root : {"/api/2.0/", "/ajax-api/2.0/"})
-    routes.push_back({.method = "GET",
-                      .path = std::string(root) + "mlflow-artifacts/artifacts",
-                      .summary = "List artifacts",
-                      .permission = Permission::read,
-                      .handle = [&](const Call& call, const Request& request) {
-                        const std::string* path = request.query_value("path");
-                        const auto found = artifacts.list(call, path ? *path : "");
-                        if (!found) return mlflow::error_response(found.error());
-                        return json_response(json::object{{"files", said(*found, "")}});
-                      }});
-}
-
-void add_artifacts(std::vector<Route>& routes, tracking::Artifacts& artifacts) {
-  const auto add = [&](const char* method, const char* summary, Permission permission,
-                       std::function<Result<Response>(const Call&, const Request&)> handler) {
-    for (const char* root : {"/api/2.0/", "/ajax-api/2.0/"})
-      routes.push_back({.method = method,
-                        .path = std::string(root) + "mlflow-artifacts/artifacts/{path*}",
-                        .summary = summary,
-                        .permission = permission,
-                        .handle = [handler](const Call& call, const Request& request) {
-                          auto out = handler(call, request);
-                          return out ? std::move(out).take() : mlflow::error_response(out.error());
-                        }});
-  };
-  add("PUT", "Send an artifact", Permission::write,
-      [&](const Call& call, const Request& request) -> Result<Response> {
-        TRY(artifacts.put(call, *request.path_value("path"), request.body));
-        return json_response(json::object{});
-      });
-  add("GET", "Fetch an artifact", Permission::read,
-      [&](const Call& call, const Request& request) -> Result<Response> {
-        return Response{.body = TRY(artifacts.get(call, *request.path_value("path"))),
-                        .content_type = "application/octet-stream",
-                        .headers = {{"X-Content-Type-Options", "nosniff"}}};
-      });
-  add("DELETE", "Delete an artifact or a folder of them", Permission::write,
-      [&](const Call& call, const Request& request) -> Result<Response> {
-        TRY(artifacts.remove(call, *request.path_value("path")));
-        return json_response(json::object{});
-      });
-}
-
 void add_server(std::vector<Route>& routes) {
   for (const auto& [path, text] :
        {std::pair("/health", "OK"), std::pair("/version", server_version)})
@@ -428,15 +354,12 @@ void add_server(std::vector<Route>& routes) {
 
 }  // namespace
 
-std::vector<Route> mlflow_tracking_routes(tracking::Service& tracking,
-                                          tracking::Artifacts& artifacts) {
+std::vector<Route> mlflow_tracking_routes(tracking::Service& tracking) {
   std::vector<Route> routes;
   add_server(routes);
   add_experiments(routes, tracking);
   add_runs(routes, tracking);
   add_logging(routes, tracking);
-  add_artifact_lists(routes, tracking, artifacts);
-  add_artifacts(routes, artifacts);
   return routes;
 }
 

@@ -5,14 +5,12 @@
 #include "api/route.h"
 
 namespace penstock::tracking {
-class Artifacts;
 class Service;
 }  // namespace penstock::tracking
 
 namespace penstock::api {
 
-// Experiments, runs, metrics, params, tags, dataset inputs and artifacts, as MLflow 3 has them.
-std::vector<Route> mlflow_tracking_routes(tracking::Service& tracking,
-                                          tracking::Artifacts& artifacts);
+// Experiments, runs, metrics, params, tags, dataset inputs, as MLflow 3 has them.
+std::vector<Route> mlflow_tracking_routes(tracking::Service& tracking);
 
 }  // namespace penstock::api

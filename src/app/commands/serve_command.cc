@@ -64,6 +64,9 @@ void add_serve_command(CLI::App& parent, Globals& globals) {
       ->capture_default_str();
   command->add_option("--metadata", options->metadata,
                       "sqlite, postgresql://..., ${ENV:NAME} or file:PATH; sqlite if not said");
+  command->add_option(
+      "--artifacts", options->artifacts,
+      "s3://BUCKET/PREFIX, with its keys in the configuration; DATA/blobs if not said");
   command->add_option("--workers", options->workers, "threads that handle requests")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));

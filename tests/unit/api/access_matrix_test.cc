@@ -58,18 +58,15 @@ TEST_F(AccessMatrixTest, AskingIsNotEnoughToChange) {
   for (const std::string searched : {"experiments", "logged-models", "runs"})
     for (const std::string root : {"/api", "/ajax-api"})
       harmless.insert("POST " + root + "/2.0/mlflow/" + searched + "/search");
-  const std::set<std::string> open = {"GET /health",
-                                      "GET /version",
-                                      "GET /api/3.0/mlflow/server-info",
-                                      "GET /ajax-api/3.0/mlflow/server-info",
-                                      "GET /healthz",
-                                      "GET /readyz",
-                                      "GET /metrics",
-                                      "GET /api/v1/version",
-                                      "GET /v2",
-                                      "GET /v2/health/live",
-                                      "GET /v2/health/ready",
-                                      "GET /api/v1/openapi.json"};
+  for (const std::string& root : {std::string("/api"), std::string("/ajax-api")})
+    harmless.insert("POST " + root + "/2.0/mlflow/artifacts/presigned-download-url");
+  const std::set<std::string> open = {
+      "GET /health", "GET /version", "GET /api/3.0/mlflow/server-info",
+      "GET /ajax-api/3.0/mlflow/server-info", "GET /healthz", "GET /readyz", "GET /metrics",
+      "GET /api/v1/version", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
+      // Who holds such a URL may do what it says, and no more.
+      "GET /api/2.0/mlflow-artifacts/signed/{path}", "PUT /api/2.0/mlflow-artifacts/signed/{path}",
+      "GET /api/v1/openapi.json"};
   std::set<std::string> weak, unasked;
   for (const api::Route& route : routes_) {
     const std::string name = route.method + " " + route.path;

@@ -69,7 +69,9 @@ class TrainingTest : public ::testing::Test {
   std::unique_ptr<blob::Store> blobs_ = must(localfs::open(folder_ / "blobs"));
   std::unique_ptr<rocksdb::Database> rocks_ = must(rocksdb::open(folder_ / "state"));
   std::unique_ptr<jobs::Runner> runner_ = process::runner();
-  registry::Artifacts artifacts_{*blobs_};
+  artifacts::Files files_{*db_, *blobs_, clock_};
+  artifacts::Checkouts checkouts_{files_, clock_, {.folder = folder_ / "checkouts"}};
+  registry::Artifacts artifacts_{files_, checkouts_, *blobs_};
   registry::Service registry_{*db_, clock_};
   resources::Service resources_{*db_, clock_};
   catalog::Service catalog_{*db_, *olap_, clock_, {.data_directory = folder_.path()}};
