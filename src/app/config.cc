@@ -80,6 +80,10 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
     options.s3.access_key = TRY(resolve_secret(config.s3->access_key.value_or("")));
     options.s3.secret_key = TRY(resolve_secret(config.s3->secret_key.value_or("")));
   }
+  if (config.audit) {
+    options.audit_former_keys = config.audit->former_keys;
+    if (config.audit->key) options.audit_key = TRY(resolve_secret(*config.audit->key));
+  }
   if (options.metadata == "sqlite") options.metadata.clear();
   if (options.metadata.empty()) return {};
   options.metadata = TRY(resolve_secret(options.metadata));

@@ -29,6 +29,17 @@ struct S3Config {
 };
 BOOST_DESCRIBE_STRUCT(S3Config, (), (endpoint, region, access_key, secret_key))
 
+struct AuditConfig {
+  // Like `metadata`, it names a secret without holding it. Servers of one database share one key.
+  std::optional<std::string> key;
+  std::vector<std::string> former_keys;
+};
+BOOST_DESCRIBE_STRUCT(AuditConfig, (), (key, former_keys))
+constexpr auto rules_of(const AuditConfig&) {
+  return std::array{Rule{.field = "key", .min = 1, .max = 2'000},
+                    Rule{.field = "former_keys", .max = 100}};
+}
+
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
@@ -38,10 +49,11 @@ struct Config {
   std::optional<S3Config> s3;
   std::optional<std::int64_t> workers;
   std::optional<LimitsConfig> limits;
+  std::optional<AuditConfig> audit;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3, workers,
-                       limits))
+                       limits, audit))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

@@ -22,6 +22,7 @@
 #include "api/grpc/server.h"
 #include "api/http/access_routes.h"
 #include "api/http/approval_routes.h"
+#include "api/http/audit_routes.h"
 #include "api/http/catalog_routes.h"
 #include "api/http/cost_routes.h"
 #include "api/http/features_routes.h"
@@ -113,6 +114,21 @@ Result<void> keep_token(const std::string& path, const std::string& token) {
   return Error{Code::unavailable, "cannot write " + path};
 }
 
+// The key that signs the audit log: as it was given, or the one of the data directory.
+Result<audit::SigningKey> signing_key(const std::string& given, const std::string& path) {
+  if (!given.empty()) return audit::SigningKey::parse(given);
+  std::ifstream stream(path);
+  std::string line;
+  if (std::getline(stream, line)) {
+    auto key = audit::SigningKey::parse(line);
+    if (!key) return Error{key.error().code, path + ": " + key.error().message};
+    return key;
+  }
+  auto key = audit::SigningKey::generate("penstock");
+  TRY(keep_token(path, key.secret_text()));
+  return key;
+}
+
 std::string_view header_of(const api::Request& request, std::string_view name) {
   const std::string* value = request.header(name);
   return value ? std::string_view(*value) : "";
@@ -177,6 +193,7 @@ struct System::Parts {
   Result<std::unique_ptr<sql::Database>> open_metadata() const;
   Result<std::unique_ptr<blob::Objects>> open_remote() const;
   Result<void> open_stores();
+  Result<void> make_audit();
   void make_components();
   void make_serving();
   void join_components();
@@ -220,9 +237,17 @@ Result<void> System::Parts::open_stores() {
   return {};
 }
 
+Result<void> System::Parts::make_audit() {
+  std::vector<audit::PublicKey> former;
+  for (const std::string& text : options.audit_former_keys)
+    former.push_back(TRY(audit::PublicKey::parse(text)));
+  audit = std::make_unique<audit::Service>(
+      *db, clock, TRY(signing_key(options.audit_key, path("audit.key"))), std::move(former));
+  return audit->ensure_nodes();
+}
+
 void System::Parts::make_components() {
   access = std::make_unique<access::Service>(*db, clock);
-  audit = std::make_unique<audit::Service>(*db);
   resources = std::make_unique<resources::Service>(*db, clock);
   approvals = std::make_unique<approvals::Service>(*db, clock);
   catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
@@ -387,6 +412,10 @@ void System::Parts::start_background() {
   every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
         [this] { return observer->run_once(); });
   every("artifacts", {std::chrono::seconds(1)}, [this] { return tend_artifacts(); });
+  every("audit", {std::chrono::minutes(1)}, [this]() -> Result<bool> {
+    TRY(audit->checkpoint({.actor = "service:audit"}));
+    return false;
+  });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 
@@ -416,6 +445,7 @@ Result<void> System::start(const SystemOptions& options) {
   if (parts.options.sources.empty()) parts.options.sources = options.data + "/sources";
   TRY(parts.check_auth());
   TRY(parts.open_stores());
+  TRY(parts.make_audit());
   parts.make_components();
   parts.make_serving();
   parts.join_components();

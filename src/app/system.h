@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
@@ -36,6 +37,10 @@ struct SystemOptions {
   std::string metadata_schema;  // of PostgreSQL; empty: the user's own
   std::string artifacts;        // "s3://bucket/prefix"; empty: in the data directory
   S3Options s3;
+  // What signs the audit log: PRIVATE+KEY+...; empty: audit.key in the data directory, made at the
+  // first start.
+  std::string audit_key;
+  std::vector<std::string> audit_former_keys;  // public ones, whose checkpoints still count
   int workers = 8;
   SystemLimits limits;
 };

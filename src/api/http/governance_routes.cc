@@ -1,6 +1,5 @@
 #include "api/http/governance_routes.h"
 
-#include "audit/audit.h"
 #include "incidents/service.h"
 #include "resources/service.h"
 
@@ -55,17 +54,6 @@ std::vector<Route> incident_routes(incidents::Service& service) {
           "POST", "/api/v1/incidents/{id}:move", "Acknowledge or resolve an incident",
           Permission::operate,
           [&](const Call& call, const IncidentMove& in) { return service.move(call, in); }),
-  };
-}
-
-std::vector<Route> audit_routes(audit::Service& service) {
-  return {
-      route<audit::Query, audit::Page>(
-          "GET", "/api/v1/audit/events", "List audit events", Permission::read,
-          [&](const Call& call, const audit::Query& in) { return service.list(call, in); }),
-      route<Empty, audit::Verification>(
-          "POST", "/api/v1/audit:verify", "Recompute the audit log's tree", Permission::read,
-          [&](const Call& call, const Empty&) { return service.verify(call); }),
   };
 }
 

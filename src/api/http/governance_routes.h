@@ -8,14 +8,10 @@ class Service;
 namespace penstock::incidents {
 class Service;
 }
-namespace penstock::audit {
-class Service;
-}
 
 namespace penstock::api {
 
 std::vector<Route> resource_routes(resources::Service& resources);
 std::vector<Route> incident_routes(incidents::Service& incidents);
-std::vector<Route> audit_routes(audit::Service& audit);
 
 }  // namespace penstock::api

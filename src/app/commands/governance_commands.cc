@@ -1,4 +1,4 @@
-// incidents, audit, cost.
+// incidents, cost.
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -67,42 +67,6 @@ void add_incident_commands(CLI::App& parent, Globals& globals) {
   });
   add_incident_move(*incidents, globals, "acknowledge", "acknowledged");
   add_incident_move(*incidents, globals, "resolve", "resolved");
-}
-
-void add_audit_commands(CLI::App& parent, Globals& globals) {
-  CLI::App* audit = parent.add_subcommand("audit", "The record of who did what");
-  audit->require_subcommand(1);
-  CLI::App* verify = audit->add_subcommand("verify", "Recompute the whole log and compare");
-  verify->callback([&globals] {
-    const auto answer = globals.ask("POST", "/api/v1/audit:verify", json::object{});
-    if (!answer) return;
-    const bool intact = answer->at("intact").as_bool();
-    globals.show(*answer, [&] {
-      std::cout << text_of(*answer, "events") << " events, root " << text_of(*answer, "root")
-                << (intact ? ", intact" : ", BROKEN: " + text_of(*answer, "fault")) << "\n";
-    });
-    if (!intact) globals.exit = Exit::failed;
-  });
-  CLI::App* list = audit->add_subcommand("list", "List audit events");
-  auto subject = std::make_shared<std::string>();
-  auto from = std::make_shared<std::int64_t>(0), limit = std::make_shared<std::int64_t>(100);
-  list->add_option("--subject", *subject, "only of this URN");
-  list->add_option("--from", *from, "number of the first event");
-  list->add_option("--limit", *limit, "at most so many");
-  list->callback([&globals, subject, from, limit] {
-    const auto answer = globals.ask(
-        "GET", "/api/v1/audit/events?from=" + std::to_string(*from) +
-                   "&limit=" + std::to_string(*limit) +
-                   (subject->empty() ? "" : "&subject=" + net::percent_encoded(*subject)));
-    if (!answer) return;
-    globals.show(*answer, [&] {
-      std::vector<std::vector<std::string>> rows;
-      for (const json::value& event : answer->at("events").as_array())
-        rows.push_back({text_of(event, "number"), text_of(event, "at"), text_of(event, "actor"),
-                        text_of(event, "action"), text_of(event, "subject")});
-      print_table({"NUMBER", "AT", "ACTOR", "ACTION", "SUBJECT"}, rows);
-    });
-  });
 }
 
 void add_cost_commands(CLI::App& parent, Globals& globals) {
