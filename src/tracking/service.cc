@@ -100,14 +100,7 @@ Result<void> Service::ensure_default(const Call& call) {
   }));
   if (!there)
     TRY(db_.write(call, [&](sql::Tx& tx) -> Result<void> {
-      return sql::insert(tx, "experiments",
-                         Experiment{.project = call.project,
-                                    .id = 0,
-                                    .name = "Default",
-                                    .artifact_location = "mlflow-artifacts:/0",
-                                    .created_at = now(),
-                                    .updated_at = now()},
-                         "ON CONFLICT DO NOTHING");
+      return store::put_default_experiment(tx, call.project, now());
     }));
   const std::lock_guard lock(mutex_);
   has_default_.insert(call.project);

@@ -64,6 +64,17 @@ Result<void> update(sql::Tx& tx, const Experiment& experiment) {
   return {};
 }
 
+Result<void> put_default_experiment(sql::Tx& tx, const std::string& project, std::int64_t now) {
+  return sql::insert(tx, "experiments",
+                     Experiment{.project = project,
+                                .id = 0,
+                                .name = "Default",
+                                .artifact_location = "mlflow-artifacts:/0",
+                                .created_at = now,
+                                .updated_at = now},
+                     "ON CONFLICT DO NOTHING");
+}
+
 Result<std::int64_t> next_experiment(sql::Tx& tx, const std::string& project) {
   return one_number(tx, "SELECT coalesce(max(id), 0) + 1 FROM experiments WHERE project = $1",
                     {project});

@@ -12,6 +12,8 @@ Result<std::vector<Experiment>> experiment_by_name(sql::Tx& tx, const std::strin
                                                    const std::string& name);
 Result<std::vector<Pair>> experiment_tags(sql::Tx& tx, const std::string& project, std::int64_t id);
 Result<void> update(sql::Tx& tx, const Experiment& experiment);
+// Experiment 0 of a project, where it is not there yet. `now`: milliseconds since 1970.
+Result<void> put_default_experiment(sql::Tx& tx, const std::string& project, std::int64_t now);
 Result<std::int64_t> next_experiment(sql::Tx& tx, const std::string& project);
 
 Result<std::vector<Run>> run(sql::Tx& tx, const std::string& project, const std::string& id);
