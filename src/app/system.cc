@@ -35,9 +35,12 @@
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
 #include "api/mlflow/artifact_routes.h"
+#include "api/mlflow/evaluation_routes.h"
 #include "api/mlflow/logged_model_routes.h"
 #include "api/mlflow/registry_routes.h"
+#include "api/mlflow/trace_routes.h"
 #include "api/mlflow/tracking_routes.h"
+#include "api/otlp/routes.h"
 #include "app/background.h"
 #include "app/descriptions.h"
 #include "app/status_page.h"
@@ -54,10 +57,14 @@
 #include "release/service.h"
 #include "serving/joins.h"
 #include "tracking/artifacts.h"
+#include "tracking/evaluation_datasets.h"
+#include "tracking/issues.h"
 #include "tracking/logged_models.h"
 #include "tracking/part_uploads.h"
 #include "tracking/registered_models.h"
+#include "tracking/scorers.h"
 #include "tracking/service.h"
+#include "tracking/traces.h"
 #include "training/executor.h"
 #include "training/references.h"
 
@@ -170,9 +177,13 @@ struct System::Parts {
   std::unique_ptr<registry::Service> registry;
   std::unique_ptr<tracking::Artifacts> tracked_artifacts;
   std::unique_ptr<tracking::PartUploads> part_uploads;
+  std::unique_ptr<tracking::EvaluationDatasets> evaluation_datasets;
+  std::unique_ptr<tracking::Issues> issues;
   std::unique_ptr<tracking::LoggedModels> logged_models;
   std::unique_ptr<tracking::RegisteredModels> registered_models;
+  std::unique_ptr<tracking::Scorers> scorers;
   std::unique_ptr<tracking::Service> tracking;
+  std::unique_ptr<tracking::Traces> traces;
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
@@ -268,9 +279,13 @@ void System::Parts::make_components() {
   files->held_by("a run", training::refers_to);
   tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *files, clock);
   part_uploads = std::make_unique<tracking::PartUploads>(*tracked_artifacts, *blobs, clock);
+  evaluation_datasets = std::make_unique<tracking::EvaluationDatasets>(*db, clock);
+  issues = std::make_unique<tracking::Issues>(*db, clock);
   logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
   registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
+  scorers = std::make_unique<tracking::Scorers>(*db, clock);
   tracking = std::make_unique<tracking::Service>(*db, clock);
+  traces = std::make_unique<tracking::Traces>(*db, clock);
   training = std::make_unique<training::Service>(*db, clock, *registry);
   executor = std::make_unique<training::Executor>(
       *db, clock, *runner, *artifacts, *features, *olap,
@@ -343,6 +358,9 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::mlflow_tracking_routes(*tracking));
   add(api::mlflow_artifact_routes({*tracking, *logged_models, *registered_models,
                                    *tracked_artifacts, *part_uploads, *files, clock}));
+  add(api::mlflow_trace_routes(*traces, *tracked_artifacts));
+  add(api::mlflow_evaluation_routes({*evaluation_datasets, *scorers, *issues}));
+  add(api::otlp::routes(*traces));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::v2_routes(*gateway));

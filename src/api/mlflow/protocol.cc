@@ -77,7 +77,8 @@ Result<json::object> body_of(const std::string& body) {
 
 bool owns(std::string_view path) {
   for (const std::string_view prefix :
-       {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/get-artifact", "/model-versions/"})
+       {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/get-artifact", "/model-versions/",
+        "/v1/traces"})
     if (path.starts_with(prefix)) return true;
   return false;
 }
@@ -153,8 +154,11 @@ Result<std::int64_t> Arguments::whole_or(std::string_view name, std::int64_t oth
 Result<bool> Arguments::flag_or(std::string_view name, bool otherwise) const {
   const json::value* value = find(name);
   if (!value) return otherwise;
-  if (!value->is_bool()) return wrong(name, "must be true or false");
-  return value->as_bool();
+  if (value->is_bool()) return value->as_bool();
+  for (const auto& [text, flag] : {std::pair("true", true), std::pair("True", true),
+                                   std::pair("false", false), std::pair("False", false)})
+    if (value->is_string() && value->as_string() == text) return flag;
+  return wrong(name, "must be true or false");
 }
 
 Result<double> Arguments::real(std::string_view name) const {

@@ -24,12 +24,14 @@ class Arguments {
   Result<std::string> text_or(std::string_view name, std::string_view otherwise) const;
   Result<std::optional<std::int64_t>> whole(std::string_view name) const;
   Result<std::int64_t> whole_or(std::string_view name, std::int64_t otherwise) const;
+  // "true" and "True" too, as a query has them.
   Result<bool> flag_or(std::string_view name, bool otherwise) const;
   Result<double> real(
       std::string_view name) const;  // required; "NaN", "Infinity" and "-Infinity" too
   Result<std::vector<std::string>> texts(std::string_view name) const;  // none: empty
   Result<std::vector<Arguments>> objects(std::string_view name) const;  // none: empty
   Result<Arguments> object(std::string_view name) const;                // none: empty
+  const json::object& fields() const { return fields_; }
 
  private:
   const json::value* find(std::string_view name) const;
