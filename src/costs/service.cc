@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "costs/budgets.h"
+#include "costs/pricing.h"
 #include "costs/store.h"
 #include "incidents/service.h"
 
@@ -203,6 +204,19 @@ Result<Lines> Service::lines(const Call& call, const LinesInput& input) {
     for (const LedgerLine& line : out.lines) out.total = out.total + line.amount;
     return out;
   });
+}
+
+Result<std::vector<LedgerLine>> priced(sql::Tx& tx, const Call& call,
+                                       const std::vector<Usage>& usages) {
+  const PriceBook book = TRY(PriceBook::read(tx, call));
+  std::vector<LedgerLine> lines;
+  for (const Usage& usage : usages) book.price(lines.emplace_back(line_of(call, usage)));
+  return lines;
+}
+
+Result<std::vector<LedgerLine>> posted(sql::Tx& tx, const Call& call, const std::string& source,
+                                       const std::string& id) {
+  return store::lines(tx, call.project, source, id);
 }
 
 }  // namespace penstock::costs

@@ -1,8 +1,12 @@
 #include "incidents/service.h"
 
+#include <algorithm>
+#include <set>
+
 #include "audit/audit.h"
 #include "base/id.h"
 #include "base/urn.h"
+#include "incidents/about.h"
 #include "resources/service.h"
 
 namespace penstock::incidents {
@@ -77,6 +81,21 @@ Result<Incident> open(sql::Tx& tx, const Call& call, Timestamp at, const Opening
                      "incident:" + incident.id,
                      {{"subject", incident.subject}, {"title", incident.title}}}));
   return incident;
+}
+
+Result<std::vector<Incident>> about(sql::Tx& tx, const Call& call,
+                                    const std::vector<std::string>& subjects, std::int64_t limit) {
+  std::vector<Incident> out;
+  for (const std::string& subject : std::set<std::string>(subjects.begin(), subjects.end())) {
+    auto found = TRY(select(tx, "project = $1 AND subject = $2 ORDER BY id DESC LIMIT $3",
+                            {call.project, subject, limit}));
+    out.insert(out.end(), std::make_move_iterator(found.begin()),
+               std::make_move_iterator(found.end()));
+  }
+  std::sort(out.begin(), out.end(),
+            [](const Incident& a, const Incident& b) { return a.id > b.id; });
+  if (static_cast<std::int64_t>(out.size()) > limit) out.resize(static_cast<std::size_t>(limit));
+  return out;
 }
 
 Result<Incident> Service::open(const Call& call, const Opening& opening) {

@@ -35,6 +35,8 @@ class Artifacts {
   Result<std::vector<ArtifactFile>> files(const Call& call, const std::string& folder);
   // What is directly below a folder, by name; nothing where there is no such folder.
   Result<std::vector<ArtifactEntry>> list(const Call& call, const std::string& folder);
+  // Every file below a folder, by path; nothing where there is no such folder.
+  Result<std::vector<ArtifactFile>> files(const Call& call, const std::string& folder);
   // A file or a folder with all that is in it; absent is fine. Bytes stay: others may have them.
   Result<void> remove(const Call& call, const std::string& path);
 

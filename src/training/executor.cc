@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "catalog/lineage.h"
 #include "training/evaluation.h"
+#include "training/facts.h"
 #include "training/store.h"
 
 namespace penstock::training {
@@ -260,7 +261,10 @@ Result<std::string> Executor::environment_of(const PipelineStep& step) {
     return Error{Code::failed_precondition, program + " does not run: " + outcome.tail};
   std::ifstream stream(folder / "environment.txt", std::ios::binary);
   const std::string text(std::istreambuf_iterator<char>(stream), {});
-  return environments_[program] = sha256_hex(text);
+  const std::string digest = sha256_hex(text);
+  TRY(db_.write({.actor = "service:training"},
+                [&](sql::Tx& tx) -> Result<void> { return keep_environment(tx, digest, text); }));
+  return environments_[program] = digest;
 }
 
 Result<std::string> Executor::cache_key(const Call&, const Pipeline& pipeline, const Run& run,
