@@ -28,6 +28,7 @@
 #include "api/http/features_routes.h"
 #include "api/http/governance_routes.h"
 #include "api/http/monitor_routes.h"
+#include "api/http/record_routes.h"
 #include "api/http/registry_routes.h"
 #include "api/http/release_routes.h"
 #include "api/http/serving_routes.h"
@@ -53,6 +54,7 @@
 #include "monitor/observer.h"
 #include "monitor/service.h"
 #include "net/server.h"
+#include "record/service.h"
 #include "release/controller.h"
 #include "release/service.h"
 #include "serving/joins.h"
@@ -174,6 +176,7 @@ struct System::Parts {
   std::unique_ptr<artifacts::Files> files;
   std::unique_ptr<artifacts::Checkouts> checkouts;
   std::unique_ptr<registry::Artifacts> artifacts;
+  std::unique_ptr<registry::Signatures> signatures;
   std::unique_ptr<registry::Service> registry;
   std::unique_ptr<tracking::Artifacts> tracked_artifacts;
   std::unique_ptr<tracking::PartUploads> part_uploads;
@@ -195,6 +198,7 @@ struct System::Parts {
   std::unique_ptr<monitor::Service> monitor;
   std::unique_ptr<release::Service> release;
   std::unique_ptr<release::Controller> controller;
+  std::unique_ptr<record::Service> record;
 
   std::unique_ptr<net::Server> server;
   std::unique_ptr<api::grpc::Server> grpc;
@@ -275,6 +279,7 @@ void System::Parts::make_components() {
       artifacts::CheckoutOptions{.folder = path("scratch/artifacts"),
                                  .size_max = options.limits.artifact_cache_bytes});
   artifacts = std::make_unique<registry::Artifacts>(*files, *checkouts, *blobs);
+  signatures = std::make_unique<registry::Signatures>(*db, *artifacts, clock);
   registry = std::make_unique<registry::Service>(*db, clock);
   files->held_by("a run", training::refers_to);
   tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *files, clock);
@@ -295,7 +300,7 @@ void System::Parts::make_components() {
 void System::Parts::make_serving() {
   events::Log& log = rocks->log();
   serving = std::make_unique<serving::Service>(
-      *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts),
+      *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts, *signatures),
       serving::schemas_of(*features),
       serving::ServiceOptions{.table_path = path("routing_table.json")});
   gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
@@ -308,6 +313,9 @@ void System::Parts::make_serving() {
   monitor = std::make_unique<monitor::Service>(*db, clock);
   release = std::make_unique<release::Service>(*db, *serving, *catalog, clock);
   controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
+  record = std::make_unique<record::Service>(
+      record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
+                             *registered_models, *tracked_artifacts});
 }
 
 // Kinds in the order in which they may refer to each other, and what each component says of its
@@ -316,6 +324,7 @@ void System::Parts::join_components() {
   catalog->register_kinds(*resources);
   features->register_kinds(*resources);
   for (auto& kind : costs->kinds()) resources->add(std::move(kind));
+  resources->add(signatures->kind());
   resources->add(registry->kind());
   resources->add(training->kind());
   serving->register_kinds(*resources);
@@ -353,6 +362,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));
+  add(api::record_routes(*record, *signatures));
   add(api::mlflow_logged_model_routes(*logged_models));
   add(api::mlflow_registry_routes(*registered_models));
   add(api::mlflow_tracking_routes(*tracking));

@@ -1,6 +1,8 @@
 // The files of models and other outputs, under one digest.
 #pragma once
 
+#include <mutex>
+
 #include "artifacts/checkouts.h"
 
 namespace penstock::registry {

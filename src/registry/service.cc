@@ -64,8 +64,22 @@ Result<VersionName> version_name(std::string_view text) {
                {{"model_id", "must be letters, digits or . _ - and a version"}}};
 }
 
+std::string digest_of(const Record& record) {
+  json::object fields = encode(record).as_object();
+  for (const char* later : {"intended_use", "limitations"})
+    if (fields.at(later).is_null()) fields.erase(later);
+  return sha256_hex(canonical(fields));
+}
+
 resources::KindHandler Service::kind() const {
-  return {.kind = "model", .check = resources::checked_as<ModelDeclaration>()};
+  return {
+      .kind = "model",
+      .check = [](sql::Tx&, const Call&, const json::object& declaration) -> Result<json::object> {
+        json::object kept = encode(TRY(decode<ModelDeclaration>(declaration))).as_object();
+        // A field that came later: what was declared before it stays the same declaration.
+        if (kept.at("signature_required").is_null()) kept.erase("signature_required");
+        return kept;
+      }};
 }
 
 Result<std::vector<Reference>> Service::resolve(sql::Tx& tx, const Call& call,
@@ -117,7 +131,7 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
       version.version = TRY(store::newest(tx, call.project, name.model)) + 1;
       version.record.model_id = name.model + "-v" + std::to_string(version.version);
     }
-    version.digest = sha256_hex(canonical(encode(version.record)));
+    version.digest = digest_of(version.record);
     const auto found = TRY(store::find(tx, call.project, version.model, version.version));
     if (!found.empty()) {
       if (found[0].digest == version.digest) return found[0];

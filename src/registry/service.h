@@ -53,9 +53,11 @@ struct ModelDeclaration {
   std::string name, owner, description;
   std::optional<std::string> feature_schema, task;
   std::optional<std::string> risk_class;
+  std::optional<bool> signature_required;  // its versions are loaded only with a signature
 };
 BOOST_DESCRIBE_STRUCT(ModelDeclaration, (),
-                      (name, owner, description, feature_schema, task, risk_class))
+                      (name, owner, description, feature_schema, task, risk_class,
+                       signature_required))
 constexpr auto rules_of(const ModelDeclaration&) {
   return std::array{Rule{.field = "owner", .min = 1, .max = 200},
                     Rule{.field = "description", .max = 10'000, .may_miss = true}};

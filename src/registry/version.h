@@ -17,11 +17,12 @@ struct Record {
   std::optional<std::string> artifact_digest;
   std::map<std::string, double> metrics;
   std::optional<json::object> signature;
+  std::optional<std::string> intended_use, limitations;
 };
 BOOST_DESCRIBE_STRUCT(Record, (),
                       (model_id, artifact_uri, training_data, feature_schema, eval_report, owner,
                        approved_for, rollback_to, run, runtime, description, licence, risk_class,
-                       artifact_digest, metrics, signature))
+                       artifact_digest, metrics, signature, intended_use, limitations))
 constexpr auto rules_of(const Record&) {
   return std::array{
       Rule{.field = "model_id",
@@ -42,8 +43,14 @@ constexpr auto rules_of(const Record&) {
       Rule{.field = "runtime", .doc = "What executes it: onnx.", .min = 1, .max = 50},
       Rule{.field = "description", .max = 10'000},
       Rule{.field = "artifact_digest", .doc = "SHA-256, 64 hex digits.", .min = 64, .max = 64},
+      Rule{.field = "signature", .doc = "Its inputs and outputs, as MLflow writes them."},
+      Rule{.field = "intended_use", .doc = "What it is for, and for whom.", .max = 10'000},
+      Rule{.field = "limitations", .doc = "What it must not be used for.", .max = 10'000},
   };
 }
+// SHA-256 of the canonical record. A field that came later counts only where it is written, so the
+// digest of a record from before it stays what approvals and signatures are bound to.
+std::string digest_of(const Record& record);
 
 // declared: the name is not known here, and nobody checked it.
 enum class Standing { verified, declared };

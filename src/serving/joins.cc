@@ -28,10 +28,11 @@ HistoricalJoin historical_of(features::Service& features) {
   };
 }
 
-ArtifactFinder artifacts_of(registry::Artifacts& artifacts) {
-  return [&artifacts](sql::Tx& tx, const Call& call, const std::string& model,
-                      std::int64_t version) -> Result<Artifact> {
+ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures& signatures) {
+  return [&artifacts, &signatures](sql::Tx& tx, const Call& call, const std::string& model,
+                                   std::int64_t version) -> Result<Artifact> {
     const auto record = TRY(registry::version(tx, call.project, model, version)).record;
+    TRY(signatures.require(tx, call, model, record.artifact_uri));
     const auto path = artifacts.file(record.artifact_uri, "model.onnx");
     if (path) return Artifact{*path, record.artifact_uri};
     return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +

@@ -3,6 +3,7 @@
 
 #include "features/service.h"
 #include "registry/artifacts.h"
+#include "registry/signatures.h"
 #include "serving/seams.h"
 
 namespace penstock::serving {
@@ -10,6 +11,7 @@ namespace penstock::serving {
 SchemaOpener schemas_of(features::Service& features);
 HistoricalJoin historical_of(features::Service& features);
 // The version's record names an artifact; its model.onnx is what is loaded.
-ArtifactFinder artifacts_of(registry::Artifacts& artifacts);
+// Its signature is verified before, where the model's declaration asks for one.
+ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures& signatures);
 
 }  // namespace penstock::serving

@@ -72,6 +72,7 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
       out.back().targets.push_back(target);
       out.back().paths.push_back(artifact ? artifact->path : "");
       out.back().digests.push_back(artifact ? artifact->digest : "");
+      if (!artifact) log::warn("artifact_not_loaded", {{"error", artifact.error().message}});
     }
     return out;
   });
@@ -81,8 +82,10 @@ Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& ta
                                                           const std::string& path,
                                                           const std::string& digest) {
   if (path.empty())
-    return Error{Code::failed_precondition, "the artifact of model:" + target.model + "@v" +
-                                                std::to_string(target.version) + " is not there"};
+    return Error{Code::failed_precondition,
+                 "the artifact of model:" + target.model + "@v" + std::to_string(target.version) +
+                     " is not there, or its signature does not verify; penstock models verify "
+                     "says which"};
   auto& known = loaded_[target.model + "@" + std::to_string(target.version) + "#" + digest];
   if (auto loaded = known.lock()) return loaded;
   auto deployment = std::make_shared<const Deployment>(

@@ -50,10 +50,6 @@ std::vector<Route> registry_routes(registry::Service& registry, registry::Artifa
       route<ListInput, VersionList>(
           "GET", "/api/v1/models", "List model versions", Permission::read,
           [&](const Call& call, const ListInput& in) { return registry.list(call, in); }),
-      route<VersionInput, VersionDetail>(
-          "GET", "/api/v1/models/{model}/versions/{version}", "Show a model version",
-          Permission::read,
-          [&](const Call& call, const VersionInput& in) { return registry.get(call, in); }),
       route<ApproveInput, approvals::Approval>(
           "POST", "/api/v1/models/{model}/versions/{version}:approve",
           "Approve a model version for a scope", Permission::approve,

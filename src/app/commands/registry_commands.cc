@@ -1,4 +1,4 @@
-// models: register, list, show, export, approve.
+// models: register, list, export, approve.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -7,21 +7,13 @@
 #include <CLI/CLI.hpp>
 
 #include "app/command.h"
+#include "app/commands/record_commands.h"
+#include "app/commands/version_path.h"
 #include "app/declarations.h"
 #include "base/id.h"
-#include "registry/version.h"
 
 namespace penstock::app {
 namespace {
-
-Result<std::string> version_path(const std::string& name) {
-  const auto version = TRY(registry::version_name(name));
-  if (version.version == 0)
-    return Error{Code::invalid_argument,
-                 "\"" + name + "\" names no version; write " + name + "@v1"};
-  return "/api/v1/models/" + net::percent_encoded(version.model) + "/versions/v" +
-         std::to_string(version.version);
-}
 
 // Sends the files below `directory` as one artifact.
 Result<std::string> upload(const Globals& globals, const std::string& directory) {
@@ -55,33 +47,6 @@ Result<json::value> read_record(const Globals& globals, const std::string& file,
   return record;
 }
 
-void print_version(const json::value& detail) {
-  const json::value& version = detail.at("version");
-  std::cout << "model:" << text_of(version, "model") << "@v" << text_of(version, "version") << "  "
-            << text_of(version, "status") << "  registered " << text_of(version, "created_at")
-            << " by " << text_of(version, "created_by") << "\n";
-  for (const auto& field : version.at("record").as_object()) {
-    if (field.value().is_null()) continue;
-    if (field.value().is_object() && field.value().as_object().empty()) continue;
-    std::cout << "  " << field.key() << ": " << text_of(version.at("record"), field.key());
-    for (const json::value& reference : version.at("record_references").as_array())
-      if (text_of(reference, "field") == field.key())
-        std::cout << (text_of(reference, "standing") == "verified"
-                          ? "  [verified" +
-                                (text_of(reference, "urn").empty()
-                                     ? std::string()
-                                     : " " + text_of(reference, "urn")) +
-                                "]"
-                          : "  [declared, not verified]");
-    std::cout << "\n";
-  }
-  for (const json::value& approval : detail.at("approvals").as_array())
-    std::cout << "  approved for " << text_of(approval, "scope") << " by "
-              << text_of(approval, "approver") << " at " << text_of(approval, "at") << "\n";
-  for (const json::value& blocker : detail.at("blockers").as_array())
-    std::cout << "  blocks a release: " << blocker.as_string().c_str() << "\n";
-}
-
 // The record as it was written: what nobody wrote is left out.
 json::object written_record(const json::value& detail) {
   json::object out;
@@ -91,13 +56,6 @@ json::object written_record(const json::value& detail) {
     if (!empty) out[field.key()] = field.value();
   }
   return out;
-}
-
-std::optional<json::value> ask_version(Globals& globals, const std::string& name) {
-  const auto path = version_path(name);
-  if (path) return globals.ask("GET", *path);
-  globals.fail(path.error());
-  return {};
 }
 
 void add_register(CLI::App& models, Globals& globals) {
@@ -123,12 +81,6 @@ void add_register(CLI::App& models, Globals& globals) {
 
 void add_readers(CLI::App& models, Globals& globals) {
   auto name = std::make_shared<std::string>();
-  CLI::App* show = models.add_subcommand("show", "Show a model version: NAME@v4");
-  show->add_option("version", *name, "NAME@v4")->required();
-  show->callback([&globals, name] {
-    const auto detail = ask_version(globals, *name);
-    if (detail) globals.show(*detail, [&] { print_version(*detail); });
-  });
   CLI::App* export_record = models.add_subcommand("export", "Print the record as YAML");
   export_record->add_option("version", *name, "NAME@v4")->required();
   export_record->callback([&globals, name] {
@@ -182,6 +134,8 @@ void add_registry_commands(CLI::App& parent, Globals& globals) {
   models->require_subcommand(1);
   add_register(*models, globals);
   add_readers(*models, globals);
+  add_record_commands(*models, globals);
+  add_signing_commands(*models, globals);
   add_approve(*models, globals);
 }
 
