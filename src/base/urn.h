@@ -15,7 +15,7 @@ struct Urn {
 
   std::string text() const { return kind + ":" + name + (version.empty() ? "" : "@" + version); }
 
-  // Nothing where kind or name is missing or holds other than letters, digits and "._-/".
+  // Nothing where kind or name is missing or holds other than letters, digits and "._-/~".
   static std::optional<Urn> parse(std::string_view text) {
     const std::size_t colon = text.find(':');
     if (colon == std::string_view::npos) return {};
@@ -32,8 +32,14 @@ struct Urn {
 
   static bool is_name_letter(char letter) {
     return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
-           (letter >= '0' && letter <= '9') || std::string_view("._-/").find(letter) < 4;
+           (letter >= '0' && letter <= '9') || std::string_view("._-/~").find(letter) < 5;
   }
 };
+
+// A name of any letters as URNs write it: what is no letter, digit, ".", "_" or "-" becomes "~" and
+// two hex digits for each of its bytes, and so does the "-" of a name that ends like a version
+// ("a-v2"). No two names are written alike; plain_name is its inverse.
+std::string urn_name(std::string_view name);
+std::string plain_name(std::string_view urn_name);
 
 }  // namespace penstock

@@ -8,7 +8,7 @@ namespace {
 
 Result<std::string> name_in_log(const Call& call, const std::string& topic) {
   for (const char letter : topic)
-    if (letter == '/' || !Urn::is_name_letter(letter))
+    if (letter == '/' || letter == '~' || !Urn::is_name_letter(letter))
       return Error{Code::invalid_argument,
                    "topic must be of letters, digits and ._-",
                    {{"topic", "must be of letters, digits and ._-"}}};
