@@ -41,8 +41,8 @@ INSERT INTO tracked_runs (number, project, id, experiment, name, user_id, status
 INSERT INTO metric_points (run, key, step, at, value, is_nan)
   SELECT 1000 + n.i, k.key, s.i, s.i, ((n.i * k.factor + s.i * 7919) % 1000003) / 1000003.0, 0
   FROM numbers n CROSS JOIN keys k CROSS JOIN steps s;
-INSERT INTO latest_metrics (run, key, step, at, value, is_nan)
-  SELECT 1000 + n.i, k.key, :points / 2, :points / 2, ((n.i * k.factor) % 1000003) / 1000003.0, 0
+INSERT INTO latest_metrics (run, project, experiment, key, step, at, value, is_nan)
+  SELECT 1000 + n.i, :project, 1000 + n.i / 10000, k.key, :points / 2, :points / 2, ((n.i * k.factor) % 1000003) / 1000003.0, 0
   FROM numbers n CROSS JOIN keys k;
 INSERT INTO tracked_params (run, key, value) SELECT 1000 + i, 'depth', CAST(i % 10 AS TEXT) FROM numbers;
 INSERT INTO tracked_params (run, key, value) SELECT 1000 + i, 'rate', '0.1' FROM numbers;

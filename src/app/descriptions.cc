@@ -1,6 +1,7 @@
 #include "app/descriptions.h"
 
 #include "resources/service.h"
+#include "tracking/lineage.h"
 
 namespace penstock::app {
 namespace {
@@ -30,8 +31,16 @@ void look_up_references(DescribedParts parts) {
         if (schema.error().code != Code::not_found) return schema.error();
         return std::optional<std::string>();
       });
-  parts.registry.verify_with("eval_report", training::evaluation_urn);
-  parts.registry.verify_with("run", training::run_urn);
+  parts.registry.verify_with("eval_report",
+                             [](sql::Tx& tx, const Call& call, const std::string& text) -> Found {
+                               auto urn = TRY(training::evaluation_urn(tx, call, text));
+                               return urn ? urn : TRY(tracking::evaluated_run(tx, call, text));
+                             });
+  parts.registry.verify_with("run",
+                             [](sql::Tx& tx, const Call& call, const std::string& text) -> Found {
+                               auto urn = TRY(training::run_urn(tx, call, text));
+                               return urn ? urn : TRY(tracking::run_urn(tx, call, text));
+                             });
 }
 
 Result<json::object> describe_model(sql::Tx& tx, const Call& call, const Urn& urn) {
@@ -49,6 +58,8 @@ Result<json::object> describe_model(sql::Tx& tx, const Call& call, const Urn& ur
 void describe_all(DescribedParts parts) {
   look_up_references(parts);
   parts.catalog.describe_with("model", describe_model);
+  parts.catalog.describe_with("run", tracking::describe_run);
+  parts.catalog.describe_with("logged_model", tracking::describe_logged_model);
   parts.catalog.describe_with(
       "release", [&release = parts.release](sql::Tx& tx, const Call& call, const Urn& urn) {
         return release.describe(tx, call, urn);

@@ -97,4 +97,9 @@ Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& proj
   return std::optional<Dataset>(std::move(found.front()));
 }
 
+Result<std::vector<Dataset>> datasets_named(sql::Tx& tx, const std::string& project,
+                                            const std::string& name) {
+  return store::datasets(tx, project, name, 100);
+}
+
 }  // namespace penstock::catalog

@@ -217,6 +217,9 @@ Result<std::vector<VersionedSource>> sources_named(sql::Tx& tx, const std::strin
 // there is none.
 Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& project,
                                             const std::string& reference);
+// Its versions, newest first, at most 100.
+Result<std::vector<Dataset>> datasets_named(sql::Tx& tx, const std::string& project,
+                                            const std::string& name);
 // What changed in the sources upstream of `urn` since `since`, newest first: an incident's
 // suspects.
 Result<std::vector<SourceChange>> changes_upstream(sql::Tx& tx, const Call& call,

@@ -54,14 +54,14 @@ Result<VersionName> version_name(std::string_view text) {
     const auto number = version_number(text.substr(dash + 2));
     if (number) out = {std::string(text.substr(0, dash)), *number};
   }
-  const bool valid = !out.model.empty() && out.model.size() <= 200 &&
+  const bool valid = !out.model.empty() && out.model.size() <= 900 &&
                      std::all_of(out.model.begin(), out.model.end(), [](char letter) {
                        return letter != '/' && Urn::is_name_letter(letter);
                      });
   if (valid) return out;
   return Error{Code::invalid_argument,
                "\"" + std::string(text) + "\" is no model version; write NAME-v4 or NAME@v4",
-               {{"model_id", "must be letters, digits or . _ - and a version"}}};
+               {{"model_id", "must be letters, digits or . _ - ~ and a version"}}};
 }
 
 std::string digest_of(const Record& record) {
@@ -117,47 +117,49 @@ Result<std::vector<Reference>> Service::resolve(sql::Tx& tx, const Call& call,
 }
 
 Result<ModelVersion> Service::register_version(const Call& call, const Record& record) {
+  return db_.write(call, [&](sql::Tx& tx) { return register_version(tx, call, record); });
+}
+
+Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call,
+                                               const Record& record) {
   const VersionName name = TRY(version_name(record.model_id));
-  return db_.write(call, [&](sql::Tx& tx) -> Result<ModelVersion> {
-    const Timestamp now = clock_.now();
-    ModelVersion version{.project = call.project,
-                         .model = name.model,
-                         .version = name.version,
-                         .record = record,
-                         .created_at = now,
-                         .created_by = call.actor,
-                         .updated_at = now};
-    if (version.version == 0) {
-      version.version = TRY(store::newest(tx, call.project, name.model)) + 1;
-      version.record.model_id = name.model + "-v" + std::to_string(version.version);
-    }
-    version.digest = digest_of(version.record);
-    const auto found = TRY(store::find(tx, call.project, version.model, version.version));
-    if (!found.empty()) {
-      if (found[0].digest == version.digest) return found[0];
-      return Error{Code::already_exists,
-                   version.urn() +
-                       " is registered with another record, and a version never "
-                       "changes; register the next number",
-                   {{"model_id", "is taken"}}};
-    }
-    version.record_references = TRY(resolve(tx, call, version.record));
-    TRY(sql::insert(tx, "model_versions", version));
-    TRY(store::put_names(tx, version));
-    for (const Reference& reference : version.record_references)
-      for (const ReferenceField& field : reference_fields)
-        // The version to go back to is a plan, not something that this one was made from.
-        if (field.name == reference.field && !reference.urn.empty() && field.name != "rollback_to")
-          TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
-    TRY(audit::record(
-        tx, call, now,
-        {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
-    if (version.record.approved_for)
-      TRY(approvals::ask(tx, call, now, subject_of(version, *version.record.approved_for),
-                         {.summary = version.urn() + " for " + *version.record.approved_for,
-                          .detail = {{"record", encode(version.record)}}}));
-    return version;
-  });
+  const Timestamp now = clock_.now();
+  ModelVersion version{.project = call.project,
+                       .model = name.model,
+                       .version = name.version,
+                       .record = record,
+                       .created_at = now,
+                       .created_by = call.actor,
+                       .updated_at = now};
+  if (version.version == 0) {
+    version.version = TRY(store::newest(tx, call.project, name.model)) + 1;
+    version.record.model_id = name.model + "-v" + std::to_string(version.version);
+  }
+  version.digest = digest_of(version.record);
+  const auto found = TRY(store::find(tx, call.project, version.model, version.version));
+  if (!found.empty()) {
+    if (found[0].digest == version.digest) return found[0];
+    return Error{Code::already_exists,
+                 version.urn() +
+                     " is registered with another record, and a version never "
+                     "changes; register the next number",
+                 {{"model_id", "is taken"}}};
+  }
+  version.record_references = TRY(resolve(tx, call, version.record));
+  TRY(sql::insert(tx, "model_versions", version));
+  TRY(store::put_names(tx, version));
+  for (const Reference& reference : version.record_references)
+    for (const ReferenceField& field : reference_fields)
+      // The version to go back to is a plan, not something that this one was made from.
+      if (field.name == reference.field && !reference.urn.empty() && field.name != "rollback_to")
+        TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
+  TRY(audit::record(tx, call, now,
+                    {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
+  if (version.record.approved_for)
+    TRY(approvals::ask(tx, call, now, subject_of(version, *version.record.approved_for),
+                       {.summary = version.urn() + " for " + *version.record.approved_for,
+                        .detail = {{"record", encode(version.record)}}}));
+  return version;
 }
 
 Result<VersionDetail> Service::get(const Call& call, const VersionInput& input) {

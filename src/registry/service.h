@@ -33,7 +33,7 @@ struct ListInput {
 };
 BOOST_DESCRIBE_STRUCT(ListInput, (), (model, limit))
 constexpr auto rules_of(const ListInput&) {
-  return std::array{Rule{.field = "model", .max = 200, .may_miss = true},
+  return std::array{Rule{.field = "model", .max = 900, .may_miss = true},
                     Rule{.field = "limit", .min = 1, .max = 10'000, .may_miss = true}};
 }
 struct VersionList {
@@ -76,6 +76,8 @@ class Service {
   // A name that is taken with another record is already_exists; with the same record it is that
   // version.
   Result<ModelVersion> register_version(const Call& call, const Record& record);
+  // The same inside a transaction of a component above.
+  Result<ModelVersion> register_version(sql::Tx& tx, const Call& call, const Record& record);
   Result<VersionDetail> get(const Call& call, const VersionInput& input);
   Result<VersionList> list(const Call& call, const ListInput& input);
   // Bound to the digest of the record as it stands. The one who registered it cannot approve it,

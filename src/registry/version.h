@@ -28,7 +28,7 @@ constexpr auto rules_of(const Record&) {
       Rule{.field = "model_id",
            .doc = "NAME-vN, or NAME for the next version.",
            .min = 1,
-           .max = 200},
+           .max = 920},
       Rule{.field = "artifact_uri", .doc = "Where its files are.", .min = 1, .max = 2000},
       Rule{.field = "training_data", .doc = "The dataset it was trained on.", .min = 1, .max = 200},
       Rule{.field = "feature_schema", .doc = "The features it reads.", .min = 1, .max = 200},

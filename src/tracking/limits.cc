@@ -7,6 +7,8 @@ namespace penstock::tracking {
 namespace {
 
 constexpr std::size_t key_max = 250, param_max = 6'000, tag_max = 8'000, name_max = 500;
+constexpr std::size_t experiment_tag_max = 20'000, model_tag_max = 100'000, model_name_max = 256;
+constexpr std::size_t alias_max = 255;
 constexpr std::size_t metrics_max = 1'000, pairs_max = 100, batch_max = 1'000;
 
 Error faulty(const std::string& field, const std::string& problem) {
@@ -59,6 +61,47 @@ std::string at(const char* list, std::size_t index, const char* field) {
 Result<void> check_tag(const Pair& tag, const std::string& field) {
   TRY(check_key(tag.key, field + "key"));
   return check_value(tag, field + "value", tag_max);
+}
+
+Result<void> check_experiment_tag(const Pair& tag) {
+  TRY(check_key(tag.key, "key"));
+  return check_value(tag, "value", experiment_tag_max);
+}
+
+Result<void> check_model_tag(const Pair& tag) {
+  TRY(check_key(tag.key, "key"));
+  return check_value(tag, "value", model_tag_max);
+}
+
+Result<void> check_model_name(const std::string& name, const std::string& field) {
+  if (name.find_first_not_of(" \t\r\n") == std::string::npos) return faulty(field, "is missing");
+  if (name.size() > model_name_max)
+    return faulty(field, "has " + std::to_string(name.size()) + " bytes, and may have " +
+                             std::to_string(model_name_max));
+  const bool is_wrong = name.find_first_of("/:") != std::string::npos || name == "." ||
+                        name.starts_with("..") || name.find('\0') != std::string::npos;
+  if (!is_wrong) return {};
+  return faulty(field,
+                "'" + name + "' is no model name: it must not hold / or :, or begin with ..");
+}
+
+Result<void> check_alias(const std::string& alias) {
+  if (alias.empty()) return faulty("alias", "is missing");
+  if (alias.size() > alias_max)
+    return faulty("alias", "has " + std::to_string(alias.size()) + " bytes, and may have " +
+                               std::to_string(alias_max));
+  const auto allowed = [](unsigned char letter) {
+    return std::isalnum(letter) || letter >= 0x80 || letter == '_' || letter == '-';
+  };
+  if (!std::all_of(alias.begin(), alias.end(), allowed))
+    return faulty("alias", "'" + alias + "' may hold letters, digits, _ and - only");
+  std::string small;
+  for (const unsigned char letter : alias) small += static_cast<char>(std::tolower(letter));
+  const bool is_version = small.size() > 1 && small.front() == 'v' &&
+                          small.find_first_not_of("0123456789", 1) == std::string::npos;
+  if (small == "latest" || is_version)
+    return faulty("alias", "'" + alias + "' is reserved: latest and v1, v2, ... name versions");
+  return {};
 }
 
 Result<void> check_experiment_name(const std::string& name) {

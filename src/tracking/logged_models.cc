@@ -3,6 +3,7 @@
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "catalog/lineage.h"
 #include "tracking/search.h"
 #include "tracking/store.h"
 
@@ -35,7 +36,7 @@ Result<void> put(sql::Tx& tx, const std::string& table, std::int64_t model, cons
   return {};
 }
 
-std::string urn_of(const LoggedModel& model) { return "mlflow_logged_model:" + model.id; }
+std::string urn_of(const LoggedModel& model) { return "logged_model:" + model.id; }
 
 }  // namespace
 
@@ -62,6 +63,9 @@ Result<LoggedModelDetail> LoggedModels::create(const Call& call, const CreateLog
     TRY(sql::insert(tx, "logged_models", model));
     for (const Pair& param : input.params) TRY(put(tx, "logged_model_params", model.number, param));
     for (const Pair& tag : input.tags) TRY(put(tx, "logged_model_tags", model.number, tag));
+    if (!model.source_run.empty())
+      TRY(catalog::add_edge(tx, call, clock_.now(), urn_of(model), "run:" + model.source_run,
+                            "written_by"));
     TRY(audit::record(
         tx, call, clock_.now(),
         {"tracking.logged_model.created", urn_of(model), {{"source_run", model.source_run}}}));
@@ -137,28 +141,27 @@ Result<void> LoggedModels::remove_tag(const Call& call, const std::string& id,
 Result<Found<LoggedModelDetail>> LoggedModels::search(const Call& call, const Search& search) {
   TRY(check_limit(search.limit));
   Compiled compiled = TRY(compile(Subject::logged_model, search.filter, search.order_by));
-  const std::int64_t offset = TRY(offset_of(search.page_token));
   if (search.experiments.empty()) return Found<LoggedModelDetail>{};
+  Listing listing{.columns = columns_in<LoggedModel>("t"),
+                  .from = compiled.from("logged_models t"),
+                  .order = compiled.order,
+                  .parameters = compiled.parameters,
+                  .limit = search.limit,
+                  .page_token = search.page_token};
   const auto mark = [&](Scalar value) {
-    compiled.parameters.push_back(std::move(value));
-    return "$" + std::to_string(compiled.parameters.size());
+    listing.parameters.push_back(std::move(value));
+    return "$" + std::to_string(listing.parameters.size());
   };
-  std::string where = "t.project = " + mark(call.project) + " AND t.experiment IN (";
+  listing.where = "t.project = " + mark(call.project) + " AND t.experiment IN (";
   for (std::size_t i = 0; i < search.experiments.size(); ++i)
-    where += (i ? ", " : "") + mark(search.experiments[i]);
-  where += ")" + (compiled.where.empty() ? "" : " AND " + compiled.where);
-  const std::string order = compiled.order.empty() ? "" : compiled.order + ", ";
-  const std::string text =
-      "SELECT t.number, t.project, t.id, t.experiment, t.name, t.model_type, t.source_run, "
-      "t.artifact_uri, t.status, t.created_at, t.updated_at FROM logged_models t" +
-      compiled.joins + " WHERE " + where + " ORDER BY " + order +
-      "t.created_at DESC, t.number DESC LIMIT " + std::to_string(search.limit + 1) + " OFFSET " +
-      std::to_string(offset);
+    listing.where += (i ? ", " : "") + mark(search.experiments[i]);
+  listing.where += ")" + compiled.where();
+  listing.order.push_back({"t.created_at", true});
+  listing.order.push_back({"t.number", true});
   return db_.read(call, [&](sql::Tx& tx) -> Result<Found<LoggedModelDetail>> {
-    auto models = TRY(sql::select<LoggedModel>(tx, text, compiled.parameters));
-    Found<LoggedModelDetail> out;
-    out.next_page_token = next_token(models, search.limit, offset);
-    for (LoggedModel& model : models) out.items.push_back(TRY(detail(tx, std::move(model))));
+    auto found = TRY(page_of<LoggedModel>(tx, listing));
+    Found<LoggedModelDetail> out{.next_page_token = std::move(found.next_page_token)};
+    for (LoggedModel& model : found.items) out.items.push_back(TRY(detail(tx, std::move(model))));
     return out;
   });
 }

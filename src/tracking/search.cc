@@ -4,15 +4,15 @@
 #include <array>
 #include <cctype>
 #include <charconv>
-#include <cmath>
+#include <set>
 
 namespace penstock::tracking {
 namespace {
 
 struct Token {
   enum class Kind { word, text, number, symbol, end } kind = Kind::end;
-  std::string text;        // a word keeps its quotes' contents and its dots
-  bool is_quoted = false;  // of a word: it began with a quote, so it is a name or a text
+  std::string text;  // a word keeps its quotes' contents and its dots
+  char quote = 0;    // that it began with; 0: none
 };
 
 std::string lower(std::string text) {
@@ -35,7 +35,7 @@ class Lexer {
     const char letter = text_[at_];
     if (letter == '\'') return quoted(Token::Kind::text);
     if (letter == '"' || letter == '`') return word();
-    if (std::isdigit(static_cast<unsigned char>(letter)) || letter == '-' || letter == '+')
+    if (std::isdigit(static_cast<unsigned char>(letter)) || letter == '-' || letter == '.')
       return number();
     if (std::isalpha(static_cast<unsigned char>(letter)) || letter == '_') return word();
     for (const std::string_view symbol : {"!=", "<=", ">=", "=", "<", ">", "(", ")", ","})
@@ -47,28 +47,36 @@ class Lexer {
   }
 
  private:
+  // A quote within is written twice or, but in `names`, after a backslash. As in MLflow, both stay
+  // in the text as they are written.
   Result<Token> quoted(Token::Kind kind) {
     const char quote = text_[at_];
-    const std::size_t end = text_.find(quote, at_ + 1);
-    if (end == std::string::npos)
-      return unreadable("a quote " + std::string(1, quote) + " is not closed");
-    Token token{kind, text_.substr(at_ + 1, end - at_ - 1), true};
-    at_ = end + 1;
-    return token;
+    for (std::size_t end = at_ + 1; end < text_.size(); ++end) {
+      const char after = end + 1 < text_.size() ? text_[end + 1] : '\0';
+      if (text_[end] == '\\' && quote != '`' && after == quote) {
+        ++end;
+      } else if (text_[end] == quote && after == quote) {
+        ++end;
+      } else if (text_[end] == quote) {
+        Token token{kind, text_.substr(at_ + 1, end - at_ - 1), quote};
+        at_ = end + 1;
+        return token;
+      }
+    }
+    return unreadable("a quote " + std::string(1, quote) + " is not closed");
   }
   Result<Token> number() {
     const std::size_t begin = at_++;
     while (at_ < text_.size() &&
            (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.' ||
-            ((text_[at_] == '-' || text_[at_] == '+') &&
-             std::tolower(static_cast<unsigned char>(text_[at_ - 1])) == 'e')))
+            (text_[at_] == '-' && std::tolower(static_cast<unsigned char>(text_[at_ - 1])) == 'e')))
       ++at_;
     return Token{Token::Kind::number, text_.substr(begin, at_ - begin)};
   }
   // metrics.`a b`, params."x", tags.mlflow.user, "run name"
   Result<Token> word() {
     Token token{Token::Kind::word, ""};
-    token.is_quoted = text_[at_] == '"' || text_[at_] == '`';
+    if (text_[at_] == '"' || text_[at_] == '`') token.quote = text_[at_];
     while (at_ < text_.size()) {
       const char letter = text_[at_];
       if (letter == '"' || letter == '`') {
@@ -90,64 +98,67 @@ class Lexer {
 };
 
 enum class Field { attribute, metric, param, tag, dataset };
+// id: a number that MLflow writes as a text in quotes.
+enum class Type { text, number, id };
 struct Key {
   Field field = Field::attribute;
   std::string name;
-  bool is_number = false;
+  Type type = Type::text;
+  bool takes_lists = false;
 };
 
+// Which attributes may be filtered by, and which may be ordered by, as MLflow has them.
 struct Attribute {
   std::string_view word, column;
-  bool is_number;
+  Type type = Type::text;
+  bool takes_lists = false, orders = true, filters = true, may_miss = false;
 };
 constexpr std::array run_attributes = {
-    Attribute{"run_id", "t.id", false},
-    Attribute{"run_uuid", "t.id", false},
-    Attribute{"run_name", "t.name", false},
-    Attribute{"run name", "t.name", false},
-    Attribute{"name", "t.name", false},
-    Attribute{"status", "t.status", false},
-    Attribute{"artifact_uri", "t.artifact_uri", false},
-    Attribute{"user_id", "t.user_id", false},
-    Attribute{"user", "t.user_id", false},
-    Attribute{"lifecycle_stage", "t.lifecycle", false},
-    Attribute{"experiment_id", "t.experiment", true},
-    Attribute{"start_time", "t.start_time", true},
-    Attribute{"created", "t.start_time", true},
-    Attribute{"end_time", "t.end_time", true},
+    Attribute{"run_id", "t.id", Type::text, true},
+    Attribute{"run_name", "t.name"},
+    Attribute{"run name", "t.name"},
+    Attribute{"Run name", "t.name"},
+    Attribute{"Run Name", "t.name"},
+    Attribute{"status", "t.status"},
+    Attribute{"artifact_uri", "t.artifact_uri"},
+    Attribute{"user_id", "t.user_id"},
+    Attribute{"start_time", "t.start_time", Type::number},
+    Attribute{"created", "t.start_time", Type::number},
+    Attribute{"Created", "t.start_time", Type::number},
+    Attribute{.word = "end_time", .column = "t.end_time", .type = Type::number, .may_miss = true},
 };
 constexpr std::array experiment_attributes = {
-    Attribute{"name", "t.name", false},
-    Attribute{"experiment_id", "t.id", true},
-    Attribute{"creation_time", "t.created_at", true},
-    Attribute{"last_update_time", "t.updated_at", true},
+    Attribute{"name", "t.name"},
+    Attribute{"experiment_id", "t.id", Type::id, true},
+    Attribute{"creation_time", "t.created_at", Type::number},
+    Attribute{"last_update_time", "t.updated_at", Type::number},
 };
 
 constexpr std::array model_attributes = {
-    Attribute{"name", "t.name", false},
-    Attribute{"model_id", "t.id", false},
-    Attribute{"model_type", "t.model_type", false},
-    Attribute{"status", "t.status", false},
-    Attribute{"source_run_id", "t.source_run", false},
-    Attribute{"creation_timestamp", "t.created_at", true},
-    Attribute{"creation_time", "t.created_at", true},
-    Attribute{"last_updated_timestamp", "t.updated_at", true},
-    Attribute{"last_updated_time", "t.updated_at", true},
+    Attribute{"name", "t.name", Type::text, true},
+    Attribute{"model_id", "t.id", Type::text, true},
+    Attribute{"model_type", "t.model_type", Type::text, true},
+    Attribute{"status", "t.status", Type::text, true},
+    Attribute{"source_run_id", "t.source_run", Type::text, true},
+    Attribute{"creation_timestamp", "t.created_at", Type::number},
+    Attribute{"creation_time", "t.created_at", Type::number},
+    Attribute{"last_updated_timestamp", "t.updated_at", Type::number},
+    Attribute{"last_updated_time", "t.updated_at", Type::number},
 };
 
 constexpr std::array registered_attributes = {
-    Attribute{"name", "t.name", false},
-    Attribute{"creation_timestamp", "t.created_at", true},
-    Attribute{"timestamp", "t.updated_at", true},
-    Attribute{"last_updated_timestamp", "t.updated_at", true},
+    Attribute{"name", "t.name", Type::text, true},
+    Attribute{.word = "creation_timestamp", .column = "t.created_at", .filters = false},
+    Attribute{.word = "timestamp", .column = "t.updated_at", .filters = false},
+    Attribute{.word = "last_updated_timestamp", .column = "t.updated_at", .filters = false},
 };
 constexpr std::array version_attributes = {
-    Attribute{"name", "t.model", false},
-    Attribute{"version_number", "t.version", true},
-    Attribute{"run_id", "t.run", false},
-    Attribute{"source_path", "t.source", false},
-    Attribute{"creation_timestamp", "t.created_at", true},
-    Attribute{"last_updated_timestamp", "t.updated_at", true},
+    Attribute{"name", "t.name", Type::text, true},
+    Attribute{"version_number", "t.version", Type::number},
+    Attribute{"run_id", "t.run", Type::text, true, false},
+    Attribute{"source_path", "t.source", Type::text, false, false},
+    Attribute{.word = "creation_timestamp", .column = "t.created_at", .filters = false},
+    Attribute{.word = "last_updated_timestamp", .column = "t.updated_at", .filters = false},
 };
 
 constexpr std::string_view prompt_tag = "mlflow.prompt.is_prompt";
@@ -172,18 +183,21 @@ class Compiler {
   }
 
   Result<void> order(const std::vector<std::string>& clauses) {
+    ordering_ = true;
     for (const std::string& clause : clauses) {
       Lexer lexer(clause);
       const Key key = TRY(key_of(TRY(lexer.next())));
-      std::string direction = "ASC";
+      bool is_descending = false;
       if (const Token word = TRY(lexer.next()); word.kind != Token::Kind::end) {
-        direction = lower(word.text);
-        if (direction != "asc" && direction != "desc")
+        is_descending = lower(word.text) == "desc";
+        if (!is_descending && lower(word.text) != "asc")
           return unreadable("'" + word.text + "' in '" + clause + "' must be ASC or DESC");
         if (TRY(lexer.next()).kind != Token::Kind::end)
           return unreadable("'" + clause + "' must be one key and ASC or DESC");
       }
-      add_order(key, direction);
+      if (!ordered_.emplace(key.field, key.name).second)
+        return unreadable("'" + clause + "' orders by a key that was named before");
+      add_order(key, is_descending);
     }
     return {};
   }
@@ -194,28 +208,32 @@ class Compiler {
     return "$" + std::to_string(out_.parameters.size());
   }
 
+  bool has_data() const { return subject_ == Subject::run || subject_ == Subject::logged_model; }
+
   Result<Key> key_of(const Token& token) {
-    if (token.kind != Token::Kind::word && token.kind != Token::Kind::text)
+    if (token.kind != Token::Kind::word)
       return unreadable("'" + token.text + "' stands where a key is expected");
-    const std::size_t dot = token.text.find('.');
-    const std::string head = dot == std::string::npos ? "" : lower(token.text.substr(0, dot));
+    const std::size_t dot = token.quote ? std::string::npos : token.text.find('.');
+    const std::string head = dot == std::string::npos ? "" : token.text.substr(0, dot);
     const std::string tail = dot == std::string::npos ? "" : token.text.substr(dot + 1);
     const auto is = [&](std::initializer_list<std::string_view> words) {
       return std::find(words.begin(), words.end(), head) != words.end();
     };
-    if (is({"tag", "tags"})) return named(Key{Field::tag, tail}, token);
-    if ((subject_ == Subject::run || subject_ == Subject::logged_model) &&
-        is({"param", "params", "parameter", "parameters"}))
-      return named(Key{Field::param, tail}, token);
+    const bool by_attribute_alone = ordering_ && !has_data();
+    if (is({"tag", "tags"}) && !by_attribute_alone)
+      return named(Key{.field = Field::tag, .name = tail}, token);
+    if (has_data() && is({"param", "params", "parameter", "parameters"}))
+      return named(Key{.field = Field::param, .name = tail}, token);
     if (subject_ == Subject::run) {
-      if (is({"metric", "metrics"})) return named(Key{Field::metric, tail, true}, token);
-      if (is({"dataset", "datasets"})) {
+      if (is({"metric", "metrics"}))
+        return named(Key{.field = Field::metric, .name = tail, .type = Type::number}, token);
+      if (is({"dataset", "datasets"}) && !ordering_) {
         for (const std::string_view known : {"name", "digest", "context"})
-          if (tail == known) return Key{Field::dataset, tail};
+          if (tail == known) return Key{.field = Field::dataset, .name = tail, .takes_lists = true};
         return unreadable("'" + token.text + "' must be dataset.name, .digest or .context");
       }
     }
-    const bool prefixed = is({"attribute", "attributes", "attr", "run"});
+    const bool prefixed = is({"attribute"}) || (has_data() && is({"attributes", "attr", "run"}));
     return attribute(prefixed ? tail : token.text, token);
   }
   static Result<Key> named(Key key, const Token& token) {
@@ -224,14 +242,16 @@ class Compiler {
   }
   Result<Key> attribute(const std::string& name, const Token& token) {
     const auto find = [&](const auto& known) -> Result<Key> {
-      for (const Attribute& one : known)
-        if (one.word == lower(name))
-          return Key{Field::attribute, std::string(one.column), one.is_number};
       std::string words;
-      for (const Attribute& one : known)
+      for (const Attribute& one : known) {
+        if (ordering_ ? !one.orders : !one.filters) continue;
+        if (one.word == name)
+          return Key{Field::attribute, std::string(one.column), one.type, one.takes_lists};
         words += (words.empty() ? "" : ", ") + std::string(one.word);
+      }
       return unreadable("'" + token.text + "' is no attribute; known are " + words +
-                        ", and metrics., params., tags. before a key");
+                        (has_data() ? ", and metrics., params., tags. before a key"
+                                    : ", and tags. before a key"));
     };
     if (subject_ == Subject::run) return find(run_attributes);
     if (subject_ == Subject::registered_model) return find(registered_attributes);
@@ -243,71 +263,84 @@ class Compiler {
     const Key key = TRY(key_of(first));
     const Token word = TRY(lexer.next());
     std::string op = lower(word.text);
-    if (op == "is") return null_check(lexer, key);
+    if (op == "is") return null_check(lexer, key, first);
     if (op == "not") {
       op = "not " + lower(TRY(lexer.next()).text);
       if (op != "not in") return unreadable("NOT must be followed by IN");
     }
-    if (op == "in" || op == "not in") return list_check(lexer, key, op);
+    if (op == "in" || op == "not in") return list_check(lexer, key, op, first);
     const bool is_text_op = op == "like" || op == "ilike";
     const bool is_order_op = op == "<" || op == "<=" || op == ">" || op == ">=";
     if (!is_text_op && !is_order_op && op != "=" && op != "!=")
       return unreadable("'" + word.text +
                         "' is no comparator; known are =, !=, <, <=, >, >=, LIKE, ILIKE, IN, IS");
-    if ((is_text_op && key.is_number) || (is_order_op && !key.is_number))
+    if ((is_text_op && key.type != Type::text) || (is_order_op && key.type != Type::number))
       return unreadable("'" + word.text + "' does not go with '" + first.text + "'");
     const Scalar value = TRY(value_of(TRY(lexer.next()), key, first));
-    if (key.field == Field::tag && key.name == prompt_tag && op == "!=") {
+    if (key.field == Field::tag && key.name == prompt_tag && for_models() &&
+        value == Scalar(std::string(op == "!=" ? "true" : "false")) && (op == "!=" || op == "=")) {
       // Models have no such tag, and are what the client asks for.
-      condition("NOT EXISTS (" + rows_of(key) + " AND x.value = " + mark(value) + ")");
+      condition("NOT EXISTS (" + rows_of(key) + " AND x.value " + (op == "!=" ? "=" : "<>") + " " +
+                mark(value) + ")");
       return {};
     }
     const std::string marked = mark(value);
+    const std::string compared = (op == "!=" ? "<>" : op == "like" ? "LIKE" : op) + " " + marked;
     if (op == "ilike")
       add(key, [&](const std::string& column) {
         return "lower(" + column + ") LIKE lower(" + marked + ")";
       });
+    else if (key.field == Field::metric)
+      add_metric(key, compared, op == "!=");
     else
-      add(key, [&](const std::string& column) {
-        return column + " " + (op == "!=" ? "<>" : op == "like" ? "LIKE" : op) + " " + marked;
-      });
+      add(key, [&](const std::string& column) { return column + " " + compared; });
     return {};
   }
 
-  Result<Scalar> value_of(const Token& token, const Key& key, const Token& first) {
-    if (!key.is_number) {
-      const bool is_text =
-          token.kind == Token::Kind::text || (token.kind == Token::Kind::word && token.is_quoted);
-      if (!is_text)
-        return unreadable("'" + first.text + "' is compared with a text in quotes, not with " +
-                          token.text);
-      return Scalar(token.text);
-    }
-    double value = 0;
-    const std::string text = token.text.starts_with("+") ? token.text.substr(1) : token.text;
-    const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || read.ec != std::errc() || read.ptr != text.data() + text.size())
-      return unreadable("'" + first.text + "' is compared with a number, not with '" + token.text +
-                        "'");
-    if (key.field == Field::metric) return Scalar(value);
-    if (std::abs(value) > 9e15 || value != std::floor(value))
-      return unreadable("'" + first.text + "' is compared with a whole number, not with '" +
-                        token.text + "'");
-    return Scalar(static_cast<std::int64_t>(value));
+  bool for_models() const {
+    return subject_ == Subject::registered_model || subject_ == Subject::model_version;
   }
 
-  Result<void> list_check(Lexer& lexer, const Key& key, const std::string& op) {
-    if (key.field != Field::attribute && key.field != Field::dataset)
-      return unreadable("IN goes with attributes and datasets alone");
-    if (TRY(lexer.next()).text != "(") return unreadable("IN must be followed by ('a', 'b')");
+  Result<Scalar> value_of(const Token& token, const Key& key, const Token& first) {
+    if (key.type != Type::number) {
+      if (token.quote != '\'' && token.quote != '"')
+        return unreadable("'" + first.text + "' is compared with a text in quotes, not with " +
+                          token.text);
+      if (key.type == Type::text) return Scalar(token.text);
+      std::int64_t id = 0;
+      const char* end = token.text.data() + token.text.size();
+      const auto read = std::from_chars(token.text.data(), end, id);
+      if (token.text.empty() || read.ec != std::errc() || read.ptr != end)
+        return unreadable("'" + first.text + "' is compared with an id in quotes, not with '" +
+                          token.text + "'");
+      return Scalar(id);
+    }
+    double value = 0;
+    const char* begin = token.text.data();
+    const char* end = begin + token.text.size();
+    const auto read = std::from_chars(begin, end, value);
+    if (token.kind != Token::Kind::number || read.ec != std::errc() || read.ptr != end)
+      return unreadable("'" + first.text + "' is compared with a number, not with '" + token.text +
+                        "'");
+    std::int64_t whole = 0;
+    const auto exact = std::from_chars(begin, end, whole);
+    if (key.field != Field::metric && exact.ec == std::errc() && exact.ptr == end)
+      return Scalar(whole);
+    return Scalar(value);
+  }
+
+  Result<void> list_check(Lexer& lexer, const Key& key, const std::string& op, const Token& first) {
+    if (!key.takes_lists) return unreadable("IN does not go with '" + first.text + "'");
+    const Error open = unreadable("IN must be followed by ('a', 'b')");
+    if (TRY(lexer.next()).text != "(") return open;
     std::string marks;
-    while (true) {
-      const Scalar value = TRY(value_of(TRY(lexer.next()), key, Token{Token::Kind::word, "IN"}));
+    for (bool more = true; more;) {
+      const Scalar value = TRY(value_of(TRY(lexer.next()), key, first));
       marks += (marks.empty() ? "" : ", ") + mark(value);
       if (out_.parameters.size() > 1'000) return unreadable("IN may have 1000 values");
       const Token then = TRY(lexer.next());
-      if (then.text == ")") break;
-      if (then.text != ",") return unreadable("IN must be followed by ('a', 'b')");
+      if (then.kind != Token::Kind::symbol || (then.text != ")" && then.text != ",")) return open;
+      more = then.text == ",";
     }
     add(key, [&](const std::string& column) {
       return column + (op == "in" ? " IN (" : " NOT IN (") + marks + ")";
@@ -315,23 +348,20 @@ class Compiler {
     return {};
   }
 
-  Result<void> null_check(Lexer& lexer, const Key& key) {
+  Result<void> null_check(Lexer& lexer, const Key& key, const Token& first) {
     Token word = TRY(lexer.next());
     const bool negated = lower(word.text) == "not";
     if (negated) word = TRY(lexer.next());
     if (lower(word.text) != "null") return unreadable("IS must be followed by NULL or NOT NULL");
-    if (key.field == Field::attribute) {
-      condition(key.name + (negated ? " IS NOT NULL" : " IS NULL"));
-      return {};
-    }
-    if (key.field == Field::dataset) return unreadable("IS NULL does not go with datasets");
-    const std::string there = rows_of(key);
-    condition((negated ? "EXISTS (" : "NOT EXISTS (") + there + ")");
+    const bool allowed = (key.field == Field::tag || key.field == Field::param) && !for_models();
+    if (!allowed)
+      return unreadable("IS NULL goes with tags and params, and not with '" + first.text + "'");
+    condition((negated ? "EXISTS (" : "NOT EXISTS (") + rows_of(key) + ")");
     return {};
   }
 
-  void condition(const std::string& text) {
-    out_.where += (out_.where.empty() ? "" : " AND ") + text;
+  void condition(std::string text, Compiled::Cost cost = Compiled::Cost::value) {
+    out_.conditions.push_back({.text = std::move(text), .cost = cost});
   }
 
   // Where the values of a key are: a table, and the condition that its rows are of this subject.
@@ -345,7 +375,7 @@ class Compiler {
                                      as + ".key = " + mark(key.name)};
     if (subject_ == Subject::registered_model)
       return {"registered_model_tags", as + ".project = t.project AND " + as +
-                                           ".model = t.name AND " + as +
+                                           ".model = t.model AND " + as +
                                            ".key = " + mark(key.name)};
     if (subject_ == Subject::model_version)
       return {"version_tags", as + ".project = t.project AND " + as + ".model = t.model AND " + as +
@@ -366,36 +396,95 @@ class Compiler {
 
   template <class Say>
   void add(const Key& key, const Say& say) {
-    if (key.field == Field::attribute) return condition(say(key.name));
-    if (key.field == Field::dataset)
-      return condition("EXISTS (SELECT 1 FROM run_datasets x WHERE x.run = t.number AND " +
-                       say("x." + key.name) + ")");
-    const std::string not_nan = key.field == Field::metric ? " AND NOT x.is_nan" : "";
-    condition("EXISTS (" + rows_of(key) + not_nan + " AND " + say("x.value") + ")");
+    if (key.field == Field::attribute) return condition(say(key.name), Compiled::Cost::own_row);
+    const std::string column = key.field == Field::dataset ? "x." + key.name : "x.value";
+    const std::string said = say(column);
+    condition("EXISTS (" + rows_of(key) + " AND " + said + ")", said.starts_with(column + " = ")
+                                                                    ? Compiled::Cost::equal_value
+                                                                    : Compiled::Cost::value);
+  }
+  // NaN is stored as 0, and is unequal to every number and nothing else.
+  void add_metric(const Key& key, const std::string& compared, bool holds_for_nan) {
+    const std::string holds = holds_for_nan ? "(x.is_nan OR x.value " + compared + ")"
+                                            : "NOT x.is_nan AND x.value " + compared;
+    out_.conditions.push_back({.text = "EXISTS (" + rows_of(key) + " AND " + holds + ")",
+                               .metric = key.name,
+                               .on_value = compared,
+                               .holds_for_nan = holds_for_nan});
   }
 
-  void add_order(const Key& key, const std::string& direction) {
-    std::string column = key.name, rank;
+  static bool may_miss(const Key& key) {
+    return key.field != Field::attribute || key.name == "t.end_time";
+  }
+  void add_order(const Key& key, bool is_descending) {
+    if (!may_miss(key)) return out_.order.push_back({key.name, is_descending});
+    std::string column = key.name, rank = "CASE WHEN " + column + " IS NULL THEN 1 ELSE 0 END";
     if (key.field != Field::attribute) {
-      const std::string name = "o" + std::to_string(joined_++);
+      const std::string name = "o" + std::to_string(out_.joins.size());
       const Values values = values_of(key, name);
-      out_.joins += " LEFT JOIN " + values.table + " " + name + " ON " + values.condition;
-      column = name + (key.field == Field::dataset ? "." + key.name : ".value");
-      if (key.field == Field::metric)
-        rank =
-            "CASE WHEN " + column + " IS NULL THEN 2 WHEN " + name + ".is_nan THEN 1 ELSE 0 END, ";
+      if (key.field == Field::metric && out_.order.empty()) out_.walked_metric = key.name;
+      out_.joins.push_back({values.table, name, values.condition});
+      column = name + ".value";
+      rank = key.field == Field::metric ? "CASE WHEN " + column + " IS NULL THEN 2 WHEN " + name +
+                                              ".is_nan THEN 1 ELSE 0 END"
+                                        : "CASE WHEN " + column + " IS NULL THEN 1 ELSE 0 END";
     }
-    if (rank.empty() && column != "t.id" && column != "t.start_time" && column != "t.created_at")
-      rank = "CASE WHEN " + column + " IS NULL THEN 1 ELSE 0 END, ";
-    out_.order += (out_.order.empty() ? "" : ", ") + rank + column + " " + direction;
+    out_.order.push_back({rank, false});
+    out_.order.push_back(
+        {"coalesce(" + column + (key.type == Type::number ? ", 0)" : ", '')"), is_descending});
   }
 
   Subject subject_;
   Compiled& out_;
-  int joined_ = 0;
+  bool ordering_ = false;
+  std::set<std::pair<Field, std::string>> ordered_;
 };
 
 }  // namespace
+
+namespace {
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
+}  // namespace
+
+std::string Compiled::from(const std::string& table) const {
+  std::string out = table;
+  for (const Join& join : joins)
+    out += " LEFT JOIN " + join.table + " " + join.name + " ON " + join.condition;
+  return out;
+}
+
+std::string Compiled::where() const {
+  std::string out;
+  for (const Condition& one : conditions) out += " AND " + one.text;
+  return out;
+}
+
+Compiled::Walk Compiled::walk(const std::string& table) const {
+  const Join& metric = joins.front();
+  Walk out{.from = metric.table + " " + metric.name + " CROSS JOIN " + table,
+           .where = " AND " + metric.condition + " AND " + metric.name + ".is_nan = FALSE"};
+  for (std::size_t i = 1; i < joins.size(); ++i)
+    out.from += " LEFT JOIN " + joins[i].table + " " + joins[i].name + " ON " + joins[i].condition;
+  // What an entry of the index can say comes first: a run's own row is read for matches alone.
+  std::vector<Condition> ordered = conditions;
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const Condition& a, const Condition& b) { return a.cost < b.cost; });
+  for (const Condition& one : ordered) {
+    const bool here = one.metric == walked_metric && !one.on_value.empty();
+    std::string text = here ? metric.name + ".value " + one.on_value : one.text;
+    if (one.cost != Cost::own_row) replace_all(text, "t.number", metric.name + ".run");
+    out.where += " AND " + text;
+    out.is_all = out.is_all || (here && !one.holds_for_nan);
+  }
+  out.order = {{metric.name + ".value", order.at(1).is_descending}};
+  out.order.insert(out.order.end(), order.begin() + 2, order.end());
+  return out;
+}
 
 Result<Compiled> compile(Subject subject, const std::string& filter,
                          const std::vector<std::string>& order_by) {

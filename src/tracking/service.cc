@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <map>
+#include <tuple>
 
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
-#include "tracking/search.h"
+#include "catalog/lineage.h"
+#include "tracking/lineage.h"
 #include "tracking/store.h"
 
 namespace penstock::tracking {
@@ -44,7 +46,7 @@ Result<Run> find_active(sql::Tx& tx, const Call& call, const std::string& id) {
 std::string urn_of(const Experiment& experiment) {
   return "experiment:" + std::to_string(experiment.id);
 }
-std::string urn_of(const Run& run) { return "mlflow_run:" + run.id; }
+std::string urn_of(const Run& run) { return "run:" + run.id; }
 
 std::string made_up_name(const std::string& id) {
   static constexpr std::array first = {"amber", "brisk", "calm",  "deep",  "eager", "fair",
@@ -60,25 +62,51 @@ std::string made_up_name(const std::string& id) {
          std::to_string(std::stoi(id.substr(2, 3), nullptr, 16) % 1'000);
 }
 
-std::string conditions(const Search& search, Compiled& compiled) {
-  std::string where = compiled.where.empty() ? "" : " AND " + compiled.where;
-  if (search.view != View::all)
-    where += search.view == View::active ? " AND t.lifecycle = 'active'"
-                                         : " AND t.lifecycle = 'deleted'";
-  return where;
+// The last of each key, in the order of the keys.
+std::vector<Pair> last_of_each(const std::vector<Pair>& pairs) {
+  std::map<std::string, std::string> by_key;
+  for (const Pair& one : pairs) by_key[one.key] = one.value;
+  std::vector<Pair> out;
+  for (auto& [key, value] : by_key) out.push_back({key, std::move(value)});
+  return out;
+}
+
+// The newest of each key, as latest_metrics compares them.
+std::vector<Metric> newest_of_each(const std::vector<Metric>& metrics) {
+  std::map<std::string_view, const Metric*> by_key;
+  for (const Metric& one : metrics) {
+    const auto [place, fresh] = by_key.emplace(one.key, &one);
+    const Metric& before = *place->second;
+    if (!fresh &&
+        std::tie(one.step, one.at, one.value) > std::tie(before.step, before.at, before.value))
+      place->second = &one;
+  }
+  std::vector<Metric> out;
+  for (const auto& [key, one] : by_key) out.push_back(*one);
+  return out;
+}
+
+// Those that are new. One that is there, or in the same batch, with another value is refused.
+Result<std::vector<Pair>> new_params(sql::Tx& tx, const Run& run, const std::vector<Pair>& params) {
+  if (params.empty()) return params;
+  std::map<std::string, std::string> known;
+  for (Pair& one : TRY(store::params(tx, run.number, params)))
+    known.emplace(std::move(one.key), std::move(one.value));
+  std::vector<Pair> fresh;
+  for (const Pair& one : params) {
+    const auto [before, is_new] = known.emplace(one.key, one.value);
+    if (is_new)
+      fresh.push_back(one);
+    else if (before->second != one.value)
+      return Error{Code::invalid_argument,
+                   "Changing param values is not allowed. Param with key='" + one.key +
+                       "' was already logged with value='" + before->second + "' for run ID='" +
+                       run.id + "'. Attempted logging new value '" + one.value + "'."};
+  }
+  return fresh;
 }
 
 }  // namespace
-
-Result<std::int64_t> offset_of(const std::string& token) {
-  std::int64_t offset = 0;
-  const auto read = std::from_chars(token.data(), token.data() + token.size(), offset);
-  if (!token.empty() &&
-      (read.ec != std::errc() || read.ptr != token.data() + token.size() || offset < 0))
-    return Error{Code::invalid_argument,
-                 "page_token '" + token.substr(0, 50) + "' was not given by this server"};
-  return offset;
-}
 
 Result<void> check_limit(std::int64_t limit) {
   if (limit < 1 || limit > 50'000)
@@ -111,7 +139,7 @@ Result<Experiment> Service::create_experiment(const Call& call, const std::strin
                                               const std::string& artifact_location,
                                               const std::vector<Pair>& tags) {
   TRY(check_experiment_name(name));
-  for (const Pair& tag : tags) TRY(check_tag(tag, "tags."));
+  for (const Pair& tag : tags) TRY(check_experiment_tag(tag));
   TRY(ensure_default(call));
   return db_.write(call, [&](sql::Tx& tx) -> Result<Experiment> {
     const auto same = TRY(store::experiment_by_name(tx, call.project, name));
@@ -144,19 +172,17 @@ Result<Experiment> Service::create_experiment(const Call& call, const std::strin
 Result<ExperimentDetail> Service::experiment(const Call& call, std::int64_t id) {
   TRY(ensure_default(call));
   return db_.read(call, [&](sql::Tx& tx) -> Result<ExperimentDetail> {
-    return ExperimentDetail{TRY(find(tx, call, id)),
-                            TRY(store::experiment_tags(tx, call.project, id))};
+    return std::move(TRY(store::details(tx, {TRY(find(tx, call, id))})).front());
   });
 }
 
 Result<ExperimentDetail> Service::experiment_by_name(const Call& call, const std::string& name) {
   TRY(ensure_default(call));
   return db_.read(call, [&](sql::Tx& tx) -> Result<ExperimentDetail> {
-    const auto found = TRY(store::experiment_by_name(tx, call.project, name));
+    auto found = TRY(store::experiment_by_name(tx, call.project, name));
     if (found.empty())
       return Error{Code::not_found, "Could not find experiment with name '" + name + "'"};
-    return ExperimentDetail{found.front(),
-                            TRY(store::experiment_tags(tx, call.project, found.front().id))};
+    return std::move(TRY(store::details(tx, std::move(found))).front());
   });
 }
 
@@ -201,7 +227,7 @@ Result<void> Service::move_experiment(const Call& call, std::int64_t id, Lifecyc
 }
 
 Result<void> Service::set_experiment_tag(const Call& call, std::int64_t id, const Pair& tag) {
-  TRY(check_tag(tag, ""));
+  TRY(check_experiment_tag(tag));
   TRY(ensure_default(call));
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     TRY(find(tx, call, id));
@@ -225,33 +251,6 @@ Result<void> Service::remove_experiment_tag(const Call& call, std::int64_t id,
       return Error{Code::not_found,
                    "No tag with name: " + key + " in experiment " + std::to_string(id)};
     return {};
-  });
-}
-
-Result<Found<ExperimentDetail>> Service::search_experiments(const Call& call,
-                                                            const Search& search) {
-  TRY(check_limit(search.limit));
-  TRY(ensure_default(call));
-  Compiled compiled = TRY(compile(Subject::experiment, search.filter, search.order_by));
-  const std::int64_t offset = TRY(offset_of(search.page_token));
-  compiled.parameters.emplace_back(call.project);
-  const std::string project = "$" + std::to_string(compiled.parameters.size());
-  const std::string order = compiled.order.empty() ? "t.updated_at DESC" : compiled.order;
-  const std::string text =
-      "SELECT t.project, t.id, t.name, t.artifact_location, t.lifecycle, "
-      "t.created_at, t.updated_at FROM experiments t" +
-      compiled.joins + " WHERE t.project = " + project + conditions(search, compiled) +
-      " ORDER BY " + order + ", t.id DESC LIMIT " + std::to_string(search.limit + 1) + " OFFSET " +
-      std::to_string(offset);
-  return db_.read(call, [&](sql::Tx& tx) -> Result<Found<ExperimentDetail>> {
-    auto found = TRY(sql::select<Experiment>(tx, text, compiled.parameters));
-    Found<ExperimentDetail> out;
-    out.next_page_token = next_token(found, search.limit, offset);
-    for (Experiment& one : found) {
-      auto tags = TRY(store::experiment_tags(tx, call.project, one.id));
-      out.items.push_back({std::move(one), std::move(tags)});
-    }
-    return out;
   });
 }
 
@@ -285,7 +284,8 @@ Result<RunDetail> Service::create_run(const Call& call, const CreateRun& input) 
     if (run.name.empty()) run.name = made_up_name(run.id);
     if (named == tags.end()) tags.push_back({name_tag, run.name});
     TRY(sql::insert(tx, "tracked_runs", run));
-    for (const Pair& tag : tags) TRY(store::put_tag(tx, run.number, tag));
+    tags = last_of_each(tags);
+    TRY(store::put_tags(tx, run.number, tags));
     TRY(audit::record(tx, call, clock_.now(),
                       {"tracking.run.created", urn_of(run), {{"experiment", experiment.id}}}));
     return RunDetail{.run = std::move(run), .tags = std::move(tags)};
@@ -303,7 +303,7 @@ Result<Run> Service::update_run(const Call& call, const UpdateRun& input) {
     Run run = TRY(find_active(tx, call, input.id));
     if (!input.name.empty()) {
       run.name = input.name;
-      TRY(store::put_tag(tx, run.number, {name_tag, run.name}));
+      TRY(store::put_tags(tx, run.number, {{name_tag, run.name}}));
     }
     if (input.status) run.status = *input.status;
     if (input.end_time) run.end_time = input.end_time;
@@ -333,26 +333,16 @@ Result<void> Service::log(const Call& call, const std::string& id, const Batch& 
   TRY(check(batch));
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     Run run = TRY(find_active(tx, call, id));
-    for (const Pair& param : batch.params) {
-      const auto before = TRY(store::param(tx, run.number, param.key));
-      if (before.empty())
-        TRY(store::put_param(tx, run.number, param));
-      else if (before.front().value != param.value)
-        return Error{Code::invalid_argument,
-                     "Changing param values is not allowed. Param with key='" + param.key +
-                         "' was already logged with value='" + before.front().value +
-                         "' for run ID='" + id + "'. Attempted logging new value '" + param.value +
-                         "'."};
-    }
-    for (const Pair& tag : batch.tags) {
-      TRY(store::put_tag(tx, run.number, tag));
+    TRY(store::put_params(tx, run.number, TRY(new_params(tx, run, batch.params))));
+    const auto tags = last_of_each(batch.tags);
+    TRY(store::put_tags(tx, run.number, tags));
+    for (const Pair& tag : tags)
       if (tag.key == name_tag && tag.value != run.name) {
         run.name = tag.value;
         TRY(store::update(tx, run));
       }
-    }
-    for (const Metric& metric : batch.metrics) TRY(store::put_metric(tx, run.number, metric));
-    return {};
+    TRY(store::put_points(tx, run.number, batch.metrics));
+    return store::put_latest(tx, run, newest_of_each(batch.metrics));
   });
 }
 
@@ -360,7 +350,11 @@ Result<void> Service::log_datasets(const Call& call, const std::string& id,
                                    const std::vector<DatasetInput>& inputs) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const Run run = TRY(find_active(tx, call, id));
-    for (const DatasetInput& input : inputs) TRY(store::put_dataset(tx, run.number, input));
+    for (const DatasetInput& input : inputs) {
+      TRY(store::put_dataset(tx, run.number, input));
+      TRY(catalog::add_edge(tx, call, clock_.now(), urn_of(run), TRY(dataset_urn(tx, call, input)),
+                            "reads"));
+    }
     return {};
   });
 }
@@ -369,12 +363,36 @@ Result<void> Service::log_models(const Call& call, const std::string& id,
                                  const std::vector<ModelUse>& uses) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const Run run = TRY(find_active(tx, call, id));
-    for (const ModelUse& use : uses)
+    for (const ModelUse& use : uses) {
       TRY(
           tx.run("INSERT INTO run_models (run, model, is_output, step) VALUES ($1, $2, $3, $4) ON "
                  "CONFLICT (run, model, is_output) DO UPDATE SET step = excluded.step",
                  {run.number, use.model, use.is_output, use.step}));
+      const std::string model = "logged_model:" + use.model;
+      if (use.is_output)
+        TRY(catalog::add_edge(tx, call, clock_.now(), model, urn_of(run), "written_by"));
+      else
+        TRY(catalog::add_edge(tx, call, clock_.now(), urn_of(run), model, "reads"));
+    }
     return {};
+  });
+}
+
+Result<void> Service::add_model_record(const Call& call, const std::string& id,
+                                       const json::value& model) {
+  constexpr const char* history_tag = "mlflow.log-model.history";
+  return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
+    const Run run = TRY(find_active(tx, call, id));
+    const auto before = TRY(tx.run("SELECT value FROM tracked_tags WHERE run = $1 AND key = $2",
+                                   {run.number, history_tag}));
+    boost::system::error_code fault;
+    json::value list = json::array{};
+    if (!before.empty()) list = json::parse(std::get<std::string>(before[0].at(0)), fault);
+    if (fault || !list.is_array()) list = json::array{};
+    list.as_array().push_back(model);
+    const Pair tag{history_tag, json::serialize(list)};
+    TRY(check_tag(tag, ""));
+    return store::put_tags(tx, run.number, {tag});
   });
 }
 
@@ -386,49 +404,6 @@ Result<void> Service::remove_tag(const Call& call, const std::string& id, const 
     if (gone.empty())
       return Error{Code::not_found, "No tag with name: " + key + " in run with id " + id};
     return {};
-  });
-}
-
-Result<Found<Metric>> Service::history(const Call& call, const std::string& id,
-                                       const std::string& key, std::int64_t limit,
-                                       const std::string& page_token) {
-  if (key.empty()) return Error{Code::invalid_argument, "metric_key is missing"};
-  TRY(check_limit(limit));
-  const std::int64_t offset = TRY(offset_of(page_token));
-  return db_.read(call, [&](sql::Tx& tx) -> Result<Found<Metric>> {
-    const Run run = TRY(find(tx, call, id));
-    Found<Metric> out;
-    out.items = TRY(store::history(tx, run.number, key, limit + 1, offset));
-    out.next_page_token = next_token(out.items, limit, offset);
-    return out;
-  });
-}
-
-Result<Found<RunDetail>> Service::search_runs(const Call& call, const Search& search) {
-  TRY(check_limit(search.limit));
-  Compiled compiled = TRY(compile(Subject::run, search.filter, search.order_by));
-  const std::int64_t offset = TRY(offset_of(search.page_token));
-  if (search.experiments.empty()) return Found<RunDetail>{};
-  const auto mark = [&](Scalar value) {
-    compiled.parameters.push_back(std::move(value));
-    return "$" + std::to_string(compiled.parameters.size());
-  };
-  std::string where = "t.project = " + mark(call.project) + " AND t.experiment IN (";
-  for (std::size_t i = 0; i < search.experiments.size(); ++i)
-    where += (i ? ", " : "") + mark(search.experiments[i]);
-  where += ")" + conditions(search, compiled);
-  const std::string order = compiled.order.empty() ? "" : compiled.order + ", ";
-  const std::string text =
-      "SELECT t.number, t.project, t.id, t.experiment, t.name, t.user_id, t.status, t.start_time, "
-      "t.end_time, t.artifact_uri, t.lifecycle FROM tracked_runs t" +
-      compiled.joins + " WHERE " + where + " ORDER BY " + order + "t.start_time DESC, t.id LIMIT " +
-      std::to_string(search.limit + 1) + " OFFSET " + std::to_string(offset);
-  return db_.read(call, [&](sql::Tx& tx) -> Result<Found<RunDetail>> {
-    auto runs = TRY(sql::select<Run>(tx, text, compiled.parameters));
-    Found<RunDetail> out;
-    out.next_page_token = next_token(runs, search.limit, offset);
-    out.items = TRY(store::details(tx, std::move(runs)));
-    return out;
   });
 }
 

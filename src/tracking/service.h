@@ -4,6 +4,7 @@
 #include <set>
 
 #include "ports/sql.h"
+#include "tracking/page.h"
 #include "tracking/tracking.h"
 
 namespace penstock::tracking {
@@ -31,20 +32,15 @@ struct Search {
 };
 // 1 to 50,000, as MLflow has it.
 Result<void> check_limit(std::int64_t limit);
-// Where the page begins that a token stands for; 0 for none.
-Result<std::int64_t> offset_of(const std::string& page_token);
-// Cuts the one item off that was asked for beyond the page, and gives the token of the next.
-template <class T>
-std::string next_token(std::vector<T>& items, std::int64_t limit, std::int64_t offset) {
-  if (static_cast<std::int64_t>(items.size()) <= limit) return "";
-  items.resize(static_cast<std::size_t>(limit));
-  return std::to_string(offset + limit);
-}
-
-template <class T>
-struct Found {
-  std::vector<T> items;
-  std::string next_page_token;  // empty: that was all
+struct RunPoints {
+  std::string run;
+  std::vector<Metric> points;
+};
+struct Sampling {
+  std::vector<std::string> runs;
+  std::string key;
+  std::optional<std::int64_t> first_step, last_step;  // both or neither
+  std::int64_t limit = 2'500;
 };
 
 // Every function is one transaction. What changes a run's or experiment's own state is in the audit
@@ -79,9 +75,19 @@ class Service {
   Result<void> log_models(const Call& call, const std::string& run,
                           const std::vector<ModelUse>& uses);
   Result<void> remove_tag(const Call& call, const std::string& run, const std::string& key);
-  // By step, then time, then value.
+  // By time, then step, then value.
   Result<Found<Metric>> history(const Call& call, const std::string& run, const std::string& key,
                                 std::int64_t limit, const std::string& page_token);
+  // At most `limit` points of each run, by run and as `history` has them. Unknown runs have none.
+  Result<std::vector<RunPoints>> histories(const Call& call, const std::vector<std::string>& runs,
+                                           const std::string& key, std::int64_t limit);
+  // Of each run an even sample of `limit` points or fewer by step, with the first and the last.
+  Result<std::vector<RunPoints>> samples(const Call& call, const Sampling& sampling);
+  // Different ones, at most 1,000.
+  Result<std::vector<DatasetSummary>> datasets(const Call& call,
+                                               const std::vector<std::int64_t>& experiments);
+  // MLflow's old record of a model, added to the list in a tag of the run.
+  Result<void> add_model_record(const Call& call, const std::string& run, const json::value& model);
   Result<Found<RunDetail>> search_runs(const Call& call, const Search& search);
 
  private:

@@ -1,6 +1,7 @@
 #include "tracking/store.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 
 namespace penstock::tracking::store {
@@ -31,6 +32,37 @@ Result<void> gather(sql::Tx& tx, std::vector<RunDetail>& runs, std::size_t from,
   return {};
 }
 
+// Calls with the first and the size of each part of `count` things. Sizes are powers of two, so
+// that a few prepared statements do for every size of a batch.
+template <class Each>
+Result<void> in_parts(std::size_t count, const Each& each) {
+  constexpr std::size_t most = 128;
+  for (std::size_t from = 0; from < count;) {
+    const std::size_t size = std::min(most, std::bit_floor(count - from));
+    TRY(each(from, size));
+    from += size;
+  }
+  return {};
+}
+
+// `begin` (...), (...) `end`, of `width` values each, which `add` puts into the row.
+template <class T, class Add>
+Result<void> insert_all(sql::Tx& tx, const std::string& begin, const std::string& end,
+                        std::size_t width, const std::vector<T>& items, const Add& add) {
+  return in_parts(items.size(), [&](std::size_t from, std::size_t count) -> Result<void> {
+    sql::Row row;
+    row.reserve(count * width);
+    for (std::size_t i = from; i < from + count; ++i) add(items[i], row);
+    std::string text = begin;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      text += i % width == 0 ? (i ? "), ($" : "($") : ", $";
+      text += std::to_string(i + 1);
+    }
+    TRY(tx.run(text + ")" + end, row));
+    return {};
+  });
+}
+
 }  // namespace
 
 Result<std::vector<Experiment>> experiment(sql::Tx& tx, const std::string& project,
@@ -47,12 +79,31 @@ Result<std::vector<Experiment>> experiment_by_name(sql::Tx& tx, const std::strin
   return sql::select<Experiment>(tx, text, {project, name});
 }
 
-Result<std::vector<Pair>> experiment_tags(sql::Tx& tx, const std::string& project,
-                                          std::int64_t id) {
-  return sql::select<Pair>(
-      tx,
-      "SELECT key, value FROM experiment_tags WHERE project = $1 AND experiment = $2 ORDER BY key",
-      {project, id});
+Result<std::vector<ExperimentDetail>> details(sql::Tx& tx, std::vector<Experiment> experiments) {
+  std::vector<ExperimentDetail> out;
+  out.reserve(experiments.size());
+  std::map<std::int64_t, ExperimentDetail*> by_id;
+  for (Experiment& one : experiments) {
+    out.push_back({.experiment = std::move(one)});
+    by_id[out.back().experiment.id] = &out.back();
+  }
+  TRY(in_parts(out.size(), [&](std::size_t from, std::size_t count) -> Result<void> {
+    sql::Row row{out[from].experiment.project};
+    std::string marks;
+    for (std::size_t i = from; i < from + count; ++i) {
+      row.emplace_back(out[i].experiment.id);
+      marks += (i == from ? "$" : ", $") + std::to_string(row.size());
+    }
+    for (sql::Row& tag : TRY(tx.run(
+             "SELECT experiment, key, value FROM experiment_tags WHERE project = $1 AND experiment "
+             "IN (" +
+                 marks + ") ORDER BY experiment, key",
+             row)))
+      by_id.at(std::get<std::int64_t>(tag[0]))
+          ->tags.push_back({std::get<std::string>(tag[1]), std::get<std::string>(tag[2])});
+    return {};
+  }));
+  return out;
 }
 
 Result<void> update(sql::Tx& tx, const Experiment& experiment) {
@@ -99,39 +150,58 @@ Result<std::int64_t> next_run(sql::Tx& tx) {
   return one_number(tx, "SELECT coalesce(max(number), 0) + 1 FROM tracked_runs", {});
 }
 
-Result<std::vector<Pair>> param(sql::Tx& tx, std::int64_t run, const std::string& key) {
-  return sql::select<Pair>(tx, "SELECT key, value FROM tracked_params WHERE run = $1 AND key = $2",
-                           {run, key});
+Result<std::vector<Pair>> params(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& keys) {
+  std::vector<Pair> out;
+  TRY(in_parts(keys.size(), [&](std::size_t from, std::size_t count) -> Result<void> {
+    sql::Row row{run};
+    std::string marks;
+    for (std::size_t i = from; i < from + count; ++i) {
+      row.emplace_back(keys[i].key);
+      marks += (i == from ? "$" : ", $") + std::to_string(row.size());
+    }
+    for (Pair& one : TRY(sql::select<Pair>(
+             tx, "SELECT key, value FROM tracked_params WHERE run = $1 AND key IN (" + marks + ")",
+             row)))
+      out.push_back(std::move(one));
+    return {};
+  }));
+  return out;
 }
 
-Result<void> put_param(sql::Tx& tx, std::int64_t run, const Pair& param) {
-  TRY(tx.run("INSERT INTO tracked_params (run, key, value) VALUES ($1, $2, $3)",
-             {run, param.key, param.value}));
-  return {};
+Result<void> put_params(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& params) {
+  return insert_all(tx, "INSERT INTO tracked_params (run, key, value) VALUES ", "", 3, params,
+                    [&](const Pair& one, sql::Row& row) {
+                      row.insert(row.end(), {run, one.key, one.value});
+                    });
 }
 
-Result<void> put_tag(sql::Tx& tx, std::int64_t run, const Pair& tag) {
-  TRY(
-      tx.run("INSERT INTO tracked_tags (run, key, value) VALUES ($1, $2, $3) ON CONFLICT (run, "
-             "key) DO UPDATE SET value = excluded.value",
-             {run, tag.key, tag.value}));
-  return {};
+Result<void> put_tags(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& tags) {
+  return insert_all(tx, "INSERT INTO tracked_tags (run, key, value) VALUES ",
+                    " ON CONFLICT (run, key) DO UPDATE SET value = excluded.value", 3, tags,
+                    [&](const Pair& one, sql::Row& row) {
+                      row.insert(row.end(), {run, one.key, one.value});
+                    });
 }
 
-Result<void> put_metric(sql::Tx& tx, std::int64_t run, const Metric& metric) {
-  const sql::Row row{run, metric.key, metric.step, metric.at, metric.value, metric.is_nan};
-  TRY(
-      tx.run("INSERT INTO metric_points (run, key, step, at, value, is_nan) VALUES ($1, $2, $3, "
-             "$4, $5, $6) ON CONFLICT DO NOTHING",
-             row));
-  TRY(
-      tx.run("INSERT INTO latest_metrics (run, key, step, at, value, is_nan) VALUES ($1, $2, $3, "
-             "$4, $5, $6) ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, at = "
-             "excluded.at, value = excluded.value, is_nan = excluded.is_nan WHERE (excluded.step, "
-             "excluded.at, excluded.value) > (latest_metrics.step, latest_metrics.at, "
-             "latest_metrics.value)",
-             row));
-  return {};
+Result<void> put_points(sql::Tx& tx, std::int64_t run, const std::vector<Metric>& metrics) {
+  return insert_all(
+      tx, "INSERT INTO metric_points (run, key, step, at, value, is_nan) VALUES ",
+      " ON CONFLICT DO NOTHING", 6, metrics, [&](const Metric& one, sql::Row& row) {
+        row.insert(row.end(), {run, one.key, one.step, one.at, one.value, one.is_nan});
+      });
+}
+
+Result<void> put_latest(sql::Tx& tx, const Run& run, const std::vector<Metric>& metrics) {
+  return insert_all(
+      tx,
+      "INSERT INTO latest_metrics (run, project, experiment, key, step, at, value, is_nan) VALUES ",
+      " ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, at = excluded.at, value = "
+      "excluded.value, is_nan = excluded.is_nan WHERE (excluded.step, excluded.at, excluded.value) "
+      "> (latest_metrics.step, latest_metrics.at, latest_metrics.value)",
+      8, metrics, [&](const Metric& one, sql::Row& row) {
+        row.insert(row.end(), {run.number, run.project, run.experiment, one.key, one.step, one.at,
+                               one.value, one.is_nan});
+      });
 }
 
 Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& input) {
@@ -142,14 +212,6 @@ Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& inpu
              {run, input.name, input.digest, input.source_type, input.source, input.schema_text,
               input.profile, input.context, input.tags}));
   return {};
-}
-
-Result<std::vector<Metric>> history(sql::Tx& tx, std::int64_t run, const std::string& key,
-                                    std::int64_t limit, std::int64_t offset) {
-  return sql::select<Metric>(tx,
-                             "SELECT key, step, at, value, is_nan FROM metric_points WHERE run = "
-                             "$1 AND key = $2 ORDER BY step, at, value LIMIT $3 OFFSET $4",
-                             {run, key, limit, offset});
 }
 
 Result<std::vector<RunDetail>> details(sql::Tx& tx, std::vector<Run> runs) {

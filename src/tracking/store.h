@@ -1,4 +1,4 @@
-// The tables of tracking. One function is one statement, or one for each row of a batch.
+// The tables of tracking. One function is one statement, or a few for a long list.
 #pragma once
 
 #include "ports/sql.h"
@@ -10,7 +10,8 @@ Result<std::vector<Experiment>> experiment(sql::Tx& tx, const std::string& proje
                                            std::int64_t id);
 Result<std::vector<Experiment>> experiment_by_name(sql::Tx& tx, const std::string& project,
                                                    const std::string& name);
-Result<std::vector<Pair>> experiment_tags(sql::Tx& tx, const std::string& project, std::int64_t id);
+// Each with its tags, in the order given; of one project.
+Result<std::vector<ExperimentDetail>> details(sql::Tx& tx, std::vector<Experiment> experiments);
 Result<void> update(sql::Tx& tx, const Experiment& experiment);
 // Experiment 0 of a project, where it is not there yet. `now`: milliseconds since 1970.
 Result<void> put_default_experiment(sql::Tx& tx, const std::string& project, std::int64_t now);
@@ -20,13 +21,17 @@ Result<std::vector<Run>> run(sql::Tx& tx, const std::string& project, const std:
 Result<void> update(sql::Tx& tx, const Run& run);
 Result<std::int64_t> next_run(sql::Tx& tx);
 
-Result<std::vector<Pair>> param(sql::Tx& tx, std::int64_t run, const std::string& key);
-Result<void> put_param(sql::Tx& tx, std::int64_t run, const Pair& param);
-Result<void> put_tag(sql::Tx& tx, std::int64_t run, const Pair& tag);
-Result<void> put_metric(sql::Tx& tx, std::int64_t run, const Metric& metric);
+// Those of `keys` that are there.
+Result<std::vector<Pair>> params(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& keys);
+// No key twice, and none that is there.
+Result<void> put_params(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& params);
+// No key twice.
+Result<void> put_tags(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& tags);
+// A point that is there stays as it is.
+Result<void> put_points(sql::Tx& tx, std::int64_t run, const std::vector<Metric>& metrics);
+// No key twice. An older point than what is there changes nothing.
+Result<void> put_latest(sql::Tx& tx, const Run& run, const std::vector<Metric>& metrics);
 Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& input);
-Result<std::vector<Metric>> history(sql::Tx& tx, std::int64_t run, const std::string& key,
-                                    std::int64_t limit, std::int64_t offset);
 
 // Each run with what was logged to it, in the order given.
 Result<std::vector<RunDetail>> details(sql::Tx& tx, std::vector<Run> runs);

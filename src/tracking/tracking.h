@@ -70,6 +70,13 @@ struct DatasetInput {
 BOOST_DESCRIBE_STRUCT(DatasetInput, (),
                       (name, digest, source_type, source, schema_text, profile, context, tags))
 
+// A dataset that runs of an experiment read.
+struct DatasetSummary {
+  std::int64_t experiment = 0;
+  std::string name, digest, context;
+};
+BOOST_DESCRIBE_STRUCT(DatasetSummary, (), (experiment, name, digest, context))
+
 // A logged model that a run read or wrote.
 struct ModelUse {
   std::string model;  // its id
@@ -96,5 +103,9 @@ struct Batch {
 Result<void> check(const Batch& batch);
 Result<void> check_tag(const Pair& tag, const std::string& field);
 Result<void> check_experiment_name(const std::string& name);
+Result<void> check_experiment_tag(const Pair& tag);
+Result<void> check_model_name(const std::string& name, const std::string& field);
+Result<void> check_model_tag(const Pair& tag);
+Result<void> check_alias(const std::string& alias);
 
 }  // namespace penstock::tracking

@@ -16,7 +16,7 @@ constexpr int busy_sleep_ms = 5, busy_times_max = 2000;  // ten seconds in all
 constexpr const char* settings =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
     "PRAGMA case_sensitive_like=ON; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; "
-    "PRAGMA journal_size_limit=67108864";
+    "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384";
 
 Error too_late() {
   return {Code::deadline_exceeded, "the deadline passed before the database had answered"};

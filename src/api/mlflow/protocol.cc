@@ -22,7 +22,7 @@ Said said(Code code) {
     case Code::permission_denied: return {"PERMISSION_DENIED", 403};
     case Code::not_found: return {"RESOURCE_DOES_NOT_EXIST", 404};
     case Code::already_exists: return {"RESOURCE_ALREADY_EXISTS", 400};
-    case Code::failed_precondition: return {"INVALID_PARAMETER_VALUE", 400};
+    case Code::failed_precondition: return {"RESOURCE_CONFLICT", 409};
     case Code::resource_exhausted: return {"REQUEST_LIMIT_EXCEEDED", 429};
     case Code::deadline_exceeded: return {"DEADLINE_EXCEEDED", 504};
     case Code::unavailable: return {"TEMPORARILY_UNAVAILABLE", 503};

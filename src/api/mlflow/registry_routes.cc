@@ -1,5 +1,7 @@
 #include "api/mlflow/registry_routes.h"
 
+#include <cctype>
+
 #include "api/mlflow/protocol.h"
 #include "tracking/registered_models.h"
 
@@ -30,16 +32,36 @@ Result<tracking::Search> search_of(const Arguments& in, std::int64_t limit) {
                           .page_token = TRY(in.text_or("page_token", ""))};
 }
 
+// As MLflow reads them: in any case.
+Result<tracking::Stage> stage_of(const std::string& said) {
+  using enum tracking::Stage;
+  std::string small;
+  for (const unsigned char letter : said) small += static_cast<char>(std::tolower(letter));
+  if (small == "none") return None;
+  if (small == "staging") return Staging;
+  if (small == "production") return Production;
+  if (small == "archived") return Archived;
+  return Error{Code::invalid_argument,
+               "Invalid Model Version stage: " + said +
+                   ". Value must be one of None, Staging, Production, Archived."};
+}
+
+Result<bool> flag_of(const Arguments& in, std::string_view name) {
+  const auto text = in.text_or(name, "");
+  if (text && (*text == "true" || *text == "false")) return *text == "true";
+  return in.flag_or(name, false);
+}
+
 json::object said(const tracking::VersionView& view) {
   const tracking::VersionNote& note = view.note;
   json::array aliases;
   for (const std::string& alias : view.aliases) aliases.emplace_back(alias);
-  json::object out{{"name", note.model},
+  json::object out{{"name", note.name},
                    {"version", std::to_string(note.version)},
                    {"creation_timestamp", note.created_at},
                    {"last_updated_timestamp", note.updated_at},
                    {"user_id", note.user_id},
-                   {"current_stage", "None"},
+                   {"current_stage", name_of(view.stage)},
                    {"description", note.description},
                    {"source", note.source},
                    {"run_id", note.run},
@@ -99,7 +121,7 @@ void add_models(const Add& add, tracking::RegisteredModels& models) {
         return as_model(
             TRY(models.describe(call, TRY(in.text("name")), TRY(in.text_or("description", "")))));
       });
-  add("POST", "rename", "Rename a registered model that has no versions", write,
+  add("POST", "rename", "Rename a registered model", write,
       [&](const Call& call, const Arguments& in) -> Object {
         return as_model(TRY(models.rename(call, TRY(in.text("name")), TRY(in.text("new_name")))));
       });
@@ -112,6 +134,17 @@ void add_models(const Add& add, tracking::RegisteredModels& models) {
       [&](const Call& call, const Arguments& in) -> Object {
         return page("registered_models", TRY(models.search(call, TRY(search_of(in, 100)))));
       });
+  for (const char* method : {"GET", "POST"})
+    add(method, "get-latest-versions", "Show the newest version of each stage", read,
+        [&](const Call& call, const Arguments& in) -> Object {
+          std::vector<tracking::Stage> stages;
+          for (const std::string& one : TRY(in.texts("stages")))
+            stages.push_back(TRY(stage_of(one)));
+          json::array out;
+          for (const auto& one : TRY(models.latest(call, TRY(in.text("name")), stages)))
+            out.push_back(said(one));
+          return json::object{{"model_versions", std::move(out)}};
+        });
   add("POST", "set-tag", "Set a tag of a registered model", write,
       [&](const Call& call, const Arguments& in) -> Object {
         TRY(models.set_tag(call, TRY(in.text("name")),
@@ -165,6 +198,14 @@ void add_versions(const Add& add, tracking::RegisteredModels& models) {
       [&](const Call& call, const Arguments& in) -> Object {
         TRY(models.remove_version(call, TRY(in.text("name")), TRY(version_of(in))));
         return json::object{};
+      });
+  add("POST", "transition-stage", "Move a version to another stage", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        return as_version(TRY(models.move_stage(
+            call, {.model = TRY(in.text("name")),
+                   .version = TRY(version_of(in)),
+                   .to = TRY(stage_of(TRY(in.text("stage")))),
+                   .archive_others = TRY(flag_of(in, "archive_existing_versions"))})));
       });
   add("GET", "get-download-uri", "Say where a version's files are", read,
       [&](const Call& call, const Arguments& in) -> Object {

@@ -1,6 +1,7 @@
 // The search grammar against a slow oracle that looks at every run; on both databases.
 #include <algorithm>
 #include <random>
+#include <set>
 #include <gtest/gtest.h>
 
 #include "tests/support/fixture.h"
@@ -125,17 +126,114 @@ TEST_F(TrackingTest, OrdersWithWhatIsMissingLastAndNanBeforeIt) {
 }
 
 TEST_F(TrackingTest, RefusesWhatItCannotRead) {
-  for (const std::string filter :
-       {"metrics.", "metrics.a", "metrics.a >", "metrics.a > 'x'", "metrics.a > 1 OR metrics.b > 2",
-        "params.a > '1'", "params.a = 1", "params.a = 'open", "run_id IN ()", "run_id IN ('a'",
-        "nothing = 'a'", "status IS", "metrics.a > 1 AND", "; DROP TABLE tracked_runs",
-        "start_time > 1.5", "metrics.a > 1e", "tags.`a = 'b'"}) {
+  for (const std::string filter : {"metrics.",
+                                   "metrics.a",
+                                   "metrics.a >",
+                                   "metrics.a > 'x'",
+                                   "metrics.a > 1 OR metrics.b > 2",
+                                   "params.a > '1'",
+                                   "params.a = 1",
+                                   "params.a = 'open",
+                                   "run_id IN ()",
+                                   "run_id IN ('a'",
+                                   "nothing = 'a'",
+                                   "status IS",
+                                   "metrics.a > 1 AND",
+                                   "; DROP TABLE tracked_runs",
+                                   "metrics.a > 1e",
+                                   "metrics.a > +1",
+                                   "tags.`a = 'b'",
+                                   "run_name IN ('a')",
+                                   "Metrics.a > 1",
+                                   "tags.a = `b`",
+                                   "user = 'a'",
+                                   "lifecycle_stage = 'active'",
+                                   "status IS NULL",
+                                   "metrics.a IS NULL",
+                                   "dataset.role = 'a'",
+                                   "params.a NOT LIKE 'a'",
+                                   "run_id IN ('a' 'b')"}) {
     const auto made = compile(Subject::run, filter, {});
     ASSERT_FALSE(made) << filter;
     EXPECT_EQ(made.error().code, Code::invalid_argument);
   }
-  for (const std::string order : {"metrics.a UP", "metrics.a ASC DESC", "", "nothing", "1"})
+  for (const std::string order :
+       {"metrics.a UP", "metrics.a ASC DESC", "", "nothing", "1", "dataset.name ASC", "name"})
     EXPECT_FALSE(compile(Subject::run, "", {order})) << order;
+}
+
+TEST_F(TrackingTest, WalksAlongAMetricAsASortOfEverythingWould) {
+  std::mt19937 random(11);
+  const auto roll = [&](int sides) { return std::uniform_int_distribution(0, sides - 1)(random); };
+  struct Known {
+    std::string name, depth;
+    std::int64_t start = 0;
+    int rank = 2;  // 0: a number, 1: NaN, 2: none
+    double loss = 0;
+  };
+  std::vector<Known> runs;
+  for (int i = 0; i < 80; ++i) {
+    Known run{"run" + std::to_string(i), std::to_string(roll(3)), 1'000 + roll(20), roll(3)};
+    if (run.rank == 0) run.loss = roll(6) - 3;
+    const std::string id = add(run.name, run.start).run.id;
+    Batch batch{.params = {{"depth", run.depth}}};
+    if (run.rank < 2) batch.metrics = {{.key = "loss", .value = run.loss, .is_nan = run.rank == 1}};
+    must(tracking_.log(ana_, id, batch));
+    runs.push_back(run);
+  }
+  struct Case {
+    std::string filter;
+    std::function<bool(const Known&)> holds;
+  };
+  const Case cases[] = {
+      {"", [](const Known&) { return true; }},
+      {"metrics.loss > -1", [](const Known& r) { return r.rank == 0 && r.loss > -1; }},
+      {"metrics.loss != 0",
+       [](const Known& r) { return r.rank == 1 || (r.rank == 0 && r.loss != 0); }},
+      {"params.depth = '1' and metrics.loss <= 1 and metrics.loss > -2",
+       [](const Known& r) { return r.rank == 0 && r.depth == "1" && r.loss <= 1 && r.loss > -2; }},
+      {"params.depth != '1'", [](const Known& r) { return r.depth != "1"; }},
+  };
+  for (const Case& c : cases)
+    for (const bool descending : {false, true}) {
+      std::vector<Known> expected;
+      std::copy_if(runs.begin(), runs.end(), std::back_inserter(expected), c.holds);
+      std::stable_sort(expected.begin(), expected.end(), [&](const Known& a, const Known& b) {
+        if (a.rank != b.rank) return a.rank < b.rank;
+        if (a.loss != b.loss) return descending ? a.loss > b.loss : a.loss < b.loss;
+        return a.start > b.start;
+      });
+      // What ties to the end is ordered by ids, which are random.
+      const auto key = [&](const std::string& name) {
+        const Known& run =
+            *std::find_if(runs.begin(), runs.end(), [&](const Known& r) { return r.name == name; });
+        return std::tuple(run.rank, run.loss, run.start);
+      };
+      const auto got = found(c.filter, {descending ? "metrics.loss DESC" : "metrics.loss"});
+      ASSERT_EQ(got.size(), expected.size()) << c.filter;
+      for (std::size_t i = 0; i < got.size(); ++i)
+        EXPECT_EQ(key(got[i]), key(expected[i].name)) << c.filter << " at " << i;
+      EXPECT_EQ(std::set(got.begin(), got.end()).size(), got.size()) << "none comes twice";
+    }
+}
+
+TEST_F(TrackingTest, HistoryIsReadInPagesOfTimeThenStep) {
+  const std::string id = add("one", 1).run.id;
+  Batch batch;
+  for (int i = 0; i < 50; ++i)
+    batch.metrics.push_back({.key = "m", .step = i % 7, .at = i / 10, .value = 1.0 * (i % 3)});
+  batch.metrics.push_back({.key = "m", .is_nan = true});
+  must(tracking_.log(ana_, id, batch));
+  std::vector<std::tuple<std::int64_t, std::int64_t, double>> paged;
+  std::string token;
+  do {
+    const auto page = must(tracking_.history(ana_, id, "m", 4, token));
+    for (const Metric& one : page.items) paged.emplace_back(one.at, one.step, one.value);
+    token = page.next_page_token;
+  } while (!token.empty());
+  EXPECT_EQ(paged.size(), must(tracking_.history(ana_, id, "m", 1'000, "")).items.size());
+  EXPECT_TRUE(std::is_sorted(paged.begin(), paged.end()));
+  EXPECT_EQ(tracking_.history(ana_, id, "other", 4, "7").error().code, Code::invalid_argument);
 }
 
 TEST_F(TrackingTest, ABatchIsAllOrNothing) {
