@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "api/mlflow/metric_json.h"
 #include "api/mlflow/protocol.h"
 #include "tracking/service.h"
 
@@ -125,14 +126,7 @@ json::object said(const tracking::Run& run) {
   return out;
 }
 
-json::object said(const tracking::Metric& metric) {
-  json::object out{{"key", metric.key}, {"timestamp", metric.at}, {"step", metric.step}};
-  if (metric.is_nan)
-    out["value"] = "NaN";
-  else
-    out["value"] = metric.value;
-  return out;
-}
+json::object said(const tracking::Metric& metric) { return mlflow::metric_json(metric); }
 
 json::array said(const std::vector<tracking::Metric>& metrics) {
   json::array out;
