@@ -37,6 +37,7 @@
 #include "api/http/v2_routes.h"
 #include "api/mlflow/artifact_routes.h"
 #include "api/mlflow/evaluation_routes.h"
+#include "api/mlflow/chart_routes.h"
 #include "api/mlflow/logged_model_routes.h"
 #include "api/mlflow/registry_routes.h"
 #include "api/mlflow/trace_routes.h"
@@ -289,6 +290,7 @@ void System::Parts::make_components() {
   logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
   registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
   scorers = std::make_unique<tracking::Scorers>(*db, clock);
+  registered_models->keep_files(*tracked_artifacts, *artifacts);
   tracking = std::make_unique<tracking::Service>(*db, clock);
   traces = std::make_unique<tracking::Traces>(*db, clock);
   training = std::make_unique<training::Service>(*db, clock, *registry);
@@ -333,6 +335,11 @@ void System::Parts::join_components() {
   resources->add(approvals->kind());
   approvals->answer_for("model", registry->approvable());
   approvals->answer_for("release", release->approvable());
+  registered_models->served_by(release->served());
+  serving->on_route_applied(
+      [this](sql::Tx& tx, const Call& call, const serving::RouteDeclaration& route) {
+        return release->align(tx, call, route);
+      });
   resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
     for (const resources::Change& change : output.changes)
       if (change.kind == "stream" && change.action != resources::Action::unchanged) {
@@ -363,6 +370,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));
   add(api::record_routes(*record, *signatures));
+  add(api::mlflow_chart_routes(*tracking));
   add(api::mlflow_logged_model_routes(*logged_models));
   add(api::mlflow_registry_routes(*registered_models));
   add(api::mlflow_tracking_routes(*tracking));

@@ -66,6 +66,19 @@ constexpr auto rules_of(const Plan&) {
                     Rule{.field = "bad_rate", .may_miss = true}};
 }
 
+// kind: release_plan. How a route is released where MLflow's client asks for it by an alias or a
+// stage.
+struct DefaultPlan {
+  std::string name;  // of the route
+  std::string owner;
+  Plan plan;
+};
+BOOST_DESCRIBE_STRUCT(DefaultPlan, (), (name, owner, plan))
+constexpr auto rules_of(const DefaultPlan&) {
+  return std::array{Rule{.field = "name", .doc = "Of the route.", .min = 1, .max = 100},
+                    Rule{.field = "owner", .min = 1, .max = 200}};
+}
+
 enum class State {
   awaiting_approval,
   shadow,

@@ -34,31 +34,6 @@ Result<Release> must_find(sql::Tx& tx, const Call& call, const std::string& id) 
   return Error{Code::not_found, "there is no release " + id + " in project " + call.project};
 }
 
-Result<void> check_plan(const Plan& plan) {
-  std::vector<Violation> faults;
-  const auto share = [&](const char* field, double value) {
-    if (!(value > 0 && value < 1)) faults.push_back({field, "must be between 0 and 1"});
-  };
-  share("plan.alpha", plan.alpha);
-  share("plan.beta", plan.beta);
-  share("plan.slow_quantile", plan.slow_quantile);
-  for (std::size_t i = 0; i < plan.canary.size(); ++i)
-    if (plan.canary[i] < 1 || plan.canary[i] > 9'999 ||
-        (i > 0 && plan.canary[i] <= plan.canary[i - 1]))
-      faults.push_back({"plan.canary[" + std::to_string(i) + "]",
-                        "must be a weight from 1 to 9999, greater than the one before"});
-  std::set<std::string> names;
-  for (std::size_t i = 0; i < plan.guards.size(); ++i) {
-    const std::string path = "plan.guards[" + std::to_string(i) + "]";
-    if (!names.insert(plan.guards[i].name).second)
-      faults.push_back({path + ".name", "stands twice"});
-    const std::string fault = fault_of(rate_plan(plan, plan.guards[i]));
-    if (!fault.empty()) faults.push_back({path, fault});
-  }
-  if (faults.empty()) return {};
-  return Error{Code::invalid_argument, faults[0].field + " " + faults[0].problem, faults};
-}
-
 // A canary that nothing required watches would be promoted by the clock alone.
 Result<void> check_guarded(const Plan& plan) {
   const bool required = std::any_of(plan.guards.begin(), plan.guards.end(),
@@ -93,6 +68,31 @@ registry::Status status_of(State state) {
 }
 
 }  // namespace
+
+Result<void> check_plan(const Plan& plan) {
+  std::vector<Violation> faults;
+  const auto share = [&](const char* field, double value) {
+    if (!(value > 0 && value < 1)) faults.push_back({field, "must be between 0 and 1"});
+  };
+  share("plan.alpha", plan.alpha);
+  share("plan.beta", plan.beta);
+  share("plan.slow_quantile", plan.slow_quantile);
+  for (std::size_t i = 0; i < plan.canary.size(); ++i)
+    if (plan.canary[i] < 1 || plan.canary[i] > 9'999 ||
+        (i > 0 && plan.canary[i] <= plan.canary[i - 1]))
+      faults.push_back({"plan.canary[" + std::to_string(i) + "]",
+                        "must be a weight from 1 to 9999, greater than the one before"});
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < plan.guards.size(); ++i) {
+    const std::string path = "plan.guards[" + std::to_string(i) + "]";
+    if (!names.insert(plan.guards[i].name).second)
+      faults.push_back({path + ".name", "stands twice"});
+    const std::string fault = fault_of(rate_plan(plan, plan.guards[i]));
+    if (!fault.empty()) faults.push_back({path, fault});
+  }
+  if (faults.empty()) return {};
+  return Error{Code::invalid_argument, faults[0].field + " " + faults[0].problem, faults};
+}
 
 RatePlan rate_plan(const Plan& plan, const Guard& guard) {
   return {.null_ratio = guard.null_ratio,
@@ -279,6 +279,7 @@ Result<void> Service::move(sql::Tx& tx, const Call& call, Release& release, Stat
     const auto old = TRY(registry::version(tx, call.project, release.model, release.from_version));
     TRY(registry::set_status(tx, call, release.updated_at, old, registry::Status::live));
   }
+  TRY(follow(tx, call, release, from));
   TRY(store::put(tx, release));
   json::array guards;
   for (const Look& look : TRY(store::last_looks(tx, release.project, release.id)))

@@ -8,6 +8,7 @@
 #include "release/release.h"
 #include "resources/service.h"
 #include "serving/service.h"
+#include "tracking/registered_models.h"
 
 namespace penstock::release {
 
@@ -74,7 +75,8 @@ class Service {
           const Clock& clock)
       : db_(db), serving_(serving), catalog_(catalog), clock_(clock) {}
 
-  std::vector<resources::KindHandler> kinds() const { return {}; }
+  // Kind `release_plan`.
+  std::vector<resources::KindHandler> kinds() const;
 
   // Refused where the version cannot be released (blockers, no approval in the registry, a policy
   // that does not hold), or where the route has an open release.
@@ -93,6 +95,11 @@ class Service {
   Result<Replayed> replay(const Call& call, const ReleaseName& name);
   Result<json::object> describe(sql::Tx& tx, const Call& call, const Urn& urn);
 
+  // What MLflow's aliases and stages need to know of routes.
+  tracking::ServedBy served();
+  // After a route was declared: its alias names what it serves.
+  Result<void> align(sql::Tx& tx, const Call& call, const serving::RouteDeclaration& route);
+
   // For the controller, inside its transaction: what each move does to route, registry and
   // incidents.
   Result<void> move(sql::Tx& tx, const Call& call, Release& release, State to,
@@ -103,6 +110,12 @@ class Service {
 
  private:
   Result<void> start(sql::Tx& tx, const Call& call, Release& release);
+  // Asks for a release by the route's default plan, unless one to that version is open; says what
+  // it waits for.
+  Result<std::string> ask(const Call& call, const std::string& route, const std::string& model,
+                          std::int64_t version);
+  // The alias and the stages of a release that came from `from`, in the transaction of its move.
+  Result<void> follow(sql::Tx& tx, const Call& call, const Release& release, State from);
   Result<void> check_releasable(sql::Tx& tx, const Call& call, const Release& release);
   std::vector<serving::Target> targets_of(const Release& release) const;
 

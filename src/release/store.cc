@@ -21,6 +21,14 @@ Result<std::vector<Release>> running(sql::Tx& tx) {
   return sql::select<Release>(tx, text, {});
 }
 
+Result<std::vector<Release>> of_route(sql::Tx& tx, const std::string& project,
+                                      const std::string& route) {
+  static const std::string text =
+      "SELECT " + columns<Release>() +
+      " FROM releases WHERE project = $1 AND route = $2 ORDER BY id DESC LIMIT 20";
+  return sql::select<Release>(tx, text, {project, route});
+}
+
 Result<void> put(sql::Tx& tx, const Release& release) {
   TRY(tx.run("DELETE FROM releases WHERE project = $1 AND id = $2", {release.project, release.id}));
   return sql::insert(tx, "releases", release);

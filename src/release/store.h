@@ -10,6 +10,9 @@ Result<std::vector<Release>> find(sql::Tx& tx, const std::string& project, const
 Result<std::vector<Release>> list(sql::Tx& tx, const std::string& project, std::int64_t limit);
 // Those with traffic, of every project.
 Result<std::vector<Release>> running(sql::Tx& tx);
+// Newest first, at most 20: at most one of them is open, and it is the newest.
+Result<std::vector<Release>> of_route(sql::Tx& tx, const std::string& project,
+                                      const std::string& route);
 Result<void> put(sql::Tx& tx, const Release& release);
 Result<std::vector<GuardState>> guards(sql::Tx& tx, const std::string& project,
                                        const std::string& id);

@@ -28,10 +28,11 @@ struct RouteDeclaration {
   std::string output =
       "score";  // the model's output that holds the score: [N], [N,1] or, last column, [N,K]
   ShadowLimits shadow;
+  std::string alias;  // of the model: names the version that answers; empty: none does
 };
 BOOST_DESCRIBE_STRUCT(RouteDeclaration, (),
                       (name, owner, description, model, entity_keys, feature_schema, unit,
-                       threshold, output, shadow))
+                       threshold, output, shadow, alias))
 constexpr auto rules_of(const RouteDeclaration&) {
   return std::array{Rule{.field = "name", .doc = "What callers use.", .min = 1, .max = 100},
                     Rule{.field = "owner", .min = 1, .max = 200},
@@ -42,7 +43,8 @@ constexpr auto rules_of(const RouteDeclaration&) {
                     Rule{.field = "unit", .max = 100, .may_miss = true},
                     Rule{.field = "threshold", .may_miss = true},
                     Rule{.field = "output", .min = 1, .max = 100, .may_miss = true},
-                    Rule{.field = "shadow", .may_miss = true}};
+                    Rule{.field = "shadow", .may_miss = true},
+                    Rule{.field = "alias", .max = 255, .may_miss = true}};
 }
 
 // One version that a route sends calls to. Weights are parts of 10,000 and add to that over live

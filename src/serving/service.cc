@@ -47,6 +47,13 @@ Result<void> check_route(sql::Tx& tx, const Call& call, const RouteDeclaration& 
     return faulty("entity_keys", "and feature_schema go together: features are read by these keys");
   if (!(route.shadow.sample >= 0 && route.shadow.sample <= 1))
     return faulty("shadow.sample", "must be from 0 to 1");
+  for (const resources::Resource& one : TRY(resources::list(tx, call.project, "route"))) {
+    const auto other = TRY(decode<RouteDeclaration>(one.declaration));
+    if (!route.alias.empty() && other.name != route.name && other.model == route.model &&
+        other.alias == route.alias)
+      return faulty("alias", "is " + route.alias + " of " + route.model +
+                                 ", which says what route " + other.name + " serves");
+  }
   return {};
 }
 
@@ -75,8 +82,9 @@ std::vector<resources::KindHandler> Service::kinds() const {
   const auto route_applied = [this](sql::Tx& tx, const Call& call,
                                     const resources::Resource& resource) -> Result<void> {
     const auto route = TRY(decode<RouteDeclaration>(resource.declaration));
-    return catalog::add_edge(tx, call, clock_.now(), "route:" + route.name, "model:" + route.model,
-                             "serves");
+    TRY(catalog::add_edge(tx, call, clock_.now(), "route:" + route.name, "model:" + route.model,
+                          "serves"));
+    return route_applied_ ? route_applied_(tx, call, route) : Result<void>();
   };
   const auto stream_applied = [this](sql::Tx& tx, const Call& call,
                                      const resources::Resource& resource) -> Result<void> {

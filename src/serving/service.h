@@ -92,6 +92,11 @@ class Service {
 
   // Kinds `route` and `stream`; routes are published again after an apply that changed one.
   void register_kinds(resources::Service& resources);
+  // In the transaction that declared a route.
+  void on_route_applied(
+      std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> listener) {
+    route_applied_ = std::move(listener);
+  }
   std::vector<resources::KindHandler> kinds() const;
 
   // Inside the transaction of a release. invalid_argument where weights of live and canary do not
@@ -140,6 +145,8 @@ class Service {
   SchemaOpener schemas_;
   ServiceOptions options_;
   TableHolder table_;
+
+  std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> route_applied_;
 
   std::mutex labelling_;   // looks for a label, then adds it
   std::mutex publishing_;  // one publish at a time; readers of the table do not take it

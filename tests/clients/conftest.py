@@ -38,6 +38,15 @@ class Server:
             [PENSTOCK, "--server", self.url, *arguments], capture_output=True, text=True, timeout=120,
             env={**os.environ, "PENSTOCK_TOKEN": token or self.token})
 
+    @staticmethod
+    def wait(holds, turns: int = 600) -> None:
+        """Until `holds()`, or it fails."""
+        for _ in range(turns):
+            if holds():
+                return
+            time.sleep(0.1)
+        raise AssertionError("it never came to hold")
+
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(30)
