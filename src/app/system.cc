@@ -36,8 +36,8 @@
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
 #include "api/mlflow/artifact_routes.h"
-#include "api/mlflow/evaluation_routes.h"
 #include "api/mlflow/chart_routes.h"
+#include "api/mlflow/evaluation_routes.h"
 #include "api/mlflow/logged_model_routes.h"
 #include "api/mlflow/registry_routes.h"
 #include "api/mlflow/trace_routes.h"
@@ -317,7 +317,7 @@ void System::Parts::make_serving() {
   controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
-                             *registered_models, *tracked_artifacts});
+                             *registered_models, *tracked_artifacts, *files});
 }
 
 // Kinds in the order in which they may refer to each other, and what each component says of its

@@ -191,13 +191,10 @@ Result<void> Service::add_tracked(const Call& call, Facts& facts) {
   return {};
 }
 
-Result<std::string> Service::text_file(const Call& call, const Facts& facts,
-                                       const std::string& name) {
+Result<std::string> Service::text_file(const Facts& facts, const std::string& name) {
   for (const FileFact& file : facts.files) {
     if (file.path != name || file.size > (1 << 20)) continue;
-    const std::string& uri = facts.version.record.artifact_uri;
-    if (uri.starts_with(registry::artifact_scheme)) return parts_.artifacts.bytes(uri, name);
-    return parts_.tracked.get(call, facts.tracked_folder + "/" + name);
+    return parts_.files.get(file.digest);
   }
   return std::string();
 }
@@ -222,11 +219,11 @@ Result<void> Service::add_files(const Call& call, Facts& facts) {
           {file.path.substr(facts.tracked_folder.size() + 1), file.digest, file.size});
   }
   if (!facts.environment)
-    if (const std::string text = TRY(text_file(call, facts, "requirements.txt")); !text.empty())
+    if (const std::string text = TRY(text_file(facts, "requirements.txt")); !text.empty())
       facts.environment =
           EnvironmentFact{.source = "requirements.txt", .packages = packages_in(text)};
   if (facts.signature) return {};
-  const auto said = yaml::parse(TRY(text_file(call, facts, "MLmodel")));
+  const auto said = yaml::parse(TRY(text_file(facts, "MLmodel")));
   if (!said || said->empty() || !said->front().value.is_object()) return {};
   if (const json::value* signature = said->front().value.get_object().if_contains("signature"))
     if (signature->is_object()) facts.signature = signature->get_object();

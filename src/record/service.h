@@ -1,5 +1,6 @@
 #pragma once
 
+#include "artifacts/files.h"
 #include "record/diff.h"
 #include "record/facts.h"
 #include "registry/artifacts.h"
@@ -35,6 +36,7 @@ class Service {
     tracking::Service& tracking;
     tracking::RegisteredModels& models;
     tracking::Artifacts& tracked;
+    artifacts::Files& files;
   };
   explicit Service(Parts parts) : parts_(parts) {}
 
@@ -51,7 +53,7 @@ class Service {
   Result<void> add_lineage(const Call& call, Facts& facts);
   Result<void> add_tracked(const Call& call, Facts& facts);
   Result<void> add_files(const Call& call, Facts& facts);
-  Result<std::string> text_file(const Call& call, const Facts& facts, const std::string& name);
+  Result<std::string> text_file(const Facts& facts, const std::string& name);
 
   Parts parts_;
 };

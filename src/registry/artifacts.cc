@@ -105,6 +105,15 @@ Result<Artifact> Artifacts::add_local(const std::string& local_path) {
   return publish(std::move(manifest));
 }
 
+Result<Artifact> Artifacts::adopt(const std::vector<ArtifactFile>& files) {
+  Manifest manifest;
+  for (const ArtifactFile& file : files) {
+    TRY(blob::check_path(file.path));
+    manifest.parts.push_back({file.path, file.digest});
+  }
+  return publish(std::move(manifest));
+}
+
 // The manifest is written last: an artifact is there as a whole or not at all.
 Result<Artifact> Artifacts::publish(Manifest manifest) {
   std::ranges::sort(manifest.parts, {}, &artifacts::Part::name);

@@ -38,6 +38,8 @@ class Artifacts {
   // The local path of one of its files. not_found where the artifact or the file is not here;
   // data_loss where the bytes do not have the digest any more.
   Result<std::string> file(const std::string& uri, const std::string& path);
+  // Makes an artifact of files whose bytes are stored already: none is copied.
+  Result<Artifact> adopt(const std::vector<ArtifactFile>& files);
   // The bytes of one of its files, which must be small; not_found and data_loss as above.
   Result<std::string> bytes(const std::string& uri, const std::string& path);
   // Its files, sorted by path. An artifact never changes, so their digests are kept once read;

@@ -31,8 +31,6 @@ class Artifacts {
   Result<void> put(const Call& call, const std::string& path, std::string_view bytes);
   // Where the bytes are: read them from Files. not_found where there is no such file.
   Result<ArtifactFile> find(const Call& call, const std::string& path);
-  // All that is below a folder, however deep, by path.
-  Result<std::vector<ArtifactFile>> files(const Call& call, const std::string& folder);
   // What is directly below a folder, by name; nothing where there is no such folder.
   Result<std::vector<ArtifactEntry>> list(const Call& call, const std::string& folder);
   // Every file below a folder, by path; nothing where there is no such folder.

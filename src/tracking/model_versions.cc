@@ -4,7 +4,6 @@
 #include <array>
 
 #include "audit/audit.h"
-#include "base/id.h"
 #include "catalog/lineage.h"
 #include "tracking/lineage.h"
 #include "tracking/registered_models.h"
@@ -159,23 +158,6 @@ Result<std::string> folder_of(sql::Tx& tx, const Call& call, const CreateVersion
   return place;
 }
 
-// Copies what lies below a folder into an upload; how many files that were.
-Result<int> copy_files(Artifacts& tracked, registry::Artifacts& kept, const Call& call,
-                       const std::string& upload, const std::string& folder,
-                       const std::string& below) {
-  int files = 0;
-  for (const ArtifactEntry& entry : TRY(tracked.list(call, folder + below))) {
-    const std::string path = below + "/" + entry.name;
-    if (entry.is_dir) {
-      files += TRY(copy_files(tracked, kept, call, upload, folder, path));
-    } else {
-      TRY(kept.stage(upload, path.substr(1), TRY(tracked.get(call, folder + path))));
-      ++files;
-    }
-  }
-  return files;
-}
-
 }  // namespace
 
 Result<std::optional<registry::Artifact>> RegisteredModels::keep(const Call& call,
@@ -184,10 +166,11 @@ Result<std::optional<registry::Artifact>> RegisteredModels::keep(const Call& cal
   const std::string folder =
       TRY(db_.read(call, [&](sql::Tx& tx) { return folder_of(tx, call, input); }));
   if (folder.empty()) return std::optional<registry::Artifact>();
-  const std::string upload = new_ulid(clock_.now());
-  if (TRY(copy_files(*tracked_, *kept_, call, upload, folder, "")) == 0)
-    return std::optional<registry::Artifact>();
-  return std::optional(TRY(kept_->commit(upload)));
+  std::vector<registry::ArtifactFile> files;
+  for (ArtifactFile& file : TRY(tracked_->files(call, folder)))
+    files.push_back({file.path.substr(folder.size() + 1), std::move(file.digest), file.size});
+  if (files.empty()) return std::optional<registry::Artifact>();
+  return std::optional(TRY(kept_->adopt(files)));
 }
 
 Result<VersionView> RegisteredModels::create_version(const Call& call, const CreateVersion& input) {
