@@ -5,6 +5,7 @@
 #include <sodium.h>
 
 #include "api/http/system_routes.h"
+#include "app/classification_commands.h"
 #include "app/command.h"
 #include "app/completion.h"
 
@@ -18,6 +19,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_demo_command(app, globals);
   add_resource_commands(app, globals);
   add_catalog_commands(app, globals);
+  add_classification_commands(app, globals);
   add_features_commands(app, globals);
   add_training_commands(app, globals);
   add_registry_commands(app, globals);

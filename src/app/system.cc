@@ -24,6 +24,7 @@
 #include "api/http/approval_routes.h"
 #include "api/http/audit_routes.h"
 #include "api/http/catalog_routes.h"
+#include "api/http/classification_routes.h"
 #include "api/http/cost_routes.h"
 #include "api/http/features_routes.h"
 #include "api/http/governance_routes.h"
@@ -171,6 +172,8 @@ struct System::Parts {
   std::unique_ptr<resources::Service> resources;
   std::unique_ptr<approvals::Service> approvals;
   std::unique_ptr<catalog::Service> catalog;
+  std::unique_ptr<catalog::Lowerings> lowerings;
+  std::unique_ptr<classification::Service> classification;
   std::unique_ptr<incidents::Service> incidents;
   std::unique_ptr<costs::Service> costs;
   std::unique_ptr<features::Service> features;
@@ -268,6 +271,8 @@ void System::Parts::make_components() {
   approvals = std::make_unique<approvals::Service>(*db, clock);
   catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
                                                catalog::Options{.data_directory = options.sources});
+  lowerings = std::make_unique<catalog::Lowerings>(*db, clock);
+  classification = std::make_unique<classification::Service>(*db, *olap, *catalog, clock);
   incidents = std::make_unique<incidents::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
   features =
@@ -340,6 +345,7 @@ void System::Parts::join_components() {
       [this](sql::Tx& tx, const Call& call, const serving::RouteDeclaration& route) {
         return release->align(tx, call, route);
       });
+  approvals->answer_for("source/lower-class", lowerings->approvable());
   resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
     for (const resources::Change& change : output.changes)
       if (change.kind == "stream" && change.action != resources::Action::unchanged) {
@@ -365,6 +371,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::audit_routes(*audit));
   add(api::approval_routes(*approvals));
   add(api::catalog_routes(*catalog));
+  add(api::classification_routes(*classification, *lowerings));
   add(api::incident_routes(*incidents));
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
@@ -452,6 +459,8 @@ void System::Parts::start_background() {
     TRY(audit->checkpoint({.actor = "service:audit"}));
     return false;
   });
+  every("classification", {std::chrono::seconds(30), std::chrono::seconds(1)},
+        [this] { return classification->run_once(); });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 

@@ -1,13 +1,98 @@
 #include "catalog/classes.h"
 
-namespace penstock::catalog {
+#include <algorithm>
 
-Result<std::vector<ColumnClass>> column_classes(sql::Tx&, const std::string&,
+#include "resources/service.h"
+
+namespace penstock::catalog {
+namespace {
+
+Result<std::vector<ConfirmedTag>> confirmed_tags(sql::Tx& tx, const std::string& project,
+                                                 const std::string& source) {
+  static const std::string text =
+      "SELECT " + columns<ConfirmedTag>() + " FROM column_tags WHERE project = $1 AND source = $2";
+  return sql::select<ConfirmedTag>(tx, text, {project, source});
+}
+
+// Oldest grant first.
+Result<std::vector<Lowering>> granted_lowerings(sql::Tx& tx, const std::string& project,
+                                                const std::string& source) {
+  static const std::string text = "SELECT " + columns<Lowering>() +
+                                  " FROM column_lowerings WHERE project = $1 AND source = $2 AND "
+                                  "granted_at IS NOT NULL ORDER BY granted_at, id";
+  return sql::select<Lowering>(tx, text, {project, source});
+}
+
+Result<void> remove(sql::Tx& tx, const ConfirmedTag& tag) {
+  TRY(
+      tx.run("DELETE FROM column_tags WHERE project = $1 AND source = $2 AND column_name = $3 AND "
+             "tag = $4",
+             {tag.project, tag.source, tag.column_name, tag.tag}));
+  return {};
+}
+
+const SourceColumn* find(const Source& source, const std::string& name) {
+  const auto found = std::find_if(source.columns.begin(), source.columns.end(),
+                                  [&](const SourceColumn& column) { return column.name == name; });
+  return found == source.columns.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Result<std::vector<ColumnClass>> column_classes(sql::Tx& tx, const std::string& project,
                                                 const Source& source) {
+  const auto confirmed = TRY(confirmed_tags(tx, project, source.name));
+  const auto lowerings = TRY(granted_lowerings(tx, project, source.name));
+  const auto newest = resources::declared<Source>(tx, project, "source", source.name);
+  if (!newest && newest.error().code != Code::not_found) return newest.error();
   std::vector<ColumnClass> classes;
-  for (const SourceColumn& column : source.columns)
-    classes.push_back({column.name, column.classification, column.tags});
+  for (const SourceColumn& own : source.columns) {
+    const SourceColumn* now = newest ? find(*newest, own.name) : nullptr;
+    const SourceColumn& column = now ? *now : own;
+    ColumnClass& one = classes.emplace_back(ColumnClass{.column = column.name,
+                                                        .classification = column.classification,
+                                                        .tags = column.tags,
+                                                        .declared = column.classification});
+    const Lowering* lowering = nullptr;  // the newest
+    for (const Lowering& candidate : lowerings)
+      if (candidate.column_name == column.name) lowering = &candidate;
+    if (lowering) one.lowered = lowering->to_class;
+    for (const ConfirmedTag& tag : confirmed) {
+      if (tag.column_name != column.name) continue;
+      one.tags.push_back(tag.tag);
+      one.confirmed = std::max(one.confirmed.value_or(Classification::open), tag.classification);
+      // Whoever confirmed it after the class was lowered knew what they did.
+      const bool before = lowering && tag.confirmed_at <= *lowering->granted_at;
+      one.classification =
+          std::max(one.classification,
+                   before ? std::min(tag.classification, lowering->to_class) : tag.classification);
+    }
+    std::sort(one.tags.begin(), one.tags.end());
+    one.tags.erase(std::unique(one.tags.begin(), one.tags.end()), one.tags.end());
+  }
   return classes;
+}
+
+Result<void> confirm_tag(sql::Tx& tx, const ConfirmedTag& tag) {
+  TRY(remove(tx, tag));
+  return sql::insert(tx, "column_tags", tag);
+}
+
+Result<void> withdraw_tag(sql::Tx& tx, const ConfirmedTag& tag) {
+  const auto source = TRY(resources::declared<Source>(tx, tag.project, "source", tag.source));
+  const auto before = TRY(column_classes(tx, tag.project, source));
+  TRY(remove(tx, tag));
+  const auto after = TRY(column_classes(tx, tag.project, source));
+  for (std::size_t i = 0; i < after.size(); ++i)
+    if (after[i].classification < before[i].classification) {
+      const std::string lower(name_of(after[i].classification));
+      return Error{Code::failed_precondition,
+                   "without " + tag.tag + " column " + tag.column_name + " would fall from " +
+                       std::string(name_of(before[i].classification)) + " to " + lower +
+                       ", which needs an approval: penstock sources lower-class " + tag.source +
+                       " " + tag.column_name + " " + lower};
+    }
+  return {};
 }
 
 }  // namespace penstock::catalog

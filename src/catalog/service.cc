@@ -4,6 +4,8 @@
 #include <set>
 
 #include "audit/audit.h"
+#include "catalog/classes.h"
+#include "catalog/lowerings.h"
 #include "catalog/store.h"
 
 namespace penstock::catalog {
@@ -96,17 +98,13 @@ void check_names(const Source& source, Faults& faults) {
   }
 }
 
-Classification strictest(const Source& source) {
-  Classification most = Classification::open;
-  for (const SourceColumn& column : source.columns) most = std::max(most, column.classification);
-  return most;
-}
-
-SourceView view_of(const resources::Resource& resource, Source source) {
-  return {.source = source,
-          .version = resource.version,
-          .classification = strictest(source),
-          .applied_at = resource.applied_at};
+Result<SourceView> view_of(sql::Tx& tx, const resources::Resource& resource) {
+  SourceView view{.source = TRY(decode<Source>(resource.declaration)),
+                  .version = resource.version,
+                  .applied_at = resource.applied_at};
+  for (const ColumnClass& column : TRY(column_classes(tx, resource.project, view.source)))
+    view.classification = std::max(view.classification, column.classification);
+  return view;
 }
 
 // What was declared before reads as it did: nobody needs to open its file again to say so.
@@ -165,6 +163,8 @@ Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& 
     faults.add(path.error(), "path");
     return std::move(faults).result();
   }
+  for (Violation& fault : TRY(lowering_faults(tx, call, clock_.now(), source)))
+    faults.add(std::move(fault.field), std::move(fault.problem));
   const auto session = TRY(olap_.session());
   const auto found = session->describe(
       std::string("SELECT * FROM ") + (source.format == Format::csv ? "read_csv" : "read_parquet") +
@@ -196,6 +196,7 @@ Result<void> Service::source_applied(sql::Tx& tx, const Call& call,
                                  .compatible = difference.compatible,
                                  .at = resource.applied_at,
                                  .actor = call.actor}));
+  TRY(use_lowerings(tx, call, resource.applied_at, before, after, resource.version));
   const std::string urn = "source:" + resource.name + "@";
   return add_edge(tx, call, resource.applied_at, urn + std::to_string(resource.version),
                   urn + std::to_string(resource.version - 1), "follows");
@@ -205,7 +206,7 @@ Result<SourceList> Service::list_sources(const Call& call) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<SourceList> {
     SourceList list;
     for (const auto& resource : TRY(resources::list(tx, call.project, "source")))
-      list.sources.push_back(view_of(resource, TRY(decode<Source>(resource.declaration))));
+      list.sources.push_back(TRY(view_of(tx, resource)));
     return list;
   });
 }
@@ -213,7 +214,7 @@ Result<SourceList> Service::list_sources(const Call& call) {
 Result<SourceView> Service::show_source(const Call& call, const SourceName& name) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<SourceView> {
     const auto resource = TRY(resources::get(tx, call.project, "source", name.name));
-    SourceView view = view_of(resource, TRY(decode<Source>(resource.declaration)));
+    SourceView view = TRY(view_of(tx, resource));
     view.changes = TRY(store::changes(tx, call.project, name.name, Timestamp{}, 100));
     return view;
   });

@@ -77,6 +77,10 @@ Result<ArtifactFile> Artifacts::find(const Call& call, const std::string& path) 
   return found.front();
 }
 
+Result<std::string> Artifacts::get(const Call& call, const std::string& path) {
+  return files_.get(TRY(find(call, path)).digest);
+}
+
 Result<std::vector<ArtifactFile>> Artifacts::files(const Call& call, const std::string& folder) {
   if (!folder.empty()) TRY(check_path(folder));
   return db_.read(call, [&](sql::Tx& tx) {

@@ -29,6 +29,7 @@ class Artifacts {
   Result<void> commit(const Call& call, const std::string& path, artifacts::Upload& upload);
   // Small ones in one call.
   Result<void> put(const Call& call, const std::string& path, std::string_view bytes);
+  Result<std::string> get(const Call& call, const std::string& path);
   // Where the bytes are: read them from Files. not_found where there is no such file.
   Result<ArtifactFile> find(const Call& call, const std::string& path);
   // What is directly below a folder, by name; nothing where there is no such folder.
