@@ -19,15 +19,15 @@ bool is_number(const std::string& text) {
   return !text.empty() && text.find_first_not_of("0123456789.,-+%e") == std::string::npos;
 }
 
-void print_row(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths,
-               const std::vector<bool>& right) {
+std::string row_text(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths,
+                     const std::vector<bool>& right) {
   std::string line;
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string padding(widths[i] - width_of(cells[i]), ' ');
     line += (i ? "  " : "") + (right[i] ? padding + cells[i] : cells[i] + padding);
   }
   line.erase(line.find_last_not_of(' ') + 1);
-  std::cout << line << "\n";
+  return line + "\n";
 }
 
 }  // namespace
@@ -65,8 +65,8 @@ void Globals::show(const json::value& value, const std::function<void()>& print_
     print_text();
 }
 
-void print_table(const std::vector<std::string>& headings,
-                 const std::vector<std::vector<std::string>>& rows) {
+std::string table_text(const std::vector<std::string>& headings,
+                       const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const std::string& heading : headings) widths.push_back(width_of(heading));
   std::vector<bool> right(headings.size(), !rows.empty());
@@ -75,8 +75,14 @@ void print_table(const std::vector<std::string>& headings,
       widths[i] = std::max(widths[i], width_of(row[i]));
       if (!row[i].empty() && !is_number(row[i])) right[i] = false;
     }
-  print_row(headings, widths, right);
-  for (const auto& row : rows) print_row(row, widths, right);
+  std::string text = row_text(headings, widths, right);
+  for (const auto& row : rows) text += row_text(row, widths, right);
+  return text;
+}
+
+void print_table(const std::vector<std::string>& headings,
+                 const std::vector<std::vector<std::string>>& rows) {
+  std::cout << table_text(headings, rows);
 }
 
 std::string text_of(const json::value& object, std::string_view field) {

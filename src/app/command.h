@@ -40,7 +40,9 @@ struct Globals {
   void show(const json::value& value, const std::function<void()>& print_text) const;
 };
 
-// Prints rows under their headings, in columns; numbers to the right.
+// Rows under their headings, in columns; numbers to the right.
+std::string table_text(const std::vector<std::string>& headings,
+                       const std::vector<std::vector<std::string>>& rows);
 void print_table(const std::vector<std::string>& headings,
                  const std::vector<std::vector<std::string>>& rows);
 // A field of a JSON object as plain text: "" for null and absent.
@@ -50,7 +52,8 @@ std::string text_of(const json::value& object, std::string_view field);
 // parse end.
 void add_resource_commands(CLI::App& parent, Globals& globals);  // plan, apply, get
 void add_registry_commands(CLI::App& parent, Globals& globals);  // models
-void add_catalog_commands(CLI::App& parent, Globals& globals);   // sources, datasets, trace, impact
+void add_catalog_commands(CLI::App& parent, Globals& globals);   // sources, datasets
+void add_lineage_commands(CLI::App& parent, Globals& globals);   // trace, impact
 void add_features_commands(CLI::App& parent, Globals& globals);  // features
 void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce
 void add_serving_commands(CLI::App& parent, Globals& globals);   // routes, predict, batch, stream

@@ -84,6 +84,15 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
     options.audit_former_keys = config.audit->former_keys;
     if (config.audit->key) options.audit_key = TRY(resolve_secret(*config.audit->key));
   }
+  if (config.openlineage) {
+    options.openlineage_url = config.openlineage->url;
+    if (!options.openlineage_url.starts_with("http://"))
+      return Error{Code::invalid_argument,
+                   "openlineage.url must begin with http://; put a proxy that speaks TLS before a "
+                   "receiver that needs it"};
+    if (config.openlineage->api_key)
+      options.openlineage_key = TRY(resolve_secret(*config.openlineage->api_key));
+  }
   if (options.metadata == "sqlite") options.metadata.clear();
   if (options.metadata.empty()) return {};
   options.metadata = TRY(resolve_secret(options.metadata));

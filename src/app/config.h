@@ -40,6 +40,16 @@ constexpr auto rules_of(const AuditConfig&) {
                     Rule{.field = "former_keys", .max = 100}};
 }
 
+// Where Penstock's own runs, datasets and releases are told as OpenLineage events.
+struct OpenLineageConfig {
+  std::string url;  // "http://host:5000"; "/api/v1/lineage" is added where it names no path
+  std::optional<std::string> api_key;  // ${ENV:NAME} or file:PATH
+};
+BOOST_DESCRIBE_STRUCT(OpenLineageConfig, (), (url, api_key))
+constexpr auto rules_of(const OpenLineageConfig&) {
+  return std::array{Rule{.field = "url", .min = 8, .max = 2'000}};
+}
+
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
@@ -50,10 +60,11 @@ struct Config {
   std::optional<std::int64_t> workers;
   std::optional<LimitsConfig> limits;
   std::optional<AuditConfig> audit;
+  std::optional<OpenLineageConfig> openlineage;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3, workers,
-                       limits, audit))
+                       limits, audit, openlineage))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

@@ -20,6 +20,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_resource_commands(app, globals);
   add_catalog_commands(app, globals);
   add_classification_commands(app, globals);
+  add_lineage_commands(app, globals);
   add_features_commands(app, globals);
   add_training_commands(app, globals);
   add_registry_commands(app, globals);

@@ -28,6 +28,7 @@
 #include "api/http/cost_routes.h"
 #include "api/http/features_routes.h"
 #include "api/http/governance_routes.h"
+#include "api/http/lineage_routes.h"
 #include "api/http/monitor_routes.h"
 #include "api/http/record_routes.h"
 #include "api/http/registry_routes.h"
@@ -51,10 +52,12 @@
 #include "base/log.h"
 #include "costs/service.h"
 #include "incidents/service.h"
+#include "lineage/emitter.h"
 #include "migrations/migrations.h"
 #include "monitor/metering.h"
 #include "monitor/observer.h"
 #include "monitor/service.h"
+#include "net/client.h"
 #include "net/server.h"
 #include "record/service.h"
 #include "release/controller.h"
@@ -145,6 +148,21 @@ std::string_view header_of(const api::Request& request, std::string_view name) {
   return value ? std::string_view(*value) : "";
 }
 
+// One kept connection to the receiver that the options name; none where they name none.
+lineage::Send openlineage_sender(const SystemOptions& options) {
+  if (options.openlineage_url.empty()) return {};
+  const std::size_t slash = options.openlineage_url.find('/', std::string("http://").size());
+  const bool has_path = slash != std::string::npos && slash + 1 < options.openlineage_url.size();
+  const std::string target = has_path ? options.openlineage_url.substr(slash) : "/api/v1/lineage";
+  auto client = std::make_shared<net::Client>(
+      net::ClientOptions{.url = options.openlineage_url.substr(0, slash),
+                         .token = options.openlineage_key,
+                         .time_limit = std::chrono::seconds(10)});
+  return [client, target](const std::string& body) -> Result<int> {
+    return TRY(client->send("POST", target, body, {{"Content-Type", "application/json"}})).status;
+  };
+}
+
 // Small models run on them, so there is one for each processor.
 int io_threads() {
   return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 32);
@@ -174,6 +192,8 @@ struct System::Parts {
   std::unique_ptr<catalog::Service> catalog;
   std::unique_ptr<catalog::Lowerings> lowerings;
   std::unique_ptr<classification::Service> classification;
+  std::unique_ptr<lineage::Service> lineage;
+  std::unique_ptr<lineage::Emitter> emitter;
   std::unique_ptr<incidents::Service> incidents;
   std::unique_ptr<costs::Service> costs;
   std::unique_ptr<features::Service> features;
@@ -273,6 +293,8 @@ void System::Parts::make_components() {
                                                catalog::Options{.data_directory = options.sources});
   lowerings = std::make_unique<catalog::Lowerings>(*db, clock);
   classification = std::make_unique<classification::Service>(*db, *olap, *catalog, clock);
+  lineage = std::make_unique<lineage::Service>(*db, *catalog, clock);
+  emitter = std::make_unique<lineage::Emitter>(*db, *catalog, clock, openlineage_sender(options));
   incidents = std::make_unique<incidents::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
   features =
@@ -354,6 +376,15 @@ void System::Parts::join_components() {
         return;
       }
   });
+  lineage->describe_nodes();
+  resources->on_applied([this](const Call& call, const resources::ApplyOutput& output) {
+    std::vector<std::string> sources;
+    for (const resources::Change& change : output.changes)
+      if (change.kind == "source" && change.action != resources::Action::unchanged)
+        sources.push_back(change.name);
+    if (const auto done = lineage->sources_declared(call, sources); !done)
+      log::warn("sources_not_joined", {{"error", done.error().message}});
+  });
   describe_all({*catalog, *registry, *artifacts, *training, *serving, *costs, *release});
 }
 
@@ -372,6 +403,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::approval_routes(*approvals));
   add(api::catalog_routes(*catalog));
   add(api::classification_routes(*classification, *lowerings));
+  add(api::lineage_routes(*catalog, *lineage));
   add(api::incident_routes(*incidents));
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
@@ -461,6 +493,8 @@ void System::Parts::start_background() {
   });
   every("classification", {std::chrono::seconds(30), std::chrono::seconds(1)},
         [this] { return classification->run_once(); });
+  every("openlineage", {std::chrono::milliseconds(500), std::chrono::milliseconds(20)},
+        [this] { return emitter->run_once(); });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 

@@ -42,6 +42,8 @@ struct SystemOptions {
   std::string audit_key;
   std::vector<std::string> audit_former_keys;  // public ones, whose checkpoints still count
   int workers = 8;
+  std::string openlineage_url;  // where our own events go; empty: kept here only
+  std::string openlineage_key;  // may be empty
   SystemLimits limits;
 };
 

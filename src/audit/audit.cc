@@ -1,4 +1,4 @@
-#include "audit/audit.h"
+#include "audit/follow.h"
 
 #include "audit/rows.h"
 
@@ -52,6 +52,13 @@ Result<void> Service::ensure_nodes() {
     for (const Node& node : completed) TRY(rows::put(tx, node));
     return {};
   });
+}
+
+Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::int64_t limit) {
+  static const std::string text =
+      "SELECT " + columns<Stored>() +
+      " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";
+  return sql::select<Stored>(tx, text, {number, limit});
 }
 
 Result<Page> Service::list(const Call& call, const Query& query) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "catalog/lineage.h"
 #include "resources/service.h"
 
 namespace penstock::catalog {
@@ -75,7 +76,16 @@ Result<std::vector<ColumnClass>> column_classes(sql::Tx& tx, const std::string& 
 
 Result<void> confirm_tag(sql::Tx& tx, const ConfirmedTag& tag) {
   TRY(remove(tx, tag));
-  return sql::insert(tx, "column_tags", tag);
+  TRY(sql::insert(tx, "column_tags", tag));
+  return classes_changed(tx, tag.project, tag.source);
+}
+
+Result<void> classes_changed(sql::Tx& tx, const std::string& project, const std::string& source) {
+  const auto newest = TRY(resources::get(tx, project, "source", source));
+  const Call call{.project = project};
+  for (std::int64_t version = 1; version <= newest.version; ++version)
+    TRY(class_changed(tx, call, "source:" + source + "@" + std::to_string(version)));
+  return {};
 }
 
 Result<void> withdraw_tag(sql::Tx& tx, const ConfirmedTag& tag) {
@@ -92,7 +102,7 @@ Result<void> withdraw_tag(sql::Tx& tx, const ConfirmedTag& tag) {
                        ", which needs an approval: penstock sources lower-class " + tag.source +
                        " " + tag.column_name + " " + lower};
     }
-  return {};
+  return classes_changed(tx, tag.project, tag.source);
 }
 
 }  // namespace penstock::catalog

@@ -22,6 +22,10 @@ BOOST_DESCRIBE_STRUCT(ColumnClass, (), (column, classification, tags, declared, 
 Result<std::vector<ColumnClass>> column_classes(sql::Tx& tx, const std::string& project,
                                                 const Source& source);
 
+// Tells the graph in memory that classes or tags of a source's columns changed: those of all its
+// versions, since the data is the same.
+Result<void> classes_changed(sql::Tx& tx, const std::string& project, const std::string& source);
+
 // A row of column_tags: a person said that the column holds this.
 struct ConfirmedTag {
   std::string project, source, column_name, tag;

@@ -31,6 +31,22 @@ Result<void> check(const NewDataset& dataset) {
   return Error{Code::invalid_argument, std::move(message), std::move(faults)};
 }
 
+// A column that has a feature's name is that feature.
+Result<void> add_columns(sql::Tx& tx, const Call& call, const Dataset& dataset) {
+  if (dataset.feature_schema.empty()) return {};
+  const std::string schema = "feature_schema:" + dataset.feature_schema;
+  std::vector<Edge> edges;
+  for (const DatasetColumn& column : dataset.columns) {
+    const std::string feature = column_urn(schema, column.name);
+    if (TRY(edges_from(tx, call.project, feature)).empty()) continue;
+    edges.push_back({.from_urn = column_urn(dataset.urn(), column.name),
+                     .to_urn = feature,
+                     .relation = "derived_from",
+                     .created_at = dataset.created_at});
+  }
+  return add_edges(tx, call, std::move(edges));
+}
+
 }  // namespace
 
 Result<Dataset> Service::add_dataset(sql::Tx& tx, const Call& call, const NewDataset& made) {
@@ -57,6 +73,7 @@ Result<Dataset> Service::add_dataset(sql::Tx& tx, const Call& call, const NewDat
   if (!dataset.feature_schema.empty())
     TRY(add_edge(tx, call, dataset.created_at, dataset.urn(),
                  "feature_schema:" + dataset.feature_schema, "reads"));
+  TRY(add_columns(tx, call, dataset));
   TRY(audit::record(tx, call, dataset.created_at,
                     {"catalog.dataset.added",
                      dataset.urn(),
@@ -100,6 +117,13 @@ Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& proj
 Result<std::vector<Dataset>> datasets_named(sql::Tx& tx, const std::string& project,
                                             const std::string& name) {
   return store::datasets(tx, project, name, 100);
+}
+
+Result<std::optional<std::string>> dataset_at(sql::Tx& tx, const std::string& project,
+                                              const std::string& uri) {
+  const auto found = TRY(store::dataset_at(tx, project, uri));
+  if (found.empty()) return std::optional<std::string>();
+  return std::optional(found.front().urn());
 }
 
 }  // namespace penstock::catalog

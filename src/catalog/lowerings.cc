@@ -200,6 +200,7 @@ approvals::Approvable Lowerings::approvable() const {
             for (const std::string& approver : given.standing.approvers)
               lowering.granted_by += (lowering.granted_by.empty() ? "" : ", ") + approver;
             TRY(grant(tx, lowering));
+            TRY(classes_changed(tx, call.project, lowering.source));
             return audit::record(tx, call, *lowering.granted_at,
                                  {"catalog.class.lowering_granted",
                                   subject.urn,

@@ -7,7 +7,7 @@
 
 #include "base/urn.h"
 #include "catalog/dataset.h"
-#include "catalog/lineage.h"
+#include "catalog/graphs.h"
 #include "catalog/source.h"
 #include "ports/olap.h"
 #include "resources/service.h"
@@ -77,30 +77,42 @@ struct DatasetList {
 };
 BOOST_DESCRIBE_STRUCT(DatasetList, (), (datasets))
 
-enum class Direction { upstream, downstream };
-BOOST_DESCRIBE_ENUM(Direction, upstream, downstream)
 struct TraceInput {
   std::string urn;
   Direction direction = Direction::upstream;
   std::int64_t depth = 32;
+  std::int64_t limit = 1'000;
+  std::optional<Timestamp> as_of;
 };
-BOOST_DESCRIBE_STRUCT(TraceInput, (), (urn, direction, depth))
+BOOST_DESCRIBE_STRUCT(TraceInput, (), (urn, direction, depth, limit, as_of))
+inline constexpr std::int64_t trace_nodes_max = 5'000;
 constexpr auto rules_of(const TraceInput&) {
-  return std::array{Rule{.field = "urn", .min = 3, .max = 500},
-                    Rule{.field = "direction", .may_miss = true},
-                    Rule{.field = "depth", .min = 0, .max = 100, .may_miss = true}};
+  return std::array{
+      Rule{.field = "urn",
+           .doc = "kind:name, kind:name@version, or one of these with #column.",
+           .min = 3,
+           .max = 2'000},
+      Rule{.field = "direction", .may_miss = true},
+      Rule{.field = "depth", .min = 0, .max = 1'000, .may_miss = true},
+      Rule{.field = "limit",
+           .doc = "Of nodes, the nearest first; `total` says how many there are.",
+           .min = 1,
+           .max = trace_nodes_max,
+           .may_miss = true},
+      Rule{.field = "as_of", .doc = "What held at that instant; without it, what holds now."}};
 }
 struct TraceNode {
   std::string urn, kind;
   std::int64_t depth = 0;                        // of the shortest way from where the trace began
   std::string owner;                             // empty: nobody declared it
   std::optional<Classification> classification;  // the strictest of itself and all upstream of it
+  std::vector<std::string> tags;                 // of itself and all upstream of it
   std::string summary;
   std::optional<Money> cost;
   json::object detail;  // what its component adds
 };
 BOOST_DESCRIBE_STRUCT(TraceNode, (),
-                      (urn, kind, depth, owner, classification, summary, cost, detail))
+                      (urn, kind, depth, owner, classification, tags, summary, cost, detail))
 struct TraceEdge {
   std::string from_urn, to_urn, relation;
 };
@@ -108,18 +120,55 @@ BOOST_DESCRIBE_STRUCT(TraceEdge, (), (from_urn, to_urn, relation))
 struct Trace {
   std::string urn;
   Direction direction = Direction::upstream;
+  std::optional<Timestamp> as_of;
   std::vector<TraceNode> nodes;  // by depth, then URN; the first is where it began
   std::vector<TraceEdge> edges;  // as stored: from what was made to what it was made from
-  bool truncated = false;        // more than trace_nodes_max nodes
+  std::int64_t total = 0;        // of nodes within the depth
+  bool truncated = false;        // not all of them are in `nodes`
 };
-BOOST_DESCRIBE_STRUCT(Trace, (), (urn, direction, nodes, edges, truncated))
-inline constexpr std::size_t trace_nodes_max = 5'000;
+BOOST_DESCRIBE_STRUCT(Trace, (), (urn, direction, as_of, nodes, edges, total, truncated))
 
-// What another component knows of its nodes: members owner, classification, summary and cost (all
-// texts, any may miss) go to the node's own fields, the rest to `detail`. An unknown URN is an
-// empty object.
+struct ImpactInput {
+  std::string urn;
+  std::int64_t depth = 32;
+  std::int64_t limit = 1'000;
+  std::optional<Timestamp> as_of;
+};
+BOOST_DESCRIBE_STRUCT(ImpactInput, (), (urn, depth, limit, as_of))
+constexpr auto rules_of(const ImpactInput&) {
+  return std::array{
+      Rule{.field = "urn",
+           .doc = "What changes: kind:name, kind:name@version, or one of these with #column.",
+           .min = 3,
+           .max = 2'000},
+      Rule{.field = "depth", .min = 0, .max = 1'000, .may_miss = true},
+      Rule{.field = "limit", .min = 1, .max = trace_nodes_max, .may_miss = true},
+      Rule{.field = "as_of", .doc = "What held at that instant; without it, what holds now."}};
+}
+struct Affected {
+  std::string owner;  // empty: nobody declared what is affected
+  std::vector<std::string> urns;
+};
+BOOST_DESCRIBE_STRUCT(Affected, (), (owner, urns))
+struct Impact {
+  std::string urn;
+  std::optional<Timestamp> as_of;
+  std::vector<Affected> owners;  // whom a change of `urn` concerns, by name
+  std::vector<TraceNode> nodes;
+  std::vector<TraceEdge> edges;
+  std::int64_t total = 0;  // of nodes, `urn` itself not counted
+  bool truncated = false;
+};
+BOOST_DESCRIBE_STRUCT(Impact, (), (urn, as_of, owners, nodes, edges, total, truncated))
+
+// What another component knows of its nodes: members owner, summary and cost (all texts, any may
+// miss) go to the node's own fields, the rest to `detail`. An unknown URN is an empty object.
 using DescribeNode =
     std::function<Result<json::object>(sql::Tx& tx, const Call& call, const Urn& urn)>;
+// The same of many nodes at once, by their URNs; unknown ones are left out. For kinds of which
+// there may be thousands.
+using DescribeNodes = std::function<Result<std::map<std::string, json::object>>(
+    sql::Tx& tx, const Call& call, const std::vector<std::string>& urns)>;
 // Edges of things that are derived and never stored, such as a prediction's.
 using DeriveEdges =
     std::function<Result<std::vector<Edge>>(sql::Tx& tx, const Call& call, const Urn& urn)>;
@@ -148,6 +197,7 @@ class Service {
   void describe_with(const std::string& kind, DescribeNode describe) {
     describers_[kind] = std::move(describe);
   }
+  void describe_many_with(DescribeNodes describe) { describe_many_ = std::move(describe); }
   void derive_edges_with(const std::string& kind, DeriveEdges derive) {
     derivers_[kind] = std::move(derive);
   }
@@ -165,6 +215,13 @@ class Service {
 
   // The graph from `urn` on. A URN that nothing knows is not_found.
   Result<Trace> trace(const Call& call, const TraceInput& input);
+  // What breaks, and for whom, if `urn` changes.
+  Result<Impact> impact(const Call& call, const ImpactInput& input);
+  // The graph itself, for components that walk it in their own way. `tx` must be one that reads.
+  Result<void> ask_graph(sql::Tx& tx, const Call& call,
+                         const std::function<Result<void>(const Graph&)>& ask) {
+    return graphs_.ask(tx, call.project, ask);
+  }
 
   // Every policy of the project that applies and does not hold. One that cannot run blocks, and
   // says why.
@@ -183,8 +240,11 @@ class Service {
   Result<void> check_source(sql::Tx& tx, const Call& call, const Source& source);
   Result<void> source_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource);
   Result<CheckResult> run_check(olap::Session& session, const SourceCheck& check);
-  Result<TraceNode> describe(sql::Tx& tx, const Call& call, const std::string& urn,
-                             std::int64_t depth);
+  Result<void> describe(sql::Tx& tx, const Call& call, std::vector<TraceNode>& nodes);
+  static Result<void> inherit(sql::Tx& tx, const Call& call, const std::vector<Edge>& derived,
+                              std::vector<TraceNode>& nodes);
+  static Result<void> classify_root(sql::Tx& tx, const Call& call, const Urn& urn,
+                                    const std::string& column, TraceNode& node);
 
   struct Snapshot {
     std::uintmax_t size = 0;
@@ -197,7 +257,9 @@ class Service {
   const Clock& clock_;
   Options options_;
   std::map<std::string, DescribeNode> describers_;
+  DescribeNodes describe_many_;
   std::map<std::string, DeriveEdges> derivers_;
+  Graphs graphs_;
   std::mutex snapshots_turn_;
   std::map<std::string, Snapshot> snapshots_;  // by path
 };
@@ -220,6 +282,9 @@ Result<std::optional<Dataset>> find_dataset(sql::Tx& tx, const std::string& proj
 // Its versions, newest first, at most 100.
 Result<std::vector<Dataset>> datasets_named(sql::Tx& tx, const std::string& project,
                                             const std::string& name);
+// The newest dataset whose rows lie at `uri`, as its URN.
+Result<std::optional<std::string>> dataset_at(sql::Tx& tx, const std::string& project,
+                                              const std::string& uri);
 // What changed in the sources upstream of `urn` since `since`, newest first: an incident's
 // suspects.
 Result<std::vector<SourceChange>> changes_upstream(sql::Tx& tx, const Call& call,

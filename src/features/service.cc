@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "features/columns.h"
 #include "features/online.h"
 
 namespace penstock::features {
@@ -19,10 +20,16 @@ std::string urn_of(const resources::Resource& resource) {
   return resource.kind + ":" + resource.name + "@" + std::to_string(resource.version);
 }
 
-Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource,
+                          olap::Engine& olap) {
   const auto view = TRY(decode<FeatureView>(resource.declaration));
-  for (const auto& source : TRY(catalog::sources_named(tx, call.project, view.sources)))
+  const auto sources = TRY(catalog::sources_named(tx, call.project, view.sources));
+  for (const auto& source : sources)
     TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), source.urn(), "reads"));
+  const auto session = TRY(olap.session());
+  TRY(catalog::add_edges(
+      tx, call,
+      TRY(column_edges(*session, view, urn_of(resource), sources, resource.applied_at))));
   const auto entity = TRY(resources::get(tx, call.project, "entity", view.entity));
   return catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), urn_of(entity),
                            "describes");
@@ -33,7 +40,18 @@ Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Reso
   for (const auto& [view, version] : schema.views)
     TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource),
                           "feature_view:" + view + "@" + std::to_string(version), "reads"));
-  return {};
+  std::vector<catalog::Edge> columns;
+  for (const FeatureReference& feature : schema.features) {
+    const auto view = schema.views.find(feature.view);
+    if (view == schema.views.end()) continue;
+    columns.push_back(
+        {.from_urn = catalog::column_urn(urn_of(resource), feature.name.value_or(feature.feature)),
+         .to_urn = catalog::column_urn(
+             "feature_view:" + feature.view + "@" + std::to_string(view->second), feature.feature),
+         .relation = "derived_from",
+         .created_at = resource.applied_at});
+  }
+  return catalog::add_edges(tx, call, std::move(columns));
 }
 
 }  // namespace
@@ -65,7 +83,9 @@ void Service::register_kinds(resources::Service& resources) {
                return {};
              return check_view(tx, call, catalog_, olap_, view);
            }),
-       .applied = view_applied});
+       .applied = [this](sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+         return view_applied(tx, call, resource, olap_);
+       }});
   resources.add({.kind = "feature_schema",
                  .check = [](sql::Tx& tx, const Call& call,
                              const json::object& declaration) -> Result<json::object> {

@@ -188,4 +188,20 @@ Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std:
   return store::newest(tx, project, kind);
 }
 
+Result<std::vector<Resource>> get_many(
+    sql::Tx& tx, const std::string& project,
+    const std::vector<std::pair<std::string, std::string>>& names) {
+  constexpr std::size_t at_once = 100;
+  std::vector<Resource> all;
+  for (std::size_t at = 0; at < names.size(); at += at_once) {
+    const std::vector<std::pair<std::string, std::string>> some(
+        names.begin() + static_cast<std::ptrdiff_t>(at),
+        names.begin() + static_cast<std::ptrdiff_t>(std::min(at + at_once, names.size())));
+    auto found = TRY(store::newest_of(tx, project, some));
+    all.insert(all.end(), std::make_move_iterator(found.begin()),
+               std::make_move_iterator(found.end()));
+  }
+  return all;
+}
+
 }  // namespace penstock::resources

@@ -89,6 +89,10 @@ class Service {
 Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view kind,
                      std::string_view name, std::int64_t version = 0);
 Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std::string_view kind);
+// The newest of each of these (kind, name), in no order; those that are not declared are left out.
+Result<std::vector<Resource>> get_many(
+    sql::Tx& tx, const std::string& project,
+    const std::vector<std::pair<std::string, std::string>>& names);
 
 // The declaration as its struct.
 template <Struct T>

@@ -21,4 +21,23 @@ Result<std::vector<Resource>> newest(sql::Tx& tx, const std::string& project,
   return sql::select<Resource>(tx, text, {project, std::string(kind)});
 }
 
+Result<std::vector<Resource>> newest_of(
+    sql::Tx& tx, const std::string& project,
+    const std::vector<std::pair<std::string, std::string>>& names) {
+  std::string wanted;
+  sql::Row row{project};
+  for (const auto& [kind, name] : names) {
+    row.insert(row.end(), {kind, name});
+    wanted += (wanted.empty() ? "($" : ", ($") + std::to_string(row.size() - 1) + ", $" +
+              std::to_string(row.size()) + ")";
+  }
+  return sql::select<Resource>(
+      tx,
+      "SELECT " + columns<Resource>() +
+          " FROM resources AS r WHERE project = $1 AND (kind, name) IN (VALUES " + wanted +
+          ") AND version = (SELECT max(version) FROM resources AS o WHERE o.project = r.project "
+          "AND o.kind = r.kind AND o.name = r.name)",
+      row);
+}
+
 }  // namespace penstock::resources::store

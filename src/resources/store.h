@@ -12,5 +12,8 @@ Result<std::vector<Resource>> find(sql::Tx& tx, const std::string& project, std:
 // The newest of each name, by kind and name; every kind where `kind` is empty.
 Result<std::vector<Resource>> newest(sql::Tx& tx, const std::string& project,
                                      std::string_view kind);
+Result<std::vector<Resource>> newest_of(
+    sql::Tx& tx, const std::string& project,
+    const std::vector<std::pair<std::string, std::string>>& names);
 
 }  // namespace penstock::resources::store

@@ -1,7 +1,5 @@
-// sources, datasets, trace, impact.
+// sources, datasets.
 #include <iostream>
-#include <map>
-#include <set>
 
 #include <CLI/CLI.hpp>
 
@@ -109,101 +107,11 @@ void add_datasets(CLI::App& parent, Globals& globals) {
   });
 }
 
-// A graph as a tree: each node in full where it comes first, and by its URN alone after that.
-class Tree {
- public:
-  Tree(const json::value& trace, bool upstream) {
-    for (const json::value& node : trace.at("nodes").as_array())
-      nodes_[text_of(node, "urn")] = &node;
-    for (const json::value& edge : trace.at("edges").as_array()) {
-      const std::string from = text_of(edge, upstream ? "from_urn" : "to_urn");
-      const std::string to = text_of(edge, upstream ? "to_urn" : "from_urn");
-      below_[from].emplace_back(text_of(edge, "relation"), to);
-    }
-  }
-
-  void print(const std::string& urn, const std::string& lead = "", const std::string& mark = "",
-             const std::string& relation = "") {
-    std::cout << lead << mark << (relation.empty() ? "" : relation + " ") << urn;
-    if (!shown_.insert(urn).second) {
-      std::cout << (below_.contains(urn) ? "  (above)" : "") << "\n";
-      return;
-    }
-    if (const auto node = nodes_.find(urn); node != nodes_.end()) print_facts(*node->second);
-    std::cout << "\n";
-    const std::string deeper = lead + (mark.empty() ? "" : mark.starts_with("└") ? "   " : "│  ");
-    const auto& next = below_[urn];
-    for (std::size_t i = 0; i < next.size(); ++i)
-      print(next[i].second, deeper, i + 1 == next.size() ? "└─ " : "├─ ", next[i].first);
-  }
-
- private:
-  static void print_facts(const json::value& node) {
-    for (const auto& [field, before] :
-         {std::pair{"owner", "  owner "}, std::pair{"classification", "  "},
-          std::pair{"cost", "  cost "}, std::pair{"summary", "  "}}) {
-      std::string text = text_of(node, field);
-      if (text.empty()) continue;
-      if (text.size() > 60) text = text.substr(0, text.find_first_of(".\n", 0)).substr(0, 60);
-      std::cout << before << text;
-    }
-  }
-
-  std::map<std::string, const json::value*> nodes_;
-  std::map<std::string, std::vector<std::pair<std::string, std::string>>> below_;
-  std::set<std::string> shown_;
-};
-
-void add_trace(CLI::App& parent, Globals& globals) {
-  struct Options {
-    std::string urn;
-    int depth = 32;
-    bool downstream = false;
-  };
-  auto options = std::make_shared<Options>();
-  CLI::App* trace =
-      parent.add_subcommand("trace", "What a thing was made from, back to the sources");
-  trace->add_option("urn", options->urn, "prediction:ID, model:NAME@v1, ...")->required();
-  trace->add_option("--depth", options->depth)->check(CLI::Range(0, 100));
-  trace->add_flag("--downstream", options->downstream, "What was made from it");
-  trace->callback([&globals, options] {
-    const auto found =
-        globals.ask("GET", "/api/v1/trace?urn=" + net::percent_encoded(options->urn) +
-                               "&depth=" + std::to_string(options->depth) +
-                               "&direction=" + (options->downstream ? "downstream" : "upstream"));
-    if (!found) return;
-    globals.show(*found, [&] {
-      Tree(*found, !options->downstream).print(options->urn);
-      if (found->at("truncated").as_bool())
-        std::cout << "... and more: ask with a smaller --depth\n";
-    });
-  });
-}
-
-void add_impact(CLI::App& parent, Globals& globals) {
-  auto urn = std::make_shared<std::string>();
-  CLI::App* impact = parent.add_subcommand("impact", "Whom a change of a thing concerns");
-  impact->add_option("urn", *urn)->required();
-  impact->callback([&globals, urn] {
-    const auto found = globals.ask("GET", "/api/v1/impact?urn=" + net::percent_encoded(*urn));
-    if (!found) return;
-    globals.show(*found, [&] {
-      std::vector<std::vector<std::string>> rows;
-      for (const json::value& owner : found->at("owners").as_array())
-        for (const json::value& affected : owner.at("urns").as_array())
-          rows.push_back({text_of(owner, "owner"), std::string(affected.as_string())});
-      print_table({"OWNER", "AFFECTED"}, rows);
-    });
-  });
-}
-
 }  // namespace
 
 void add_catalog_commands(CLI::App& parent, Globals& globals) {
   add_sources(parent, globals);
   add_datasets(parent, globals);
-  add_trace(parent, globals);
-  add_impact(parent, globals);
 }
 
 }  // namespace penstock::app

@@ -1,0 +1,11 @@
+// The log for readers that keep their own place in it, such as the emitter of lineage events.
+#pragma once
+
+#include "audit/audit.h"
+
+namespace penstock::audit {
+
+// Events of every project from `number` on, in order.
+Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::int64_t limit);
+
+}  // namespace penstock::audit
