@@ -1,5 +1,6 @@
 #include "serving/service.h"
 
+#include <algorithm>
 #include <set>
 
 #include "audit/audit.h"
@@ -121,6 +122,12 @@ Result<void> Service::set_targets(sql::Tx& tx, const Call& call, const std::stri
   const auto before = TRY(store::targets(tx, call.project, route));
   const Timestamp now = clock_.now();
   TRY(store::remove_targets(tx, call.project, route));
+  for (const StoredTarget& old : before)
+    if (std::none_of(targets.begin(), targets.end(), [&](const Target& target) {
+          return target.model == old.model && target.version == old.version;
+        }))
+      TRY(catalog::end_edge(tx, call, now, "route:" + route,
+                            urn_of(Target{.model = old.model, .version = old.version}), "serves"));
   for (const Target& target : targets) {
     TRY(sql::insert(tx, "route_targets",
                     StoredTarget{call.project, route, target.model, target.version, target.weight,

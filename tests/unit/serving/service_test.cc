@@ -89,6 +89,9 @@ TEST_F(ServiceTest, PublishesWhatWasSetAndRecordsIt) {
 
   must(set({{"flight-delay", 2, 10'000, Arm::live}}));
   EXPECT_EQ(predict(gateway).version, 2);
+  // The graph says what serves now, and keeps what served before for questions about then.
+  EXPECT_EQ(test::count(*db_, "lineage_edges WHERE to_urn = 'model:flight-delay@v1'"), 0);
+  EXPECT_EQ(test::count(*db_, "lineage_past_edges WHERE to_urn = 'model:flight-delay@v1'"), 1);
   must(set({}));
   EXPECT_FALSE(gateway.infer(call_, {.route = "flight-delay", .rows = {{{"flight_id", "UA1"}}}}));
 }
