@@ -52,7 +52,8 @@ std::string text_of(const json::value& object, std::string_view field);
 // parse end.
 void add_resource_commands(CLI::App& parent, Globals& globals);  // plan, apply, get
 void add_registry_commands(CLI::App& parent, Globals& globals);  // models
-void add_catalog_commands(CLI::App& parent, Globals& globals);   // sources, datasets
+void add_source_commands(CLI::App& parent, Globals& globals);    // sources, search
+void add_catalog_commands(CLI::App& parent, Globals& globals);   // datasets
 void add_lineage_commands(CLI::App& parent, Globals& globals);   // trace, impact
 void add_features_commands(CLI::App& parent, Globals& globals);  // features
 void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce

@@ -18,6 +18,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_serve_command(app, globals);
   add_demo_command(app, globals);
   add_resource_commands(app, globals);
+  add_source_commands(app, globals);
   add_catalog_commands(app, globals);
   add_classification_commands(app, globals);
   add_lineage_commands(app, globals);

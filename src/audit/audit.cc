@@ -55,10 +55,15 @@ Result<void> Service::ensure_nodes() {
 }
 
 Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::int64_t limit) {
-  static const std::string text =
-      "SELECT " + columns<Stored>() +
-      " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";
+  static const std::string text = "SELECT " + columns<Stored>() +
+                                  " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";
   return sql::select<Stored>(tx, text, {number, limit});
+}
+
+Result<std::vector<Touched>> subjects_from(sql::Tx& tx, std::int64_t number, std::int64_t limit) {
+  static const std::string text = "SELECT " + columns<Touched>() +
+                                  " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";
+  return sql::select<Touched>(tx, text, {number, limit});
 }
 
 Result<Page> Service::list(const Call& call, const Query& query) {

@@ -18,6 +18,15 @@ struct Event {
 
 Result<void> record(sql::Tx& tx, const Call& call, Timestamp at, const Event& event);
 
+// What an event was about, of whatever project: for components that follow the log.
+struct Touched {
+  std::int64_t number = 0;
+  std::string project, subject;
+};
+BOOST_DESCRIBE_STRUCT(Touched, (), (number, project, subject))
+// In the order of the log, from `number` on.
+Result<std::vector<Touched>> subjects_from(sql::Tx& tx, std::int64_t number, std::int64_t limit);
+
 // An event as it is stored. `leaf` is the leaf hash of all the other fields.
 struct Stored {
   std::int64_t number = 0;  // counts from 0 without gaps

@@ -5,9 +5,15 @@
 #include <string>
 #include <vector>
 
-#include "base/described.h"
+#include "catalog/profile.h"
 
 namespace penstock::catalog {
+
+// The bytes that a dataset was made from, at that moment.
+struct SourceSnapshot {
+  std::string urn, digest;
+};
+BOOST_DESCRIBE_STRUCT(SourceSnapshot, (), (urn, digest))
 
 struct DatasetColumn {
   std::string name, type;
@@ -28,11 +34,16 @@ struct Dataset {
   std::string feature_schema;            // "features_v1@1", empty if none
   std::vector<std::string> sources;      // URNs that its rows came from: "source:flights@2"
   std::optional<Timestamp> known_as_of;  // nothing that arrived later is in it
+  std::int64_t schema_version = 1;  // counts the changes of `columns` from one version to the next
+  std::vector<SourceSnapshot> snapshots;
+  std::string inputs_digest;           // of query and snapshots; empty where nobody said them
+  std::vector<ColumnProfile> profile;  // empty in lists
 
   std::string urn() const { return "dataset:" + name + "@" + std::to_string(version); }
 };
 BOOST_DESCRIBE_STRUCT(Dataset, (),
                       (project, name, version, digest, uri, row_count, columns, created_at,
-                       created_by, query, feature_schema, sources, known_as_of))
+                       created_by, query, feature_schema, sources, known_as_of, schema_version,
+                       snapshots, inputs_digest, profile))
 
 }  // namespace penstock::catalog

@@ -47,6 +47,12 @@ Result<void> add_columns(sql::Tx& tx, const Call& call, const Dataset& dataset) 
   return add_edges(tx, call, std::move(edges));
 }
 
+// The schema's version goes on where the columns are others than before.
+std::int64_t next_schema(const Dataset& newest, const NewDataset& made) {
+  const bool same = encode(newest.columns) == encode(made.columns);
+  return newest.schema_version + (same ? 0 : 1);
+}
+
 }  // namespace
 
 Result<Dataset> Service::add_dataset(sql::Tx& tx, const Call& call, const NewDataset& made) {
@@ -66,7 +72,11 @@ Result<Dataset> Service::add_dataset(sql::Tx& tx, const Call& call, const NewDat
                         .query = made.query,
                         .feature_schema = made.feature_schema,
                         .sources = made.sources,
-                        .known_as_of = made.known_as_of};
+                        .known_as_of = made.known_as_of,
+                        .schema_version = newest.empty() ? 1 : next_schema(newest.front(), made),
+                        .snapshots = made.snapshots,
+                        .inputs_digest = made.inputs_digest,
+                        .profile = made.profile};
   TRY(sql::insert(tx, "datasets", dataset));
   for (const std::string& source : dataset.sources)
     TRY(add_edge(tx, call, dataset.created_at, dataset.urn(), source, "made_from"));
@@ -98,7 +108,9 @@ Result<Dataset> Service::show_dataset(const Call& call, const DatasetName& name)
 
 Result<DatasetList> Service::list_datasets(const Call& call, const DatasetQuery& query) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<DatasetList> {
-    return DatasetList{TRY(store::datasets(tx, call.project, query.name, query.limit))};
+    DatasetList list{TRY(store::datasets(tx, call.project, query.name, query.limit))};
+    for (Dataset& dataset : list.datasets) dataset.profile.clear();
+    return list;
   });
 }
 

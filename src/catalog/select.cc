@@ -83,6 +83,46 @@ Error refuse(const std::string& field, const std::string& problem) {
 
 }  // namespace
 
+Result<void> check_repeatable(std::string_view sql, const std::string& field) {
+  static constexpr std::array changing = {"random",
+                                          "setseed",
+                                          "uuid",
+                                          "gen_random_uuid",
+                                          "uuidv4",
+                                          "uuidv7",
+                                          "now",
+                                          "today",
+                                          "nextval",
+                                          "currval",
+                                          "txid_current",
+                                          "transaction_timestamp",
+                                          "current_date",
+                                          "current_time",
+                                          "localtime",
+                                          "current_timestamp",
+                                          "localtimestamp",
+                                          "tablesample",
+                                          "get_current_time",
+                                          "get_current_timestamp",
+                                          "current_localtimestamp"};
+  const auto tokens = tokens_of(sql);
+  if (!tokens) return refuse(field, tokens.error().message);
+  for (std::size_t i = 0; i < tokens->size(); ++i) {
+    const std::string& token = (*tokens)[i];
+    const bool call = i + 1 < tokens->size() && (*tokens)[i + 1] == "(";
+    // A column may be called today; only what is called, or stands for a call, changes.
+    const bool bare = token.starts_with("current_") || token == "localtimestamp" ||
+                      token == "localtime" || token == "tablesample";
+    if ((call || bare) && std::find(changing.begin(), changing.end(), token) != changing.end())
+      return refuse(field,
+                    "must not use " + token + ": the same inputs would not give the same rows");
+    if (token == "sample" && i > 0 && (*tokens)[i - 1] == "using")
+      return refuse(field,
+                    "must not use USING SAMPLE: the same inputs would not give the same rows");
+  }
+  return {};
+}
+
 Result<void> check_select(std::string_view sql, const std::string& field) {
   auto read = tokens_of(sql);
   if (!read) return refuse(field, read.error().message);

@@ -5,7 +5,9 @@
 
 #include "audit/audit.h"
 #include "catalog/classes.h"
+#include "catalog/compatibility.h"
 #include "catalog/lowerings.h"
+#include "catalog/quality.h"
 #include "catalog/store.h"
 
 namespace penstock::catalog {
@@ -31,48 +33,6 @@ class Faults {
   std::vector<Violation> all_;
 };
 
-ColumnType type_of(const olap::Column& column) {
-  switch (column.type) {
-    case olap::Type::boolean: return ColumnType::boolean;
-    case olap::Type::bigint: return ColumnType::bigint;
-    case olap::Type::real: return ColumnType::real;
-    case olap::Type::timestamp: return ColumnType::timestamp;
-    case olap::Type::decimal: return ColumnType::decimal;
-    case olap::Type::text:
-    case olap::Type::other: return ColumnType::text;
-  }
-  return ColumnType::text;
-}
-
-// A file may say a type in its own way where nothing is lost by reading it as the declared one. CSV
-// has no types of its own: what DuckDB guesses there binds nobody.
-bool reads_as(const Source& source, const olap::Column& found, ColumnType declared) {
-  if (source.format == Format::csv) return true;
-  const ColumnType type = type_of(found);
-  return type == declared || (type == ColumnType::bigint && declared == ColumnType::real) ||
-         (type == ColumnType::decimal && declared == ColumnType::real);
-}
-
-void compare_columns(const Source& source, const std::vector<olap::Column>& found, Faults& faults) {
-  for (std::size_t i = 0; i < source.columns.size(); ++i) {
-    const SourceColumn& column = source.columns[i];
-    const std::string field = "columns[" + std::to_string(i) + "]";
-    const auto match = std::find_if(found.begin(), found.end(),
-                                    [&](const olap::Column& c) { return c.name == column.name; });
-    if (match == found.end())
-      faults.add(field + ".name", column.name + " is not a column of " + source.path);
-    else if (!reads_as(source, *match, column.type))
-      faults.add(field + ".type", column.name + " is " + match->declared + " in " + source.path +
-                                      ", not " + std::string(name_of(column.type)));
-  }
-  for (const olap::Column& column : found)
-    if (std::none_of(source.columns.begin(), source.columns.end(),
-                     [&](const SourceColumn& c) { return c.name == column.name; }))
-      faults.add("columns", "must declare " + column.name + " (" + column.declared +
-                                "), which is a column of " + source.path +
-                                ": nobody classified it");
-}
-
 void check_names(const Source& source, Faults& faults) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < source.columns.size(); ++i)
@@ -88,12 +48,27 @@ void check_names(const Source& source, Faults& faults) {
     else if (column->type != ColumnType::timestamp)
       faults.add("event_time", "must be a column of type timestamp");
   }
-  std::set<std::string> checks;
+  for (std::size_t i = 0; i < source.primary_key.size(); ++i)
+    if (!seen.contains(source.primary_key[i]))
+      faults.add("primary_key[" + std::to_string(i) + "]", "must be one of the columns");
+  if (source.freshness && source.freshness->max_age <= Micros{0})
+    faults.add("freshness.max_age", "must be more than 0");
+  if (source.refresh_every && *source.refresh_every < std::chrono::seconds(10))
+    faults.add("refresh_every", "must be at least 10s");
+}
+
+void check_checks(const Source& source, Faults& faults) {
+  std::set<std::string> names;
+  for (const SourceCheck& implied : implied_checks(source)) names.insert(implied.name);
   for (std::size_t i = 0; i < source.checks.size(); ++i) {
+    const SourceCheck& check = source.checks[i];
     const std::string field = "checks[" + std::to_string(i) + "]";
-    if (!checks.insert(source.checks[i].name).second)
-      faults.add(field + ".name", source.checks[i].name + " stands there twice");
-    const auto select = check_select(source.checks[i].sql, field + ".sql");
+    if (!names.insert(check.name).second)
+      faults.add(field + ".name", check.name + " stands there twice");
+    for (Violation& fault : faults_of(check, source, field))
+      faults.add(std::move(fault.field), std::move(fault.problem));
+    if (check.sql.empty()) continue;
+    const auto select = check_select(check.sql, field + ".sql");
     if (!select) faults.add(select.error(), field + ".sql");
   }
 }
@@ -158,35 +133,39 @@ Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& 
   if (unchanged(tx, call, "source", source.name, encode(source).as_object())) return {};
   Faults faults;
   check_names(source, faults);
-  const auto path = local_path(source.path);
-  if (!path) {
-    faults.add(path.error(), "path");
-    return std::move(faults).result();
-  }
+  check_checks(source, faults);
+  for (const Violation& fault : TRY(broken_compatibility(tx, call, source)))
+    faults.add(fault.field, fault.problem);
+  const auto place = snapshots_.place_faults(source);
+  for (const Violation& fault : place) faults.add(fault.field, fault.problem);
+  if (!place.empty()) return std::move(faults).result();
   for (Violation& fault : TRY(lowering_faults(tx, call, clock_.now(), source)))
     faults.add(std::move(fault.field), std::move(fault.problem));
   const auto session = TRY(olap_.session());
-  const auto found = session->describe(
-      std::string("SELECT * FROM ") + (source.format == Format::csv ? "read_csv" : "read_parquet") +
-      "(" + olap::quoted_text(*path) + ")");
-  if (found)
-    compare_columns(source, *found, faults);
-  else if (found.error().code == Code::not_found)
-    faults.add("path", "there is no file " + *path);
-  else if (found.error().code == Code::invalid_argument)
-    faults.add("path", *path + " is no readable " + std::string(name_of(source.format)) +
-                           " file: " + found.error().message);
+  const auto found = snapshots_.columns(*session, source);
+  if (found) {
+    for (const Violation& fault : drift(source, *found)) faults.add(fault.field, fault.problem);
+    return std::move(faults).result();
+  }
+  const std::string field = source.postgres ? "postgres" : "path";
+  const Error& error = found.error();
+  if (error.code == Code::invalid_argument && !source.postgres)
+    faults.add("path", source.path + " is no readable " + std::string(name_of(source.format)) +
+                           " file: " + error.message);
+  else if (error.code == Code::not_found || source.postgres)
+    faults.add(error, field);
   else
-    return found.error();
+    return error;
   return std::move(faults).result();
 }
 
 Result<void> Service::source_applied(sql::Tx& tx, const Call& call,
                                      const resources::Resource& resource) {
+  const Source after = TRY(decode<Source>(resource.declaration));
+  TRY(store::schedule(tx, call.project, after, resource.applied_at));
   if (resource.version < 2) return {};
   const auto before = TRY(
       resources::declared<Source>(tx, call.project, "source", resource.name, resource.version - 1));
-  const Source after = TRY(decode<Source>(resource.declaration));
   for (const Difference& difference : differences(before, after))
     TRY(sql::insert(tx, "source_changes",
                     SourceChange{.project = call.project,
@@ -218,65 +197,6 @@ Result<SourceView> Service::show_source(const Call& call, const SourceName& name
     view.changes = TRY(store::changes(tx, call.project, name.name, Timestamp{}, 100));
     return view;
   });
-}
-
-Result<CheckReport> Service::run_checks(const Call& call, const SourceName& name) {
-  std::vector<VersionedSource> all;
-  VersionedSource mine;
-  const auto found = db_.read(call, [&](sql::Tx& tx) -> Result<void> {
-    mine = TRY(sources_named(tx, call.project, {name.name})).front();
-    std::vector<std::string> names;
-    for (const auto& resource : TRY(resources::list(tx, call.project, "source")))
-      names.push_back(resource.name);
-    all = TRY(sources_named(tx, call.project, names));
-    return {};
-  });
-  if (!found) return found.error();
-  CheckReport report{.source = mine.urn(), .snapshot_digest = TRY(snapshot_digest(mine.source))};
-  const auto session = TRY(olap_.session());
-  // A check may compare its source with others, and only with these.
-  std::set<std::string> wanted{name.name};
-  for (const SourceCheck& check : mine.source.checks)
-    if (const auto tables = session->tables_of(check.sql))
-      wanted.insert(tables->begin(), tables->end());
-  std::vector<Source> bound;
-  for (const VersionedSource& source : all)
-    if (wanted.contains(source.source.name)) bound.push_back(source.source);
-  TRY(bind(*session, bound));
-  const auto rows = TRY(session->query("SELECT count(*) FROM " + olap::quoted_name(name.name)));
-  report.row_count = std::get<std::int64_t>(rows.rows.at(0).at(0));
-  for (const SourceCheck& check : mine.source.checks) {
-    report.checks.push_back(TRY(run_check(*session, check)));
-    if (!report.checks.back().passed && check.severity == CheckSeverity::error)
-      report.passed = false;
-  }
-  return report;
-}
-
-// One whole number alone is a count of violations; else each row is one.
-Result<CheckResult> Service::run_check(olap::Session& session, const SourceCheck& check) {
-  CheckResult result{.name = check.name, .severity = check.severity};
-  const auto columns = session.describe(check.sql);
-  if (!columns) {
-    result.fault = columns.error().message;
-    return result;
-  }
-  const bool may_count = columns->size() == 1 && columns->front().type == olap::Type::bigint;
-  const std::string rows = "(\n" + check.sql + "\n) AS violations";
-  const auto table = session.query(may_count ? "SELECT count(*), any_value(columns(*)) FROM " + rows
-                                             : "SELECT count(*), NULL FROM " + rows);
-  if (!table) {
-    if (table.error().code == Code::unavailable || table.error().code == Code::internal)
-      return table.error();
-    result.fault = table.error().message;
-    return result;
-  }
-  const auto& row = table->rows.at(0);
-  result.violations = std::get<std::int64_t>(row.at(0));
-  if (may_count && result.violations == 1)
-    if (const auto* counted = std::get_if<std::int64_t>(&row.at(1))) result.violations = *counted;
-  result.passed = result.violations == 0;
-  return result;
 }
 
 Result<std::vector<VersionedSource>> sources_named(sql::Tx& tx, const std::string& project,

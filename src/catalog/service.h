@@ -6,8 +6,12 @@
 #include <mutex>
 
 #include "base/urn.h"
+#include "catalog/compatibility.h"
+#include "catalog/contract.h"
 #include "catalog/dataset.h"
 #include "catalog/graphs.h"
+#include "catalog/lineage.h"
+#include "catalog/snapshots.h"
 #include "catalog/source.h"
 #include "ports/olap.h"
 #include "resources/service.h"
@@ -27,27 +31,57 @@ struct SourceView {
   std::vector<SourceChange> changes;  // newest first, at most 100; empty in lists
 };
 BOOST_DESCRIBE_STRUCT(SourceView, (), (source, version, classification, applied_at, changes))
+struct SchemaQuery {
+  std::string name;
+  std::int64_t version = 0;  // 0: the newest
+};
+BOOST_DESCRIBE_STRUCT(SchemaQuery, (), (name, version))
+constexpr auto rules_of(const SchemaQuery&) {
+  return std::array{Rule{.field = "version", .min = 0, .may_miss = true}};
+}
+struct SchemaVersion {
+  std::int64_t version = 0;
+  Timestamp applied_at;
+  std::string applied_by;
+  std::vector<std::string> changes;  // of the version before
+};
+BOOST_DESCRIBE_STRUCT(SchemaVersion, (), (version, applied_at, applied_by, changes))
+struct SourceSchema {
+  std::string source;  // URN
+  std::string digest;  // of the declaration
+  std::optional<std::string> event_time;
+  std::vector<std::string> primary_key;
+  Compatibility compatibility = Compatibility::none;
+  std::vector<SourceColumn> columns;
+  std::vector<SchemaVersion> versions;  // all of them, newest first, at most 100
+};
+BOOST_DESCRIBE_STRUCT(SourceSchema, (),
+                      (source, digest, event_time, primary_key, compatibility, columns, versions))
 struct SourceList {
   std::vector<SourceView> sources;
 };
 BOOST_DESCRIBE_STRUCT(SourceList, (), (sources))
 
-struct CheckResult {
+struct CompatibilityInput {
   std::string name;
-  CheckSeverity severity = CheckSeverity::error;
-  bool passed = false;
-  std::int64_t violations = 0;
-  std::string fault;  // why the check itself could not run; then it has not passed
+  std::optional<json::object> candidate;  // a declaration of a source that is not applied yet
 };
-BOOST_DESCRIBE_STRUCT(CheckResult, (), (name, severity, passed, violations, fault))
-struct CheckReport {
-  std::string source;           // URN
-  std::string snapshot_digest;  // of the file that was looked at
-  std::int64_t row_count = 0;
-  bool passed = true;  // every check of severity error
-  std::vector<CheckResult> checks;
+BOOST_DESCRIBE_STRUCT(CompatibilityInput, (), (name, candidate))
+struct VersionPair {
+  std::int64_t before = 0, after = 0;  // 0: the candidate
+  bool backward = true, forward = true;
+  std::vector<Incompatibility> backward_faults, forward_faults;
 };
-BOOST_DESCRIBE_STRUCT(CheckReport, (), (source, snapshot_digest, row_count, passed, checks))
+BOOST_DESCRIBE_STRUCT(VersionPair, (),
+                      (before, after, backward, forward, backward_faults, forward_faults))
+struct CompatibilityReport {
+  std::string source;
+  Compatibility mode = Compatibility::none;
+  bool allowed = true;  // the last version, or the candidate, under its mode
+  std::vector<VersionPair>
+      pairs;  // the last version or candidate with each before it, newest first
+};
+BOOST_DESCRIBE_STRUCT(CompatibilityReport, (), (source, mode, allowed, pairs))
 
 // What add_dataset needs to know; the rest of Dataset is filled in.
 struct NewDataset {
@@ -57,6 +91,9 @@ struct NewDataset {
   std::string query, feature_schema;  // feature_schema "features_v1@1" or empty
   std::vector<std::string> sources;   // URNs: sources, feature views, other datasets
   std::optional<Timestamp> known_as_of;
+  std::vector<SourceSnapshot> snapshots;
+  std::string inputs_digest;
+  std::vector<ColumnProfile> profile;
 };
 struct DatasetName {
   std::string name;
@@ -182,14 +219,10 @@ struct Broken {
 };
 BOOST_DESCRIBE_STRUCT(Broken, (), (policy, severity, message, rows))
 
-struct Options {
-  std::string data_directory;  // what relative paths of sources start from
-};
-
 class Service {
  public:
   Service(sql::Database& db, olap::Engine& olap, const Clock& clock, Options options)
-      : db_(db), olap_(olap), clock_(clock), options_(std::move(options)) {}
+      : db_(db), olap_(olap), clock_(clock), snapshots_(olap, clock, std::move(options)) {}
 
   // Kinds source, entity and policy, in the order in which they may refer to each other.
   void register_kinds(resources::Service& resources);
@@ -204,7 +237,11 @@ class Service {
 
   Result<SourceList> list_sources(const Call& call);
   Result<SourceView> show_source(const Call& call, const SourceName& name);
-  Result<CheckReport> run_checks(const Call& call, const SourceName& name);
+  Result<ContractOutput> contract(const Call& call, const SourceName& name);
+  Result<SourceSchema> schema(const Call& call, const SchemaQuery& query);
+  // What each version of the source and the one before it, or a candidate for the next, say to each
+  // other.
+  Result<CompatibilityReport> compatibility(const Call& call, const CompatibilityInput& input);
 
   // Inside the transaction of what made it: the same name and digest twice is one dataset. Adds
   // edges to its sources and feature schema, and the audit event.
@@ -223,45 +260,41 @@ class Service {
     return graphs_.ask(tx, call.project, ask);
   }
 
+  // What is known of one URN, without what flows to it along the graph.
+  Result<TraceNode> describe(sql::Tx& tx, const Call& call, const std::string& urn);
+
   // Every policy of the project that applies and does not hold. One that cannot run blocks, and
   // says why.
   Result<std::vector<Broken>> evaluate_policies(sql::Tx& tx, const Call& call, AppliesTo applies_to,
                                                 const std::string& subject_urn);
 
   // For features and training: sources as tables of a session.
-  // Makes each named source a temporary view of its declared columns in their declared types.
-  Result<void> bind(olap::Session& session, const std::vector<Source>& sources);
-  // SHA-256 of the file's bytes, hex; kept by path, size and time of change.
-  Result<std::string> snapshot_digest(const Source& source);
-  // The absolute path of its file; invalid_argument for "..".
-  Result<std::string> local_path(const std::string& path) const;
+  Result<void> bind(olap::Session& session, const std::vector<Source>& sources) {
+    return snapshots_.bind(session, sources);
+  }
+  Result<std::string> snapshot_digest(const Source& source) { return snapshots_.digest(source); }
+  Result<std::string> local_path(const std::string& path) const {
+    return snapshots_.local_path(path);
+  }
+  Snapshots& snapshots() { return snapshots_; }
 
  private:
   Result<void> check_source(sql::Tx& tx, const Call& call, const Source& source);
   Result<void> source_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource);
-  Result<CheckResult> run_check(olap::Session& session, const SourceCheck& check);
   Result<void> describe(sql::Tx& tx, const Call& call, std::vector<TraceNode>& nodes);
   static Result<void> inherit(sql::Tx& tx, const Call& call, const std::vector<Edge>& derived,
                               std::vector<TraceNode>& nodes);
   static Result<void> classify_root(sql::Tx& tx, const Call& call, const Urn& urn,
                                     const std::string& column, TraceNode& node);
 
-  struct Snapshot {
-    std::uintmax_t size = 0;
-    std::int64_t changed = 0;  // nanoseconds
-    std::string digest;
-  };
-
   sql::Database& db_;
   olap::Engine& olap_;
   const Clock& clock_;
-  Options options_;
+  Snapshots snapshots_;
   std::map<std::string, DescribeNode> describers_;
   DescribeNodes describe_many_;
   std::map<std::string, DeriveEdges> derivers_;
   Graphs graphs_;
-  std::mutex snapshots_turn_;
-  std::map<std::string, Snapshot> snapshots_;  // by path
 };
 
 // The newest version of each source, by name. not_found names the one that is missing.
@@ -274,6 +307,10 @@ struct VersionedSource {
 };
 Result<std::vector<VersionedSource>> sources_named(sql::Tx& tx, const std::string& project,
                                                    const std::vector<std::string>& names);
+
+// What the source's compatibility mode, or that of the version in force, forbids of a new version.
+Result<std::vector<Violation>> broken_compatibility(sql::Tx& tx, const Call& call,
+                                                    const Source& after);
 
 // "dataset_2026_05_01", "NAME@2" or "dataset:NAME@2"; without a version the newest. Nothing if
 // there is none.
@@ -293,6 +330,10 @@ Result<std::vector<SourceChange>> changes_upstream(sql::Tx& tx, const Call& call
 // Every URN of `kind` that an edge leads to.
 Result<std::vector<std::string>> targets_of_kind(sql::Tx& tx, const std::string& project,
                                                  const std::string& kind);
+
+// Calls nothing that gives other values the next time, such as random() or now(); else
+// invalid_argument at `field`.
+Result<void> check_repeatable(std::string_view sql, const std::string& field);
 
 // A single SELECT (or WITH ... SELECT) that calls no function that reads files, settings or other
 // databases; else invalid_argument at `field`.

@@ -1,14 +1,18 @@
-// Files of sources: where they are, what is in them, and the digest of their bytes.
+#include "catalog/snapshots.h"
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
 #include "base/digest.h"
-#include "catalog/service.h"
+#include "catalog/compatibility.h"
 
 namespace penstock::catalog {
 namespace {
 
-namespace files = std::filesystem;
+namespace fs = std::filesystem;
+
+constexpr std::size_t files_max = 10'000;
 
 // How DuckDB calls a type that a column is read as; empty: as the file has it.
 std::string_view engine_type(ColumnType type) {
@@ -23,11 +27,63 @@ std::string_view engine_type(ColumnType type) {
   return "";
 }
 
+std::string_view reader_of(Format format) {
+  switch (format) {
+    case Format::parquet: return "read_parquet";
+    case Format::csv: return "read_csv";
+    case Format::json: return "read_json";
+  }
+  return "";
+}
+
+// Whether a file of a directory belongs to a source of this format, by how its name ends.
+bool belongs(const std::string& name, Format format) {
+  const auto ends = [&](std::initializer_list<const char*> endings) {
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](const char* ending) { return name.ends_with(ending); });
+  };
+  switch (format) {
+    case Format::parquet: return ends({".parquet", ".parq"});
+    case Format::csv: return ends({".csv", ".csv.gz", ".tsv"});
+    case Format::json: return ends({".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"});
+  }
+  return false;
+}
+
+Error gone(const Source& source, const std::string& path, const std::string& why) {
+  return {Code::not_found,
+          "source " + source.name + ": " + path + ": " + why,
+          {{"path", path + ": " + why}}};
+}
+
 }  // namespace
 
-Result<std::string> Service::local_path(const std::string& path) const {
-  const files::path given(path);
-  for (const files::path& part : given)
+ColumnType type_of(olap::Type type) {
+  switch (type) {
+    case olap::Type::boolean: return ColumnType::boolean;
+    case olap::Type::bigint: return ColumnType::bigint;
+    case olap::Type::real: return ColumnType::real;
+    case olap::Type::timestamp: return ColumnType::timestamp;
+    case olap::Type::decimal: return ColumnType::decimal;
+    case olap::Type::text:
+    case olap::Type::other: return ColumnType::text;
+  }
+  return ColumnType::text;
+}
+
+Result<std::string> digest_of_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  Sha256Stream stream;
+  std::string buffer(1 << 20, '\0');
+  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0)
+    stream.update({buffer.data(), static_cast<std::size_t>(in.gcount())});
+  if (!in.eof()) return Error{Code::unavailable, path + " could not be read"};
+  return to_hex(stream.finish());
+}
+
+Result<std::string> Snapshots::local_path(const std::string& path) const {
+  const fs::path given(path);
+  for (const fs::path& part : given)
     if (part == "..")
       return Error{Code::invalid_argument,
                    "path must not hold \"..\"",
@@ -35,45 +91,98 @@ Result<std::string> Service::local_path(const std::string& path) const {
   if (path.find('\0') != std::string::npos || path.find("://") != std::string::npos ||
       path.find_first_of("*?[") != std::string::npos)
     return Error{Code::invalid_argument,
-                 "path must be one local file",
-                 {{"path", "must be one local file, without *, ? or ["}}};
-  return given.is_absolute() ? path : (files::path(options_.data_directory) / given).string();
+                 "path must be one local file or directory",
+                 {{"path", "must be one local file or directory, without *, ? or ["}}};
+  return given.is_absolute() ? path : (fs::path(options_.data_directory) / given).string();
 }
 
-Result<std::string> Service::snapshot_digest(const Source& source) {
-  const std::string path = TRY(local_path(source.path));
-  std::error_code fault;
-  const std::uintmax_t size = files::file_size(path, fault);
-  const auto changed = fault ? files::file_time_type{} : files::last_write_time(path, fault);
-  if (fault)
-    return Error{Code::not_found,
-                 "source " + source.name + ": " + path + ": " + fault.message(),
-                 {{"path", path + ": " + fault.message()}}};
-  const std::int64_t stamp = changed.time_since_epoch().count();
-  {
-    const std::lock_guard hold(snapshots_turn_);
-    const auto found = snapshots_.find(path);
-    if (found != snapshots_.end() && found->second.size == size && found->second.changed == stamp)
-      return found->second.digest;
+std::vector<Violation> Snapshots::place_faults(const Source& source) const {
+  if (source.path.empty() == !source.postgres.has_value())
+    return {{"path", "must be given where postgres is not, and only there"}};
+  if (!source.postgres) {
+    const auto path = local_path(source.path);
+    return path ? std::vector<Violation>() : path.error().violations;
   }
-  std::ifstream in(path, std::ios::binary);
-  Sha256Stream stream;
-  std::string buffer(1 << 20, '\0');
-  while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0)
-    stream.update({buffer.data(), static_cast<std::size_t>(in.gcount())});
-  if (!in.eof())
-    return Error{Code::unavailable, "source " + source.name + ": " + path + " could not be read"};
-  const std::string digest = to_hex(stream.finish());
-  const std::lock_guard hold(snapshots_turn_);
-  if (snapshots_.size() >= 10'000) snapshots_.clear();
-  snapshots_[path] = {size, stamp, digest};
-  return digest;
+  if (!options_.postgres) return {{"postgres", "is not available on this server"}};
+  const auto connection = connection_of(*source.postgres);
+  if (!connection) return {{"postgres.connection", connection.error().message}};
+  return {};
 }
 
-Result<void> Service::bind(olap::Session& session, const std::vector<Source>& sources) {
+// A stretch of a directory's files in the order of their names; one file is itself.
+Result<std::vector<Snapshots::File>> Snapshots::files(const Source& source) const {
+  const std::string path = TRY(local_path(source.path));
+  std::vector<File> out;
+  std::error_code fault;
+  const auto add = [&](const fs::path& file) {
+    const std::uintmax_t size = fs::file_size(file, fault);
+    if (fault) return false;
+    const auto changed = fs::last_write_time(file, fault);
+    if (fault) return false;
+    out.push_back({file.string(), file.lexically_relative(path).string(), size,
+                   std::chrono::file_clock::to_sys(changed).time_since_epoch().count()});
+    return true;
+  };
+  if (!fs::is_directory(path, fault)) {
+    if (!fs::exists(path, fault))
+      return Error{Code::not_found,
+                   "source " + source.name + ": there is no file " + path,
+                   {{"path", "there is no file " + path}}};
+    if (!add(path)) return gone(source, path, fault.message());
+    return out;
+  }
+  for (fs::recursive_directory_iterator at(path, fault), end; !fault && at != end;
+       at.increment(fault)) {
+    const std::string name = at->path().filename().string();
+    // Writers of other systems keep their own files under such names.
+    if (name.starts_with(".") || name.starts_with("_")) {
+      if (at->is_directory(fault)) at.disable_recursion_pending();
+      continue;
+    }
+    if (!at->is_regular_file(fault) || !belongs(name, source.format)) continue;
+    if (!add(at->path())) break;
+    if (out.size() > files_max)
+      return Error{Code::resource_exhausted,
+                   path + " holds more than 10000 files; name a directory below it",
+                   {{"path", "holds more than 10000 files; name a directory below it"}}};
+  }
+  if (fault) return gone(source, path, fault.message());
+  if (out.empty())
+    return gone(source, path, "holds no " + std::string(name_of(source.format)) + " file");
+  std::ranges::sort(out, {}, &File::path);
+  return out;
+}
+
+Result<std::vector<tables::Column>> Snapshots::columns(olap::Session& session,
+                                                       const Source& source) {
+  if (source.postgres) return TRY(describe_table(*source.postgres)).columns;
+  std::vector<tables::Column> out;
+  for (olap::Column& column : TRY(session.describe("SELECT * FROM " + TRY(scan(source))))) {
+    std::string native = column.declared;
+    out.push_back({std::move(column), std::move(native)});
+  }
+  return out;
+}
+
+Result<std::string> Snapshots::scan(const Source& source) {
+  if (source.postgres)
+    return "read_parquet(" + olap::quoted_text(TRY(copied(source, std::chrono::minutes(10))).path) +
+           ")";
+  const auto found = TRY(files(source));
+  std::string list;
+  for (const File& file : found) list += (list.empty() ? "" : ", ") + olap::quoted_text(file.path);
+  std::string out = std::string(reader_of(source.format)) + "([" + list + "]";
+  if (source.format == Format::json) out += ", format = 'newline_delimited'";
+  const bool directory = found.size() > 1 || found.front().name != ".";
+  if (directory) out += ", union_by_name = true";
+  if (directory && found.front().name.find('=') != std::string::npos)
+    out += ", hive_partitioning = true";
+  return out + ")";
+}
+
+Result<void> Snapshots::bind(olap::Session& session, const std::vector<Source>& sources) {
   std::string statements;
   for (const Source& source : sources) {
-    const std::string path = TRY(local_path(source.path));
     std::string list;
     for (const SourceColumn& column : source.columns) {
       const std::string name = olap::quoted_name(column.name);
@@ -82,10 +191,76 @@ Result<void> Service::bind(olap::Session& session, const std::vector<Source>& so
               (type.empty() ? name : "CAST(" + name + " AS " + std::string(type) + ") AS " + name);
     }
     statements += "CREATE OR REPLACE TEMP VIEW " + olap::quoted_name(source.name) + " AS SELECT " +
-                  list + " FROM " + (source.format == Format::csv ? "read_csv" : "read_parquet") +
-                  "(" + olap::quoted_text(path) + ");\n";
+                  list + " FROM " + TRY(scan(source)) + ";\n";
   }
   return session.run(statements);
+}
+
+Result<std::string> Snapshots::file_digest(const File& file) {
+  {
+    const std::lock_guard hold(turn_);
+    const auto found = known_.find(file.path);
+    if (found != known_.end() && found->second.size == file.size &&
+        found->second.changed == file.changed)
+      return found->second.digest;
+  }
+  const std::string digest = TRY(digest_of_file(file.path));
+  const std::lock_guard hold(turn_);
+  if (known_.size() >= 2 * files_max) known_.clear();
+  known_[file.path] = {file.size, file.changed, digest};
+  return digest;
+}
+
+Result<std::string> Snapshots::digest(const Source& source) {
+  if (source.postgres) return TRY(copied(source, std::chrono::minutes(1))).digest;
+  const auto found = TRY(files(source));
+  if (found.size() == 1 && found.front().name == ".") return file_digest(found.front());
+  std::string names;
+  for (const File& file : found) names += file.name + '\0' + TRY(file_digest(file)) + '\n';
+  return sha256_hex(names);
+}
+
+Result<Extent> Snapshots::extent(const Source& source) {
+  Extent out;
+  if (source.postgres) {
+    const Copy copy = TRY(copied(source, std::chrono::minutes(1)));
+    std::error_code fault;
+    out.bytes = static_cast<std::int64_t>(fs::file_size(copy.path, fault));
+    out.files = 1;
+    out.changed = copy.at;
+    return out;
+  }
+  for (const File& file : TRY(files(source))) {
+    out.bytes += static_cast<std::int64_t>(file.size);
+    ++out.files;
+    const Timestamp changed(std::chrono::floor<Micros>(std::chrono::nanoseconds(file.changed)));
+    out.changed = std::max(out.changed, changed);
+  }
+  return out;
+}
+
+std::vector<Violation> drift(const Source& source, const std::vector<tables::Column>& found) {
+  std::vector<Violation> out;
+  const std::string place = source.postgres ? source.postgres->table : source.path;
+  for (std::size_t i = 0; i < source.columns.size(); ++i) {
+    const SourceColumn& column = source.columns[i];
+    const std::string field = "columns[" + std::to_string(i) + "]";
+    const auto match = std::ranges::find_if(
+        found, [&](const tables::Column& c) { return c.column.name == column.name; });
+    // CSV and JSON have no types of their own: what DuckDB guesses there binds nobody.
+    const bool typed = source.postgres || source.format == Format::parquet;
+    if (match == found.end())
+      out.push_back({field + ".name", column.name + " is not a column of " + place});
+    else if (typed && !reads_as(type_of(match->column.type), column.type))
+      out.push_back({field + ".type", column.name + " is " + match->native + " in " + place +
+                                          ", not " + std::string(name_of(column.type))});
+  }
+  for (const tables::Column& column : found)
+    if (std::ranges::find(source.columns, column.column.name, &SourceColumn::name) ==
+        source.columns.end())
+      out.push_back({"columns", "must declare " + column.column.name + " (" + column.native +
+                                    "), which is a column of " + place + ": nobody classified it"});
+  return out;
 }
 
 }  // namespace penstock::catalog

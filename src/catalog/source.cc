@@ -23,6 +23,9 @@ void compare(const SourceColumn& before, const SourceColumn& after, std::vector<
     out.push_back(
         {subject + "unit " + text_or_none(before.unit) + " -> " + text_or_none(after.unit),
          !before.unit});
+  if (before.nullable != after.nullable)
+    out.push_back({subject + (after.nullable ? "may now be null" : "may no longer be null"),
+                   !after.nullable});
   if (before.classification != after.classification)
     out.push_back({subject + "classification " + std::string(name_of(before.classification)) +
                        " -> " + std::string(name_of(after.classification)),
@@ -49,6 +52,14 @@ std::vector<Difference> differences(const Source& before, const Source& after) {
   if (before.format != after.format)
     out.push_back({"format " + std::string(name_of(before.format)) + " -> " +
                        std::string(name_of(after.format)),
+                   true});
+  if (encode(before.postgres) != encode(after.postgres))
+    out.push_back(
+        {"postgres: " + (after.postgres ? after.postgres->table : std::string("none")), true});
+  if (before.primary_key != after.primary_key) out.push_back({"primary_key changed", false});
+  if (before.compatibility != after.compatibility)
+    out.push_back({"compatibility " + std::string(name_of(before.compatibility)) + " -> " +
+                       std::string(name_of(after.compatibility)),
                    true});
   if (before.owner != after.owner)
     out.push_back({"owner " + before.owner + " -> " + after.owner, true});

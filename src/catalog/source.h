@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/described.h"
+#include "catalog/checks.h"
 #include "catalog/named.h"
 
 namespace penstock::catalog {
@@ -40,38 +41,62 @@ struct SourceColumn {
   Classification classification = Classification::internal;
   std::optional<std::string> unit, description;
   std::vector<std::string> tags;
+  bool nullable = true;  // false: a null is a failed check, and readers may count on it
 };
-BOOST_DESCRIBE_STRUCT(SourceColumn, (), (name, type, classification, unit, description, tags))
+BOOST_DESCRIBE_STRUCT(SourceColumn, (),
+                      (name, type, classification, unit, description, tags, nullable))
 constexpr auto rules_of(const SourceColumn&) {
   return std::array{
       Rule{.field = "name", .min = 1, .max = 200},
-      Rule{.field = "unit", .doc = "\"minutes\"; a change of it is recorded.", .max = 50}};
+      Rule{.field = "unit", .doc = "\"minutes\"; a change of it is recorded.", .max = 50},
+      Rule{.field = "nullable", .may_miss = true}};
 }
 
-enum class CheckSeverity { warning, error };
-BOOST_DESCRIBE_ENUM(CheckSeverity, warning, error)
+enum class Format { parquet, csv, json };
+BOOST_DESCRIBE_ENUM(Format, parquet, csv, json)
 
-struct SourceCheck {
-  std::string name;
-  std::string sql;
+struct PostgresTable {
+  std::string connection;
+  std::string table;
+};
+BOOST_DESCRIBE_STRUCT(PostgresTable, (), (connection, table))
+constexpr auto rules_of(const PostgresTable&) {
+  return std::array{
+      Rule{.field = "connection",
+           .doc = "As libpq takes it, without a password; or ${ENV:NAME} or file:PATH, which may "
+                  "hold one.",
+           .min = 1,
+           .max = 2000},
+      Rule{.field = "table", .doc = "\"public.flights\".", .min = 1, .max = 200}};
+}
+
+// What a new version may change, as schema registries define it. backward: who reads by the new
+// version reads all rows of the one before. forward: who reads by the version before reads all rows
+// of the new one. full: both. transitive: of every version before.
+enum class Compatibility {
+  none,
+  backward,
+  backward_transitive,
+  forward,
+  forward_transitive,
+  full,
+  full_transitive
+};
+BOOST_DESCRIBE_ENUM(Compatibility, none, backward, backward_transitive, forward, forward_transitive,
+                    full, full_transitive)
+
+struct FreshnessRule {
+  Micros max_age{0};
   CheckSeverity severity = CheckSeverity::error;
 };
-BOOST_DESCRIBE_STRUCT(SourceCheck, (), (name, sql, severity))
-constexpr auto rules_of(const SourceCheck&) {
+BOOST_DESCRIBE_STRUCT(FreshnessRule, (), (max_age, severity))
+constexpr auto rules_of(const FreshnessRule&) {
   return std::array{
-      Rule{.field = "name", .min = 1, .max = 200},
-      Rule{.field = "sql",
-           .doc =
-               "SELECT over sources by their names: the rows that break the rule, or their count.",
-           .min = 1,
-           .max = 100'000},
+      Rule{.field = "max_age", .doc = "\"24h\": of the newest event_time, or of the newest file."},
       Rule{.field = "severity", .may_miss = true}};
 }
 
-enum class Format { parquet, csv };
-BOOST_DESCRIBE_ENUM(Format, parquet, csv)
-
-// `kind: source`
+// `kind: source`. Where it is: `path`, or a table of another system.
 struct Source {
   std::string name, owner, description;
   std::string path;
@@ -79,22 +104,44 @@ struct Source {
   std::optional<std::string> event_time;
   std::vector<SourceColumn> columns;
   std::vector<SourceCheck> checks;
+  std::optional<PostgresTable> postgres;
+  std::vector<std::string> primary_key;
+  Compatibility compatibility = Compatibility::none;
+  std::optional<FreshnessRule> freshness;
+  std::optional<Micros> refresh_every;
+  std::vector<std::string> tags;
+  json::object contract;
 };
 BOOST_DESCRIBE_STRUCT(Source, (),
-                      (name, owner, description, path, format, event_time, columns, checks))
+                      (name, owner, description, path, format, event_time, columns, checks,
+                       postgres, primary_key, compatibility, freshness, refresh_every, tags,
+                       contract))
 constexpr auto rules_of(const Source&) {
   return std::array{
       Rule{.field = "name", .min = 1, .max = 200},
       Rule{.field = "owner", .min = 1, .max = 200},
       Rule{.field = "description", .max = 10'000, .may_miss = true},
       Rule{.field = "path",
-           .doc = "Absolute, or below the data folder; never with \"..\".",
-           .min = 1,
-           .max = 2000},
+           .doc =
+               "A file, or a directory of such files (hive partitions are columns). Absolute, or "
+               "below the data folder; never with \"..\".",
+           .max = 2000,
+           .may_miss = true},
       Rule{.field = "format", .may_miss = true},
       Rule{.field = "event_time", .doc = "The column that says when a row happened.", .min = 1},
       Rule{.field = "columns", .min = 1, .max = 2000},
-      Rule{.field = "checks", .max = 1000}};
+      Rule{.field = "checks", .max = 1000},
+      Rule{.field = "primary_key", .doc = "Columns that together name a row.", .max = 16},
+      Rule{.field = "compatibility",
+           .doc = "What a new version may change; checked when it is applied.",
+           .may_miss = true},
+      Rule{.field = "refresh_every",
+           .doc = "How often freshness, profile and checks are measured; none: a quarter of "
+                  "freshness.max_age, and never where that is missing too."},
+      Rule{.field = "tags", .max = 100},
+      Rule{.field = "contract",
+           .doc = "What a data contract said that has no field of its own here.",
+           .may_miss = true}};
 }
 
 struct JoinKey {

@@ -31,6 +31,14 @@ Result<std::vector<Dataset>> dataset(sql::Tx& tx, const std::string& project,
   return sql::select<Dataset>(tx, text, {project, name, version});
 }
 
+Result<std::vector<Dataset>> dataset_of_inputs(sql::Tx& tx, const std::string& project,
+                                               const std::string& name, const std::string& digest) {
+  static const std::string text = "SELECT " + columns<Dataset>() +
+                                  " FROM datasets WHERE project = $1 AND name = $2 AND "
+                                  "inputs_digest = $3 ORDER BY version DESC LIMIT 1";
+  return sql::select<Dataset>(tx, text, {project, name, digest});
+}
+
 Result<std::vector<Dataset>> dataset_of_digest(sql::Tx& tx, const std::string& project,
                                                const std::string& name, const std::string& digest) {
   static const std::string text = "SELECT " + columns<Dataset>() +

@@ -186,6 +186,15 @@ Result<void> Service::describe(sql::Tx& tx, const Call& call, std::vector<TraceN
   return {};
 }
 
+Result<TraceNode> Service::describe(sql::Tx& tx, const Call& call, const std::string& urn) {
+  std::vector<TraceNode> nodes{{.urn = urn}};
+  TRY(describe(tx, call, nodes));
+  const ColumnUrn parts = column_urn(urn);
+  if (const auto parsed = Urn::parse(parts.object))
+    TRY(classify_root(tx, call, *parsed, parts.column, nodes.front()));
+  return std::move(nodes.front());
+}
+
 Result<Trace> Service::trace(const Call& call, const TraceInput& input) {
   const ColumnUrn asked = column_urn(input.urn);
   const auto urn = Urn::parse(asked.object);

@@ -57,6 +57,7 @@ Code code_of(std::string_view state) {
   if (state == "08P01") return Code::internal;  // the wrong number of parameters
   if (state == "23505") return Code::already_exists;
   if (state == "57014" || state == "55P03") return Code::deadline_exceeded;
+  if (state == "42501") return Code::permission_denied;
   if (state == "53200") return Code::resource_exhausted;
   if (state == "XX001" || state == "XX002") return Code::data_loss;
   const std::string_view family = state.substr(0, 2);
@@ -313,6 +314,30 @@ Result<std::vector<sql::Row>> Connection::run(std::string_view text, const sql::
     for (int column = 0; column < PQnfields(answer.get()); ++column)
       rows[at].push_back(value_of(answer.get(), static_cast<int>(at), column));
   return rows;
+}
+
+Result<void> Connection::copy_out(const std::string& statement,
+                                  const std::function<Result<void>(std::string_view)>& take) {
+  TRY(renew_timeout());
+  const Answer begun = execute(statement);
+  if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) return fault(begun.get());
+  for (;;) {
+    char* piece = nullptr;
+    const int length = PQgetCopyData(connection_.get(), &piece, 0);
+    if (length < 0) break;  // -1: the end, -2: a fault; the result that follows says which
+    const auto taken = take({piece, static_cast<std::size_t>(length)});
+    PQfreemem(piece);
+    if (!taken) {
+      disconnect();
+      return taken;
+    }
+  }
+  Result<void> ended;
+  for (;;) {
+    const Answer last(PQgetResult(connection_.get()));
+    if (!last) return ended;
+    if (ended && PQresultStatus(last.get()) != PGRES_COMMAND_OK) ended = fault(last.get());
+  }
 }
 
 Result<void> Connection::commit() {

@@ -4,6 +4,7 @@
 #include <libpq-fe.h>
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -28,6 +29,10 @@ class Connection {
   Result<void> connect();
   Result<void> begin(bool writes, Timestamp deadline);
   Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters);
+  // Runs COPY ... TO STDOUT and gives what comes, piece by piece. An error of `take` ends it; the
+  // connection is then of no more use.
+  Result<void> copy_out(const std::string& statement,
+                        const std::function<Result<void>(std::string_view)>& take);
   Result<void> commit();
   void rollback();
 

@@ -1,4 +1,5 @@
-// sources, datasets.
+// datasets.
+#include <fstream>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -8,63 +9,6 @@
 namespace penstock::app {
 namespace {
 
-void print_source(const json::value& view) {
-  const json::value& source = view.at("source");
-  std::cout << "source:" << text_of(source, "name") << "@" << text_of(view, "version") << "  "
-            << text_of(view, "classification") << "  owner " << text_of(source, "owner") << "\n";
-  std::cout << "  " << text_of(source, "path") << " (" << text_of(source, "format") << ")\n";
-  std::vector<std::vector<std::string>> rows;
-  for (const json::value& column : source.at("columns").as_array())
-    rows.push_back({text_of(column, "name"), text_of(column, "type"),
-                    text_of(column, "classification"), text_of(column, "unit")});
-  print_table({"COLUMN", "TYPE", "CLASS", "UNIT"}, rows);
-  for (const json::value& change : view.at("changes").as_array())
-    std::cout << "changed in version " << text_of(change, "version") << " ("
-              << text_of(change, "at") << ", " << text_of(change, "actor")
-              << "): " << text_of(change, "what") << "\n";
-}
-
-void add_sources(CLI::App& parent, Globals& globals) {
-  CLI::App* sources = parent.add_subcommand("sources", "Where data comes from");
-  sources->require_subcommand(1);
-  sources->add_subcommand("list", "List sources")->callback([&globals] {
-    const auto list = globals.ask("GET", "/api/v1/sources");
-    if (!list) return;
-    globals.show(*list, [&] {
-      std::vector<std::vector<std::string>> rows;
-      for (const json::value& view : list->at("sources").as_array())
-        rows.push_back({text_of(view.at("source"), "name"), text_of(view, "version"),
-                        text_of(view.at("source"), "owner"), text_of(view, "classification"),
-                        text_of(view.at("source"), "path")});
-      print_table({"SOURCE", "VERSION", "OWNER", "CLASS", "PATH"}, rows);
-    });
-  });
-  auto name = std::make_shared<std::string>();
-  CLI::App* show = sources->add_subcommand("show", "Show a source and what changed in it");
-  show->add_option("name", *name)->required();
-  show->callback([&globals, name] {
-    const auto view = globals.ask("GET", "/api/v1/sources/" + net::percent_encoded(*name));
-    if (view) globals.show(*view, [&] { print_source(*view); });
-  });
-  CLI::App* check = sources->add_subcommand("check", "Run the quality checks of a source");
-  check->add_option("name", *name)->required();
-  check->callback([&globals, name] {
-    const auto report =
-        globals.ask("POST", "/api/v1/sources/" + net::percent_encoded(*name) + ":check");
-    if (!report) return;
-    globals.show(*report, [&] {
-      std::cout << text_of(*report, "source") << "  " << text_of(*report, "row_count") << " rows\n";
-      std::vector<std::vector<std::string>> rows;
-      for (const json::value& result : report->at("checks").as_array())
-        rows.push_back({result.at("passed").as_bool() ? "passed" : "failed",
-                        text_of(result, "name"), text_of(result, "severity"),
-                        text_of(result, "violations"), text_of(result, "fault")});
-      print_table({"RESULT", "CHECK", "SEVERITY", "VIOLATIONS", "FAULT"}, rows);
-    });
-    if (!report->at("passed").as_bool()) globals.exit = Exit::failed;
-  });
-}
-
 void print_dataset(const json::value& dataset) {
   std::cout << "dataset:" << text_of(dataset, "name") << "@" << text_of(dataset, "version") << "  "
             << text_of(dataset, "row_count") << " rows\n";
@@ -72,8 +16,56 @@ void print_dataset(const json::value& dataset) {
        {"digest", "uri", "feature_schema", "known_as_of", "created_at", "created_by", "query"})
     if (const std::string text = text_of(dataset, field); !text.empty())
       std::cout << "  " << field << ": " << text << "\n";
-  for (const json::value& source : dataset.at("sources").as_array())
-    std::cout << "  made from " << std::string(source.as_string()) << "\n";
+  std::map<std::string, std::string> digests;
+  for (const json::value& snapshot : dataset.at("snapshots").as_array())
+    digests[text_of(snapshot, "urn")] = " at " + text_of(snapshot, "digest").substr(0, 12);
+  for (const json::value& source : dataset.at("sources").as_array()) {
+    const std::string urn(source.as_string());
+    std::cout << "  made from " << urn << digests[urn] << "\n";
+  }
+}
+
+void add_create_and_diff(CLI::App& datasets, Globals& globals) {
+  auto name = std::make_shared<std::string>();
+  auto sql = std::make_shared<std::string>();
+  CLI::App* create = datasets.add_subcommand(
+      "create", "Make a dataset from a query; the same inputs are the same dataset");
+  create->add_option("name", *name, "dataset_2026_05_01")->required();
+  create->add_option("--sql", *sql, "SELECT over sources and datasets, or @FILE")->required();
+  create->callback([&globals, name, sql] {
+    std::string text = *sql;
+    if (text.starts_with("@")) {
+      std::ifstream file(text.substr(1), std::ios::binary);
+      if (!file) return globals.fail({Code::invalid_argument, text.substr(1) + ": cannot be read"});
+      text.assign(std::istreambuf_iterator<char>(file), {});
+    }
+    const auto made = globals.client(std::chrono::hours(1))
+                          .call("POST", "/api/v1/datasets", {{"name", *name}, {"sql", text}});
+    if (!made) return globals.fail(made.error());
+    globals.show(*made, [&] { print_dataset(*made); });
+  });
+  auto before = std::make_shared<std::string>();
+  auto after = std::make_shared<std::string>();
+  CLI::App* diff = datasets.add_subcommand("diff", "What differs between two datasets");
+  diff->add_option("before", *before, "NAME@1")->required();
+  diff->add_option("after", *after, "NAME@2")->required();
+  diff->callback([&globals, before, after] {
+    const auto found =
+        globals.ask("GET", "/api/v1/datasets:diff?before=" + net::percent_encoded(*before) +
+                               "&after=" + net::percent_encoded(*after));
+    if (!found) return;
+    globals.show(*found, [&] {
+      std::cout << text_of(*found, "before") << " -> " << text_of(*found, "after") << "  "
+                << (found->at("same").as_bool() ? "the same bytes"
+                                                : text_of(*found, "rows_before") + " -> " +
+                                                      text_of(*found, "rows_after") + " rows")
+                << "\n";
+      if (const std::string only = text_of(*found, "only_before"); !only.empty())
+        std::cout << "  " << only << " rows gone, " << text_of(*found, "only_after") << " new\n";
+      for (const json::value& change : found->at("changes").as_array())
+        std::cout << "  " << std::string(change.as_string()) << "\n";
+    });
+  });
 }
 
 void add_datasets(CLI::App& parent, Globals& globals) {
@@ -91,6 +83,7 @@ void add_datasets(CLI::App& parent, Globals& globals) {
       print_table({"DATASET", "VERSION", "ROWS", "FEATURE SCHEMA", "DIGEST", "CREATED"}, rows);
     });
   });
+  add_create_and_diff(*datasets, globals);
   auto name = std::make_shared<std::string>();
   CLI::App* show = datasets->add_subcommand("show", "Show a dataset");
   show->add_option("dataset", *name)->required();
@@ -110,7 +103,6 @@ void add_datasets(CLI::App& parent, Globals& globals) {
 }  // namespace
 
 void add_catalog_commands(CLI::App& parent, Globals& globals) {
-  add_sources(parent, globals);
   add_datasets(parent, globals);
 }
 

@@ -6,8 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "adapters/duckdb/duckdb.h"
+#include "adapters/postgres/tables.h"
 #include "base/yaml.h"
-#include "catalog/service.h"
+#include "catalog/quality.h"
 #include "tests/support/fixture.h"
 
 namespace penstock::catalog {
@@ -39,6 +40,12 @@ class CatalogTest : public testing::Test {
     return out ? "" : test::faults_of(out.error());
   }
 
+  static std::string replaced(std::string text, const std::string& what, const std::string& with) {
+    const std::size_t at = text.find(what);
+    if (at == std::string::npos) throw std::runtime_error("the test's text lacks " + what);
+    return text.replace(at, what.size(), with);
+  }
+
   static std::string flights(const std::string& with = "") {
     return R"(kind: source
 name: flights
@@ -60,7 +67,20 @@ columns:
   std::unique_ptr<sql::Database> db_ = test::database();
   std::unique_ptr<olap::Engine> olap_ = duckdb::open({.threads = 1});
   resources::Service resources_{*db_, clock_};
-  Service catalog_{*db_, *olap_, clock_, {.data_directory = folder_.path()}};
+  std::unique_ptr<tables::Reader> postgres_ = postgres::table_reader();
+  std::map<std::string, std::string> secrets_;  // what "${ENV:NAME}" stands for
+  Service catalog_{*db_,
+                   *olap_,
+                   clock_,
+                   {.data_directory = folder_.path(),
+                    .scratch = folder_ / "copies",
+                    .postgres = postgres_.get(),
+                    .secret = [this](const std::string& reference) -> Result<std::string> {
+                      if (!secrets_.contains(reference))
+                        return Error{Code::invalid_argument, reference + " is not set"};
+                      return secrets_[reference];
+                    }}};
+  Quality quality_{*db_, *olap_, catalog_, clock_};
 };
 
 }  // namespace penstock::catalog

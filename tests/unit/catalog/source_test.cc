@@ -3,12 +3,6 @@
 namespace penstock::catalog {
 namespace {
 
-std::string replaced(std::string text, const std::string& what, const std::string& with) {
-  const std::size_t at = text.find(what);
-  if (at == std::string::npos) throw std::runtime_error("the test's text lacks " + what);
-  return text.replace(at, what.size(), with);
-}
-
 TEST_F(CatalogTest, TakesASourceThatIsAsItsFileIs) {
   test::must(apply(flights()));
   const auto list = test::must(catalog_.list_sources(ana_));
@@ -31,9 +25,9 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
       {"a way out in the middle", replaced(good, "flights.parquet", "/a/../b.parquet"),
        "path must not hold \"..\""},
       {"a pattern", replaced(good, "flights.parquet", "'*.parquet'"),
-       "path must be one local file"},
+       "path must be one local file or directory"},
       {"another machine", replaced(good, "flights.parquet", "http://h/f.parquet"),
-       "path must be one local file"},
+       "path must be one local file or directory"},
       {"a missing column", replaced(good, "name: distance", "name: length"),
        "columns[3].name length is not a column of flights.parquet"},
       {"an undeclared column",
@@ -50,6 +44,40 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
        "event_time must be one of the columns"},
       {"an event time that is no time", replaced(good, "event_time: left_at", "event_time: delay"),
        "event_time must be a column of type timestamp"},
+      {"no place", replaced(good, "path: flights.parquet\n", ""), "path must be given where"},
+      {"two places", good + "postgres: {connection: host=h, table: t}\n",
+       "path must be given where"},
+      {"a password that everybody sees",
+       replaced(good, "path: flights.parquet",
+                "postgres: {connection: \"host=h password=geheim\", table: t}"),
+       "postgres.connection must not hold a password"},
+      {"a password in a URL",
+       replaced(good, "path: flights.parquet",
+                "postgres: {connection: \"postgresql://u:geheim@h/d\", table: t}"),
+       "postgres.connection must not hold a password"},
+      {"a secret that is not there",
+       replaced(good, "path: flights.parquet", "postgres: {connection: \"${ENV:NONE}\", table: t}"),
+       "postgres.connection ${ENV:NONE} is not set"},
+      {"a key that is no column", good + "primary_key: [id]\n", "primary_key[0] must be one of"},
+      {"an age of nothing", good + "freshness: {max_age: 0s}\n", "freshness.max_age must be more"},
+      {"a hurry", good + "refresh_every: 1s\n", "refresh_every must be at least 10s"},
+      {"a check of nothing", flights("checks:\n  - {name: c}\n"), "must give exactly one of sql"},
+      {"a check of two things",
+       flights("checks:\n  - {name: c, not_null: [delay], row_count: {min: 1}}\n"),
+       "must give exactly one of sql"},
+      {"a check of no column", flights("checks:\n  - {name: c, not_null: [delay, gone]}\n"),
+       "checks[0].not_null[1] gone is not a column"},
+      {"a range without ends", flights("checks:\n  - {name: c, range: {column: delay}}\n"),
+       "checks[0].range must give min, max or both"},
+      {"a range of another type",
+       flights("checks:\n  - {name: c, range: {column: left_at, min: 3}}\n"),
+       "checks[0].range.min must be a time"},
+      {"values of another type",
+       flights("checks:\n  - {name: c, accepted_values: {column: carrier, values: [AA, 7]}}\n"),
+       "checks[0].accepted_values.values[1] must be a text"},
+      {"no regular expression",
+       flights("checks:\n  - {name: c, pattern: {column: carrier, regex: \"[A-\"}}\n"),
+       "checks[0].pattern.regex is no regular expression"},
       {"no owner", replaced(good, "owner: data-team\n", ""), "owner is missing"},
       {"a check that changes things", flights("checks:\n  - {name: c, sql: DROP TABLE flights}\n"),
        "checks[0].sql must be a SELECT"},
@@ -62,6 +90,7 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
     EXPECT_NE(faults(c.yaml).find(c.fault), std::string::npos) << faults(c.yaml);
+    EXPECT_EQ(faults(c.yaml).find("geheim"), std::string::npos) << faults(c.yaml);
   }
   EXPECT_EQ(test::count(*db_, "resources"), 0);
 }
@@ -115,8 +144,8 @@ TEST_F(CatalogTest, RunsEachCheckOverTheFile) {
   - {name: one row of a number, sql: SELECT distance FROM flights WHERE distance = 200, severity: warning}
   - {name: not bound, sql: SELECT wrong FROM flights, severity: warning}
 )")));
-  const auto report = test::must(catalog_.run_checks(ana_, {"flights"}));
-  EXPECT_EQ(report.source, "source:flights@1");
+  const auto report = test::must(quality_.check(ana_, {"flights"}));
+  EXPECT_EQ(report.urn(), "source:flights@1");
   EXPECT_EQ(report.row_count, 3);
   EXPECT_EQ(report.snapshot_digest.size(), 64u);
   EXPECT_FALSE(report.passed);

@@ -1,0 +1,229 @@
+#include "app/parts.h"
+
+#include <fstream>
+
+#include "adapters/duckdb/duckdb.h"
+#include "adapters/localfs/localfs.h"
+#include "adapters/onnx/onnx.h"
+#include "adapters/postgres/postgres.h"
+#include "adapters/postgres/tables.h"
+#include "adapters/process/process.h"
+#include "adapters/s3/s3.h"
+#include "adapters/sqlite/sqlite.h"
+#include "app/config.h"
+#include "app/descriptions.h"
+#include "base/log.h"
+#include "migrations/migrations.h"
+#include "net/client.h"
+#include "serving/joins.h"
+#include "training/references.h"
+
+namespace penstock::app {
+namespace {
+
+// The key that signs the audit log: as it was given, or the one of the data directory.
+Result<audit::SigningKey> signing_key(const std::string& given, const std::string& path) {
+  if (!given.empty()) return audit::SigningKey::parse(given);
+  std::ifstream stream(path);
+  std::string line;
+  if (std::getline(stream, line)) {
+    auto key = audit::SigningKey::parse(line);
+    if (!key) return Error{key.error().code, path + ": " + key.error().message};
+    return key;
+  }
+  auto key = audit::SigningKey::generate("penstock");
+  TRY(keep_secret(path, key.secret_text()));
+  return key;
+}
+
+// One kept connection to the receiver that the options name; none where they name none.
+lineage::Send openlineage_sender(const SystemOptions& options) {
+  if (options.openlineage_url.empty()) return {};
+  const std::size_t slash = options.openlineage_url.find('/', std::string("http://").size());
+  const bool has_path = slash != std::string::npos && slash + 1 < options.openlineage_url.size();
+  const std::string target = has_path ? options.openlineage_url.substr(slash) : "/api/v1/lineage";
+  auto client = std::make_shared<net::Client>(
+      net::ClientOptions{.url = options.openlineage_url.substr(0, slash),
+                         .token = options.openlineage_key,
+                         .time_limit = std::chrono::seconds(10)});
+  return [client, target](const std::string& body) -> Result<int> {
+    return TRY(client->send("POST", target, body, {{"Content-Type", "application/json"}})).status;
+  };
+}
+
+// Whoever owns the source must know, with what changed upstream of it.
+Result<void> open_incident(sql::Tx& tx, const Call& call, Timestamp at,
+                           const catalog::Failure& failure) {
+  std::vector<std::string> suspects;
+  for (const catalog::SourceChange& change : TRY(catalog::changes_upstream(
+           tx, call, failure.source_urn, at - std::chrono::hours(24 * 7))))
+    suspects.push_back("source:" + change.source + "@" + std::to_string(change.version) + " " +
+                       change.what);
+  const std::string source = failure.source_urn.substr(0, failure.source_urn.find('@'));
+  TRY(incidents::open(tx, call, at,
+                      {.dedup_key = source + ":" + failure.key,
+                       .title = failure.title,
+                       .severity = incidents::Severity::warning,
+                       .subject = failure.source_urn,
+                       .owner = failure.owner,
+                       .suspects = std::move(suspects),
+                       .detail = failure.detail}));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
+  if (options.metadata.empty()) return sqlite::open(path("metadata.db"));
+  return postgres::open(options.metadata, options.metadata_schema, options.workers);
+}
+
+Result<std::unique_ptr<blob::Objects>> System::Parts::open_remote() const {
+  s3::Options remote_options{.endpoint = options.s3.endpoint,
+                             .region = options.s3.region,
+                             .access_key = options.s3.access_key,
+                             .secret_key = options.s3.secret_key,
+                             .scratch = path("scratch/s3")};
+  TRY(s3::read_uri(options.artifacts, remote_options));
+  return s3::open(remote_options);
+}
+
+Result<void> System::Parts::open_stores() {
+  TRY(make_directory(options.data));
+  TRY(lock.take(options.data));
+  TRY(make_directory(options.sources));
+  TRY(make_directory(path("scratch")));
+  db = TRY(open_metadata());
+  TRY(sql::migrate(*db, migrations(), clock.now()));
+  rocks = TRY(rocksdb::open(path("state"), clock));
+  blobs = TRY(localfs::open(path("blobs")));
+  if (!options.artifacts.empty()) remote = TRY(open_remote());
+  olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
+  olap_in_order = duckdb::open({.temp_directory = path("scratch/duckdb-in-order"), .threads = 1});
+  runtime = onnx::open({});
+  runner = process::runner();
+  return {};
+}
+
+Result<void> System::Parts::make_audit() {
+  std::vector<audit::PublicKey> former;
+  for (const std::string& text : options.audit_former_keys)
+    former.push_back(TRY(audit::PublicKey::parse(text)));
+  audit = std::make_unique<audit::Service>(
+      *db, clock, TRY(signing_key(options.audit_key, path("audit.key"))), std::move(former));
+  return audit->ensure_nodes();
+}
+
+void System::Parts::make_components() {
+  access = std::make_unique<access::Service>(*db, clock);
+  resources = std::make_unique<resources::Service>(*db, clock);
+  approvals = std::make_unique<approvals::Service>(*db, clock);
+  postgres_tables = postgres::table_reader();
+  catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
+                                               catalog::Options{.data_directory = options.sources,
+                                                                .scratch = path("scratch/copies"),
+                                                                .postgres = postgres_tables.get(),
+                                                                .secret = resolve_secret});
+  lowerings = std::make_unique<catalog::Lowerings>(*db, clock);
+  classification = std::make_unique<classification::Service>(*db, *olap, *catalog, clock);
+  lineage = std::make_unique<lineage::Service>(*db, *catalog, clock);
+  emitter = std::make_unique<lineage::Emitter>(*db, *catalog, clock, openlineage_sender(options));
+  quality = std::make_unique<catalog::Quality>(*db, *olap, *catalog, clock);
+  search = std::make_unique<catalog::Search>(*db, *catalog, clock);
+  datasets = std::make_unique<catalog::DatasetBuilder>(*db, *olap_in_order, *blobs, *catalog, clock,
+                                                       path("scratch"));
+  incidents = std::make_unique<incidents::Service>(*db, clock);
+  costs = std::make_unique<costs::Service>(*db, clock);
+  features =
+      std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog, clock,
+                                          metrics, features::Options{.scratch = path("scratch")});
+  blob::Objects& objects = remote ? *remote : *blobs;
+  files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
+  checkouts = std::make_unique<artifacts::Checkouts>(
+      *files, clock,
+      artifacts::CheckoutOptions{.folder = path("scratch/artifacts"),
+                                 .size_max = options.limits.artifact_cache_bytes});
+  artifacts = std::make_unique<registry::Artifacts>(*files, *checkouts, *blobs);
+  signatures = std::make_unique<registry::Signatures>(*db, *artifacts, clock);
+  registry = std::make_unique<registry::Service>(*db, clock);
+  files->held_by("a run", training::refers_to);
+  tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *files, clock);
+  part_uploads = std::make_unique<tracking::PartUploads>(*tracked_artifacts, *blobs, clock);
+  evaluation_datasets = std::make_unique<tracking::EvaluationDatasets>(*db, clock);
+  issues = std::make_unique<tracking::Issues>(*db, clock);
+  logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
+  registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
+  scorers = std::make_unique<tracking::Scorers>(*db, clock);
+  registered_models->keep_files(*tracked_artifacts, *artifacts);
+  tracking = std::make_unique<tracking::Service>(*db, clock);
+  traces = std::make_unique<tracking::Traces>(*db, clock);
+  training = std::make_unique<training::Service>(*db, clock, *registry);
+  executor = std::make_unique<training::Executor>(
+      *db, clock, *runner, *artifacts, *features, *olap,
+      training::ExecutorOptions{.scratch = path("scratch/runs")});
+}
+
+void System::Parts::make_serving() {
+  events::Log& log = rocks->log();
+  serving = std::make_unique<serving::Service>(
+      *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts, *signatures),
+      serving::schemas_of(*features),
+      serving::ServiceOptions{.table_path = path("routing_table.json")});
+  gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
+  batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
+                                                 serving::historical_of(*features),
+                                                 path("scratch/batch"));
+  streams = std::make_unique<serving::Streams>(*db, *gateway, log);
+  metering = std::make_unique<monitor::Metering>(log, *costs);
+  observer = std::make_unique<monitor::Observer>(*db, log, *olap, clock);
+  monitor = std::make_unique<monitor::Service>(*db, clock);
+  release = std::make_unique<release::Service>(*db, *serving, *catalog, clock);
+  controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
+  record = std::make_unique<record::Service>(
+      record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
+                             *registered_models, *tracked_artifacts, *files});
+}
+
+// Kinds in the order in which they may refer to each other, and what each component says of its
+// URNs.
+void System::Parts::join_components() {
+  catalog->register_kinds(*resources);
+  features->register_kinds(*resources);
+  for (auto& kind : costs->kinds()) resources->add(std::move(kind));
+  resources->add(signatures->kind());
+  resources->add(registry->kind());
+  resources->add(training->kind());
+  serving->register_kinds(*resources);
+  for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
+  for (auto& kind : release->kinds()) resources->add(std::move(kind));
+  resources->add(approvals->kind());
+  approvals->answer_for("model", registry->approvable());
+  approvals->answer_for("release", release->approvable());
+  registered_models->served_by(release->served());
+  serving->on_route_applied(
+      [this](sql::Tx& tx, const Call& call, const serving::RouteDeclaration& route) {
+        return release->align(tx, call, route);
+      });
+  approvals->answer_for("source/lower-class", lowerings->approvable());
+  resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
+    for (const resources::Change& change : output.changes)
+      if (change.kind == "stream" && change.action != resources::Action::unchanged) {
+        if (const auto done = streams->reload(); !done)
+          log::error("streams_not_reloaded", {{"error", done.error().message}});
+        return;
+      }
+  });
+  lineage->describe_nodes();
+  resources->on_applied([this](const Call& call, const resources::ApplyOutput& output) {
+    std::vector<std::string> sources;
+    for (const resources::Change& change : output.changes)
+      if (change.kind == "source" && change.action != resources::Action::unchanged)
+        sources.push_back(change.name);
+    if (const auto done = lineage->sources_declared(call, sources); !done)
+      log::warn("sources_not_joined", {{"error", done.error().message}});
+  });
+  quality->on_failure(open_incident);
+  describe_all({*catalog, *registry, *artifacts, *training, *serving, *costs, *release});
+}
+
+}  // namespace penstock::app

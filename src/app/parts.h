@@ -1,0 +1,141 @@
+// Every part of the program, each by its concrete type: what wires them sees them all.
+#pragma once
+
+#include "access/service.h"
+#include "adapters/rocksdb/rocksdb.h"
+#include "api/grpc/server.h"
+#include "app/background.h"
+#include "app/directory.h"
+#include "app/system.h"
+#include "approvals/service.h"
+#include "artifacts/checkouts.h"
+#include "artifacts/files.h"
+#include "audit/audit.h"
+#include "base/metrics.h"
+#include "base/time.h"
+#include "catalog/dataset_builder.h"
+#include "catalog/lowerings.h"
+#include "catalog/quality.h"
+#include "catalog/search.h"
+#include "catalog/service.h"
+#include "classification/service.h"
+#include "costs/service.h"
+#include "features/service.h"
+#include "incidents/service.h"
+#include "lineage/emitter.h"
+#include "lineage/service.h"
+#include "monitor/metering.h"
+#include "monitor/observer.h"
+#include "monitor/service.h"
+#include "net/server.h"
+#include "ports/blob.h"
+#include "ports/infer.h"
+#include "ports/jobs.h"
+#include "ports/olap.h"
+#include "ports/sql.h"
+#include "ports/tables.h"
+#include "record/service.h"
+#include "registry/artifacts.h"
+#include "registry/service.h"
+#include "registry/signatures.h"
+#include "release/controller.h"
+#include "release/service.h"
+#include "resources/service.h"
+#include "serving/batch.h"
+#include "serving/gateway.h"
+#include "serving/service.h"
+#include "serving/stream.h"
+#include "tracking/artifacts.h"
+#include "tracking/evaluation_datasets.h"
+#include "tracking/issues.h"
+#include "tracking/logged_models.h"
+#include "tracking/part_uploads.h"
+#include "tracking/registered_models.h"
+#include "tracking/scorers.h"
+#include "tracking/service.h"
+#include "tracking/traces.h"
+#include "training/executor.h"
+#include "training/service.h"
+
+namespace penstock::app {
+
+struct System::Parts {
+  SystemOptions options;
+  SystemClock clock;
+  Metrics metrics;
+  DirectoryLock lock;
+  std::string first_token;
+
+  std::unique_ptr<sql::Database> db;
+  std::unique_ptr<rocksdb::Database> rocks;
+  std::unique_ptr<blob::Store> blobs;
+  std::unique_ptr<blob::Objects> remote;              // none: artifacts are in `blobs`
+  std::unique_ptr<olap::Engine> olap, olap_in_order;  // the second on one thread
+  std::unique_ptr<infer::Runtime> runtime;
+  std::unique_ptr<jobs::Runner> runner;
+
+  std::unique_ptr<access::Service> access;
+  std::unique_ptr<audit::Service> audit;
+  std::unique_ptr<resources::Service> resources;
+  std::unique_ptr<approvals::Service> approvals;
+  std::unique_ptr<tables::Reader> postgres_tables;
+  std::unique_ptr<catalog::Service> catalog;
+  std::unique_ptr<catalog::Lowerings> lowerings;
+  std::unique_ptr<classification::Service> classification;
+  std::unique_ptr<lineage::Service> lineage;
+  std::unique_ptr<lineage::Emitter> emitter;
+  std::unique_ptr<catalog::Quality> quality;
+  std::unique_ptr<catalog::Search> search;
+  std::unique_ptr<catalog::DatasetBuilder> datasets;
+  std::unique_ptr<incidents::Service> incidents;
+  std::unique_ptr<costs::Service> costs;
+  std::unique_ptr<features::Service> features;
+  std::unique_ptr<artifacts::Files> files;
+  std::unique_ptr<artifacts::Checkouts> checkouts;
+  std::unique_ptr<registry::Artifacts> artifacts;
+  std::unique_ptr<registry::Signatures> signatures;
+  std::unique_ptr<registry::Service> registry;
+  std::unique_ptr<tracking::Artifacts> tracked_artifacts;
+  std::unique_ptr<tracking::PartUploads> part_uploads;
+  std::unique_ptr<tracking::EvaluationDatasets> evaluation_datasets;
+  std::unique_ptr<tracking::Issues> issues;
+  std::unique_ptr<tracking::LoggedModels> logged_models;
+  std::unique_ptr<tracking::RegisteredModels> registered_models;
+  std::unique_ptr<tracking::Scorers> scorers;
+  std::unique_ptr<tracking::Service> tracking;
+  std::unique_ptr<tracking::Traces> traces;
+  std::unique_ptr<training::Service> training;
+  std::unique_ptr<training::Executor> executor;
+  std::unique_ptr<serving::Service> serving;
+  std::unique_ptr<serving::Gateway> gateway;
+  std::unique_ptr<serving::BatchScorer> batch;
+  std::unique_ptr<serving::Streams> streams;
+  std::unique_ptr<monitor::Metering> metering;
+  std::unique_ptr<monitor::Observer> observer;
+  std::unique_ptr<monitor::Service> monitor;
+  std::unique_ptr<release::Service> release;
+  std::unique_ptr<release::Controller> controller;
+  std::unique_ptr<record::Service> record;
+
+  std::unique_ptr<net::Server> server;
+  std::unique_ptr<api::grpc::Server> grpc;
+  Background background;  // the first to stop: its turns use everything above
+
+  std::string path(const std::string& name) const { return options.data + "/" + name; }
+  Result<std::unique_ptr<sql::Database>> open_metadata() const;
+  Result<std::unique_ptr<blob::Objects>> open_remote() const;
+  Result<void> open_stores();
+  Result<void> make_audit();
+  void make_components();
+  void make_serving();
+  void join_components();
+  std::vector<api::Route> routes();
+  Result<void> check_auth() const;
+  Result<void> listen();
+  void start_background();
+  Result<bool> tend_artifacts();
+
+  Timestamp tended{};
+};
+
+}  // namespace penstock::app

@@ -1,0 +1,92 @@
+// The rows of sources as they stand: where they are, what columns they have, and their digest.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "catalog/source.h"
+#include "ports/olap.h"
+#include "ports/tables.h"
+
+namespace penstock::catalog {
+
+struct Options {
+  std::string data_directory;          // what relative paths of sources start from
+  std::string scratch = {};            // for copies of tables of other systems; empty: none
+  tables::Reader* postgres = nullptr;  // none: no PostgreSQL tables
+  // What "${ENV:NAME}" and "file:PATH" stand for; none: only plain connections.
+  std::function<Result<std::string>(const std::string&)> secret = {};
+  std::int64_t copy_bytes_max = std::int64_t{16} << 30;  // of one table
+};
+
+// What its place says of a source.
+struct Extent {
+  std::int64_t bytes = 0, files = 0;
+  Timestamp changed;  // the newest of its files, or when a table was copied
+};
+
+// For many threads at once.
+class Snapshots {
+ public:
+  Snapshots(olap::Engine& olap, const Clock& clock, Options options)
+      : olap_(olap), clock_(clock), options_(std::move(options)) {}
+
+  // The absolute path of a file or directory; invalid_argument for ".." and patterns.
+  Result<std::string> local_path(const std::string& path) const;
+  // What the declaration says of its place, apart from whether it is there. Fields are Source's.
+  std::vector<Violation> place_faults(const Source& source) const;
+  // The columns as they are there. A fault of the place is not_found or invalid_argument with its
+  // field.
+  Result<std::vector<tables::Column>> columns(olap::Session& session, const Source& source);
+  Result<tables::Table> describe_table(const PostgresTable& place);
+  // The rows, as FROM takes them. A table of another system is copied for it, at most once a
+  // minute.
+  Result<std::string> scan(const Source& source);
+  // Makes each source a temporary view of its declared columns in their declared types.
+  Result<void> bind(olap::Session& session, const std::vector<Source>& sources);
+  // SHA-256 of the bytes, hex; of a directory, of the names and digests of its files.
+  Result<std::string> digest(const Source& source);
+  Result<Extent> extent(const Source& source);
+
+ private:
+  struct File {
+    std::string path;  // absolute
+    std::string name;  // below the source's path
+    std::uintmax_t size = 0;
+    std::int64_t changed = 0;  // nanoseconds
+  };
+  struct Known {
+    std::uintmax_t size = 0;
+    std::int64_t changed = 0;
+    std::string digest;
+  };
+  struct Copy {
+    std::string path, digest;
+    Timestamp at;
+    std::string before;  // the copy that this one replaced: views may still read it
+  };
+
+  Result<std::vector<File>> files(const Source& source) const;
+  Result<std::string> file_digest(const File& file);
+  Result<std::string> connection_of(const PostgresTable& place) const;
+  Result<Copy> copied(const Source& source, Micros age_max);
+  Result<Copy> copy(const Source& source);
+
+  olap::Engine& olap_;
+  const Clock& clock_;
+  const Options options_;
+  std::mutex turn_, copying_;
+  std::map<std::string, Known> known_;  // by path
+  std::map<std::string, Copy> copies_;  // by place and columns
+};
+
+// What the place holds that is not as declared: a column that is missing, undeclared, or of another
+// type. The fields are Source's.
+std::vector<Violation> drift(const Source& source, const std::vector<tables::Column>& found);
+
+ColumnType type_of(olap::Type type);
+// SHA-256 of a file's bytes, hex.
+Result<std::string> digest_of_file(const std::string& path);
+
+}  // namespace penstock::catalog
