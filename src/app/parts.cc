@@ -1,5 +1,6 @@
 #include "app/parts.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include "adapters/duckdb/duckdb.h"
@@ -93,6 +94,8 @@ Result<void> System::Parts::open_stores() {
   TRY(lock.take(options.data));
   TRY(make_directory(options.sources));
   TRY(make_directory(path("scratch")));
+  std::error_code ignored;
+  std::filesystem::remove_all(path("scratch/copies"), ignored);  // of tables, by the server before
   db = TRY(open_metadata());
   TRY(sql::migrate(*db, migrations(), clock.now()));
   rocks = TRY(rocksdb::open(path("state"), clock));

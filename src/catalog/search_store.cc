@@ -102,11 +102,18 @@ Result<void> remove_documents(sql::Tx& tx, const std::string& project, const std
 Result<void> put_document(sql::Tx& tx, const SearchDocument& document,
                           const std::map<std::string, std::int64_t>& words) {
   TRY(sql::insert(tx, "search_documents", document));
-  for (const auto& [word, weight] : words)
-    TRY(
-        tx.run("INSERT INTO search_terms (project, prefix, term, urn, weight) VALUES ($1, $2, $3, "
-               "$4, $5)",
-               {document.project, prefix_of(word), word, document.urn, weight}));
+  // Many rows a statement: on PostgreSQL each is a round trip.
+  for (auto at = words.begin(); at != words.end();) {
+    Statement insert;
+    insert.text = "INSERT INTO search_terms (project, prefix, term, urn, weight) VALUES ";
+    for (int row = 0; row < 25 && at != words.end(); ++row, ++at) {
+      insert.text += (row ? ", (" : "(") + insert.mark(document.project);
+      for (const std::string& value : {prefix_of(at->first), at->first, document.urn})
+        insert.text += ", " + insert.mark(value);
+      insert.text += ", " + insert.mark(at->second) + ")";
+    }
+    TRY(tx.run(insert.text, insert.values));
+  }
   TRY(put_facet(tx, document, "kind", document.kind));
   TRY(put_facet(tx, document, "owner", document.owner));
   TRY(put_facet(tx, document, "classification", document.classification));

@@ -38,6 +38,8 @@ std::optional<api::Response> refused(const api::Request& request, const Edge& ed
 // answer.
 asio::awaitable<bool> Session::receive(Admission& admission, api::Request& request,
                                        Instant started) {
+  const bool flushed = co_await flush();  // the answers before this one must not wait for it
+  if (!flushed) co_return false;
   const StreamPlace place(&edge_);
   api::Response response;
   std::unique_ptr<api::Intake> intake;

@@ -38,7 +38,7 @@ plan:
   bake: {calls: 5}
   watch: {calls: 5}
   guards:
-    - {name: errors, quantity: error, safe_ratio: 1000}
+    - {name: wrong, quantity: wrong, safe_ratio: 1000}
 """
 
 
@@ -142,10 +142,13 @@ def test_a_second_version_takes_the_alias_when_it_promotes_and_gives_it_back_whe
     refused(client.transition_model_version_stage, "arrivals", "1", "Archived")
 
     def promoted() -> bool:
-        for i in range(50):
-            predict(server, float(i))
-        return "watch" in server.run("releases", "show", second).stdout or \
-            client.get_model_version_by_alias("arrivals", "champion").version == "2"
+        """Both versions are as often wrong; one that is wrong 1,000 times as often would be seen at once."""
+        made = [predict(server, 1.0 + i).json()["id"] for i in range(10)]
+        labels = {"labels": [{"prediction": one, "value": 0.0} for one in made]}
+        told = requests.post(f"{server.url}/api/v1/labels", json=labels,
+                             headers={"Authorization": f"Bearer {server.token}"})
+        assert told.status_code == 200, told.text
+        return client.get_model_version_by_alias("arrivals", "champion").version == "2"
 
     server.wait(promoted)
     assert client.get_model_version_by_alias("arrivals", "champion").version == "2"

@@ -37,7 +37,8 @@ Error fault(const arrow::Status& status) {
   if (holds({"NO_SUCH_BUCKET", "NoSuchBucket"}))
     return {Code::failed_precondition, "the bucket is not there; make it first: " + text};
   if (holds({"ACCESS_DENIED", "SIGNATURE_DOES_NOT_MATCH", "INVALID_ACCESS_KEY_ID",
-             "HTTP status 403", "HTTP response code: 403", "FORBIDDEN"}))
+             "InvalidAccessKeyId", "XAdminUserNotFound", "HTTP status 403",
+             "HTTP response code: 403", "FORBIDDEN"}))
     return {Code::permission_denied, "the object store does not take our keys: " + text};
   if (holds({"NO_SUCH_KEY", "Path does not exist", "RESOURCE_NOT_FOUND"}))
     return {Code::not_found, text};
@@ -328,9 +329,16 @@ Result<std::unique_ptr<blob::Objects>> open(const Options& options) {
   auto store = std::make_unique<Store>(options, files);
   // Asks for something that need not be there: it shows whether bucket and keys are taken.
   const auto bucket = TRY_ARROW(files->GetFileInfo(options.bucket));
-  if (bucket.type() == arrow::fs::FileType::NotFound)
+  if (bucket.type() == arrow::fs::FileType::NotFound) {
+    // Some servers call what an unknown key asks for absent, and say why only to a listing.
+    arrow::fs::FileSelector all;
+    all.base_dir = options.bucket;
+    const auto listed = files->GetFileInfo(all);
+    const Error error = listed.ok() ? Error{} : fault(listed.status());
+    if (error.code == Code::permission_denied) return error;
     return Error{Code::failed_precondition, "there is no bucket " + options.bucket +
                                                 "; make it, or name another in artifacts:"};
+  }
   return std::unique_ptr<blob::Objects>(std::move(store));
 }
 
