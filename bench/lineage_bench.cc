@@ -1,9 +1,10 @@
-// What a question about lineage costs in a graph of 1,000,000 edges: the walk, what is known of each
-// node, and the answer as JSON; on SQLite, and on PostgreSQL where PENSTOCK_TEST_POSTGRES names one.
-// It defends the goal "ten levels in under 20 ms, both ways". The graph is a warehouse in layers: jobs
-// of 1 to 3 inputs and one output, a few thousand tables that much is made from (hubs of 10,000
-// readers), diamonds, and rings of jobs that read what they wrote. Sketch: a thousand nodes are a
-// thousand steps of 100 ns in memory; their names and facets are five statements of 1 ms.
+// What a question about lineage costs in a graph of 1,000,000 edges: the walk, what is known of
+// each node, and the answer as JSON; on SQLite, and on PostgreSQL where PENSTOCK_TEST_POSTGRES
+// names one. It defends the goal "ten levels in under 20 ms, both ways". The graph is a warehouse
+// in layers: jobs of 1 to 3 inputs and one output, a few thousand tables that much is made from
+// (hubs of 10,000 readers), diamonds, and rings of jobs that read what they wrote. Sketch: a
+// thousand nodes are a thousand steps of 100 ns in memory; their names and facets are five
+// statements of 1 ms.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -108,12 +109,15 @@ void bench() {
   start = SteadyClock::now();
   must(catalog.trace(call, {.urn = dataset(20, 5), .depth = 1}));
   std::printf("first question, which loads the graph: %.0f ms\n", milliseconds(start));
-  std::puts("question                              nodes    total  median ms  90% ms  processor ms");
+  std::puts(
+      "question                              nodes    total  median ms  90% ms  processor ms");
   using enum catalog::Direction;
-  measure(catalog, call, "10 levels up", {.urn = dataset(35, 5), .direction = upstream, .depth = 10});
+  measure(catalog, call, "10 levels up",
+          {.urn = dataset(35, 5), .direction = upstream, .depth = 10});
   measure(catalog, call, "10 levels down",
           {.urn = dataset(5, 5), .direction = downstream, .depth = 10});
-  measure(catalog, call, "all levels up", {.urn = dataset(39, 5), .direction = upstream, .depth = 1000});
+  measure(catalog, call, "all levels up",
+          {.urn = dataset(39, 5), .direction = upstream, .depth = 1000});
   measure(catalog, call, "a hub, 10 levels down",
           {.urn = dataset(0, 3), .direction = downstream, .depth = 10});
   measure(catalog, call, "10 levels up, an hour ago",

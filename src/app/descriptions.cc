@@ -1,5 +1,7 @@
 #include "app/descriptions.h"
 
+#include <algorithm>
+
 #include "resources/service.h"
 #include "tracking/lineage.h"
 
@@ -53,6 +55,27 @@ Result<json::object> describe_model(sql::Tx& tx, const Call& call, const Urn& ur
                                       std::string(name_of(version->status))}};
 }
 
+// While a release runs, events of both arms bear its name, for its guards compare them. The
+// baseline's version came by the release before it, or by none.
+Result<void> name_own_release(sql::Tx& tx, const Call& call, release::Service& release,
+                              const serving::InferenceEvent& event,
+                              std::vector<catalog::Edge>& edges) {
+  const auto named = std::find_if(edges.begin(), edges.end(), [](const catalog::Edge& edge) {
+    return edge.relation == "released_by";
+  });
+  if (named == edges.end()) return {};
+  const json::object said = TRY(release.describe(tx, call, {"release", event.release, ""}));
+  const std::string version = "model:" + event.model + "@v" + std::to_string(event.version);
+  const json::value* releases = said.if_contains("releases");
+  if (!releases || *releases == json::value(version)) return {};
+  const std::string before(said.at("from_release").as_string());
+  if (before.empty())
+    edges.erase(named);
+  else
+    named->to_urn = "release:" + before;
+  return {};
+}
+
 }  // namespace
 
 void describe_all(DescribedParts parts) {
@@ -80,11 +103,13 @@ void describe_all(DescribedParts parts) {
       });
   parts.catalog.derive_edges_with(
       "prediction",
-      [&serving = parts.serving](sql::Tx&, const Call& call,
-                                 const Urn& urn) -> Result<std::vector<catalog::Edge>> {
+      [&serving = parts.serving, &release = parts.release](
+          sql::Tx& tx, const Call& call, const Urn& urn) -> Result<std::vector<catalog::Edge>> {
         const auto event = serving.prediction(call, {urn.name});
         if (!event) return std::vector<catalog::Edge>{};
-        return serving::prediction_edges(*event);
+        auto edges = serving::prediction_edges(*event);
+        TRY(name_own_release(tx, call, release, *event, edges));
+        return edges;
       });
 }
 

@@ -57,8 +57,7 @@ class Reader {
     const std::string table = table_of(relation);
     for (const auto& source : sources_)
       if (table.empty() || lower(source.source.name) == table)
-        for (const auto& column : source.source.columns)
-          out.emplace(source.urn(), column.name);
+        for (const auto& column : source.source.columns) out.emplace(source.urn(), column.name);
   }
 
  private:
@@ -132,10 +131,9 @@ std::string output_of(const json::value& expression) {
 
 }  // namespace
 
-Result<std::vector<catalog::Edge>> column_edges(olap::Session& session, const FeatureView& view,
-                                                const std::string& view_urn,
-                                                const std::vector<catalog::VersionedSource>& sources,
-                                                Timestamp at) {
+Result<std::vector<catalog::Edge>> column_edges(
+    olap::Session& session, const FeatureView& view, const std::string& view_urn,
+    const std::vector<catalog::VersionedSource>& sources, Timestamp at) {
   const auto table = TRY(session.query(
       "SELECT json_serialize_sql($1::VARCHAR, skip_empty := true, skip_null := true)", {view.sql}));
   boost::system::error_code fault;
@@ -159,9 +157,9 @@ Result<std::vector<catalog::Edge>> column_edges(olap::Session& session, const Fe
         for (const auto& column : columns)
           if (lower(column.second) == lower(feature.name)) made[feature.name].insert(column);
       }
-      if (made.end() == std::find_if(made.begin(), made.end(), [&](const auto& one) {
-            return lower(one.first) == name;
-          }) && !name.empty())
+      if (made.end() == std::find_if(made.begin(), made.end(),
+                                     [&](const auto& one) { return lower(one.first) == name; }) &&
+          !name.empty())
         beside.insert(columns.begin(), columns.end());
     }
     for (const auto& entry : *select)

@@ -12,9 +12,8 @@ namespace penstock::features {
 // of WHERE, GROUP BY, joins and the columns that are no feature. Where there is more (a subquery, a
 // WITH, a UNION), each feature is said to hang on every column that the SQL names: too many, never
 // too few.
-Result<std::vector<catalog::Edge>> column_edges(olap::Session& session, const FeatureView& view,
-                                                const std::string& view_urn,
-                                                const std::vector<catalog::VersionedSource>& sources,
-                                                Timestamp at);
+Result<std::vector<catalog::Edge>> column_edges(
+    olap::Session& session, const FeatureView& view, const std::string& view_urn,
+    const std::vector<catalog::VersionedSource>& sources, Timestamp at);
 
 }  // namespace penstock::features

@@ -28,8 +28,7 @@ Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resour
     TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), source.urn(), "reads"));
   const auto session = TRY(olap.session());
   TRY(catalog::add_edges(
-      tx, call,
-      TRY(column_edges(*session, view, urn_of(resource), sources, resource.applied_at))));
+      tx, call, TRY(column_edges(*session, view, urn_of(resource), sources, resource.applied_at))));
   const auto entity = TRY(resources::get(tx, call.project, "entity", view.entity));
   return catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), urn_of(entity),
                            "describes");

@@ -39,8 +39,8 @@ constexpr std::array told{
 };
 
 const Told* find_told(std::string_view action) {
-  const auto found = std::find_if(told.begin(), told.end(),
-                                  [&](const Told& one) { return one.action == action; });
+  const auto found =
+      std::find_if(told.begin(), told.end(), [&](const Told& one) { return one.action == action; });
   return found == told.end() ? nullptr : &*found;
 }
 
@@ -99,8 +99,8 @@ json::object facet(std::string_view name, json::object fields) {
 
 json::object standard_facet(std::string_view file, std::string_view name, json::object fields) {
   fields["_producer"] = producer;
-  fields["_schemaURL"] = "https://openlineage.io/spec/facets/" + std::string(file) +
-                         "#/$defs/" + std::string(name);
+  fields["_schemaURL"] =
+      "https://openlineage.io/spec/facets/" + std::string(file) + "#/$defs/" + std::string(name);
   return fields;
 }
 
@@ -111,7 +111,8 @@ Result<std::int64_t> position(sql::Tx& tx, const std::string& reader, std::int64
 }
 
 Result<void> keep_position(sql::Tx& tx, const std::string& reader, std::int64_t number) {
-  TRY(tx.run("INSERT INTO openlineage_positions (reader, number) VALUES ($1, $2) ON CONFLICT "
+  TRY(
+      tx.run("INSERT INTO openlineage_positions (reader, number) VALUES ($1, $2) ON CONFLICT "
              "(reader) DO UPDATE SET number = excluded.number",
              {reader, number}));
   return {};
@@ -145,8 +146,8 @@ Result<bool> Emitter::keep_some() {
       if (event)
         TRY(store::put_event(tx, change.project, *event, clock_.now()));
       else
-        log::error("openlineage.not_told", {{"number", change.number},
-                                            {"error", event.error().message}});
+        log::error("openlineage.not_told",
+                   {{"number", change.number}, {"error", event.error().message}});
     }
     return keep_position(tx, "kept", changes.back().number + 1);
   }));
@@ -166,15 +167,13 @@ Result<bool> Emitter::send_some() {
     more = std::ssize(changes) == changes_at_once;
     for (const audit::Stored& change : changes)
       if (find_told(change.action))
-        events.emplace_back(
-            change.number,
-            json::serialize(TRY(event_of(tx, caller(change.project), change))));
+        events.emplace_back(change.number,
+                            json::serialize(TRY(event_of(tx, caller(change.project), change))));
     return {};
   }));
   const auto keep = [&](std::int64_t number) {
     sent_ = number;
-    return db_.write(caller(""),
-                     [&](sql::Tx& tx) { return keep_position(tx, "sent", number); });
+    return db_.write(caller(""), [&](sql::Tx& tx) { return keep_position(tx, "sent", number); });
   };
   for (const auto& [number, body] : events) {
     const auto status = send_(body);
@@ -185,8 +184,7 @@ Result<bool> Emitter::send_some() {
       return Error{Code::unavailable,
                    "the OpenLineage receiver answered " + std::to_string(*status)};
     }
-    if (*status >= 300)
-      log::warn("openlineage.refused", {{"number", number}, {"status", *status}});
+    if (*status >= 300) log::warn("openlineage.refused", {{"number", number}, {"status", *status}});
   }
   if (next != sent_) TRY(keep(next));
   return more;
@@ -224,13 +222,11 @@ Result<json::object> Emitter::dataset_of(sql::Tx& tx, const Call& call, const st
         facet(model ? "PenstockModelDatasetFacet" : "PenstockEvaluationDatasetFacet",
               {{"urn", urn}, {"detail", change->detail}});
   }
-  return json::object{{"namespace", "penstock:" + call.project},
-                      {"name", urn},
-                      {"facets", std::move(facets)}};
+  return json::object{
+      {"namespace", "penstock:" + call.project}, {"name", urn}, {"facets", std::move(facets)}};
 }
 
-Result<json::object> Emitter::event_of(sql::Tx& tx, const Call& call,
-                                       const audit::Stored& change) {
+Result<json::object> Emitter::event_of(sql::Tx& tx, const Call& call, const audit::Stored& change) {
   const Told& as = *find_told(change.action);
   const auto urn = Urn::parse(change.subject);
   std::string job = urn ? urn->name : change.subject;
@@ -258,21 +254,20 @@ Result<json::object> Emitter::event_of(sql::Tx& tx, const Call& call,
                                                               {"detail", change.detail}})}};
   if (const json::value* fault = change.detail.if_contains("fault");
       fault && fault->is_string() && !fault->get_string().empty())
-    facets["errorMessage"] = standard_facet(
-        "1-0-1/ErrorMessageRunFacet.json", "ErrorMessageRunFacet",
-        {{"message", *fault}, {"programmingLanguage", "C++"}});
-  return json::object{
-      {"eventType", as.type},
-      {"eventTime", to_rfc3339(change.at)},
-      {"producer", producer},
-      {"schemaURL", event_schema},
-      {"run", {{"runId", run_id_of(change)}, {"facets", std::move(facets)}}},
-      {"job",
-       {{"namespace", "penstock:" + call.project},
-        {"name", std::string(as.job) + "/" + job},
-        {"facets", json::object()}}},
-      {"inputs", std::move(inputs)},
-      {"outputs", std::move(outputs)}};
+    facets["errorMessage"] =
+        standard_facet("1-0-1/ErrorMessageRunFacet.json", "ErrorMessageRunFacet",
+                       {{"message", *fault}, {"programmingLanguage", "C++"}});
+  return json::object{{"eventType", as.type},
+                      {"eventTime", to_rfc3339(change.at)},
+                      {"producer", producer},
+                      {"schemaURL", event_schema},
+                      {"run", {{"runId", run_id_of(change)}, {"facets", std::move(facets)}}},
+                      {"job",
+                       {{"namespace", "penstock:" + call.project},
+                        {"name", std::string(as.job) + "/" + job},
+                        {"facets", json::object()}}},
+                      {"inputs", std::move(inputs)},
+                      {"outputs", std::move(outputs)}};
 }
 
 std::optional<json::object> facet_schema(std::string_view name) {

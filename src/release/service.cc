@@ -410,11 +410,14 @@ Result<json::object> Service::describe(sql::Tx& tx, const Call& call, const Urn&
   json::array approvers;
   for (const auto& approval : TRY(approvals::approvals_of(tx, call.project, urn_of(found.front()))))
     approvers.push_back(json::value(approval.approver));
-  return json::object{{"owner", found.front().author},
-                      {"summary", std::string(name_of(found.front().state)) + " on " +
-                                      found.front().route + ", " + found.front().reason},
-                      {"approved_by", approvers},
-                      {"plan_digest", found.front().plan_digest}};
+  return json::object{
+      {"owner", found.front().author},
+      {"summary", std::string(name_of(found.front().state)) + " on " + found.front().route + ", " +
+                      found.front().reason},
+      {"approved_by", approvers},
+      {"releases", "model:" + found.front().model + "@v" + std::to_string(found.front().version)},
+      {"from_release", found.front().from_release},
+      {"plan_digest", found.front().plan_digest}};
 }
 
 }  // namespace penstock::release

@@ -50,6 +50,10 @@ class Tree {
       if (text.size() > 60) text = text.substr(0, text.find_first_of(".\n", 0)).substr(0, 60);
       out_ << before << text;
     }
+    const json::value* tags = node.as_object().if_contains("tags");
+    if (!tags || tags->as_array().empty()) return;
+    out_ << "  tags";
+    for (const json::value& tag : tags->as_array()) out_ << " " << std::string(tag.as_string());
   }
 
   std::ostream& out_;
