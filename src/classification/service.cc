@@ -67,11 +67,11 @@ std::string sample_statement(const Source& source, std::int64_t rows, std::int64
          std::to_string(wanted);
 }
 
-bool declared(const Source& source, const Finding& finding, const std::string& column) {
+bool declared(const Source& source, const Suggestion& found) {
   for (const SourceColumn& one : source.columns)
-    if (one.name == column)
-      return one.classification >= finding.classification &&
-             std::find(one.tags.begin(), one.tags.end(), finding.tag) != one.tags.end();
+    if (one.name == found.column_name)
+      return one.classification >= found.classification &&
+             std::find(one.tags.begin(), one.tags.end(), found.tag) != one.tags.end();
   return false;
 }
 
@@ -151,18 +151,17 @@ Result<ClassifyReport> Service::classify(const Call& call, const ClassifyInput& 
   std::vector<Suggestion> found;
   for (const ColumnSample& column : sampled.columns)
     for (Finding& finding : judge(input.name, names, column))
-      if (!declared(source.source, finding, column.name))
-        found.push_back({.project = call.project,
-                         .source = input.name,
-                         .column_name = column.name,
-                         .tag = std::move(finding.tag),
-                         .classification = finding.classification,
-                         .confidence = finding.confidence,
-                         .rule = std::move(finding.rule),
-                         .rule_version = finding.rule_version,
-                         .evidence = std::move(finding.evidence),
-                         .source_version = source.version,
-                         .judged_at = now});
+      found.push_back({.project = call.project,
+                       .source = input.name,
+                       .column_name = column.name,
+                       .tag = std::move(finding.tag),
+                       .classification = finding.classification,
+                       .confidence = finding.confidence,
+                       .rule = std::move(finding.rule),
+                       .rule_version = finding.rule_version,
+                       .evidence = std::move(finding.evidence),
+                       .source_version = source.version,
+                       .judged_at = now});
   return db_.write(call, [&](sql::Tx& tx) { return keep(tx, call, source, sampled, found); });
 }
 
@@ -180,7 +179,7 @@ Result<ClassifyReport> Service::keep(sql::Tx& tx, const Call& call, const Versio
   for (Suggestion& before : TRY(store::suggestions(tx, call.project, all))) {
     const auto now = std::find_if(found.begin(), found.end(), same(before));
     if (before.status == SuggestionStatus::suggested) {
-      if (now != found.end()) {
+      if (now != found.end() && !declared(source.source, *now)) {
         ++report.judged_again;
         continue;
       }
@@ -195,6 +194,7 @@ Result<ClassifyReport> Service::keep(sql::Tx& tx, const Call& call, const Versio
     before.changed = changed;
     TRY(store::put(tx, before));
   }
+  std::erase_if(found, [&](const Suggestion& one) { return declared(source.source, one); });
   for (const Suggestion& suggestion : found) TRY(store::put(tx, suggestion));
   report.added = static_cast<std::int64_t>(found.size()) - report.judged_again;
   TRY(store::put(tx, ClassificationRun{.project = call.project,
