@@ -70,8 +70,9 @@ Result<Snapshots::Copy> Snapshots::copied(const Source& source, Micros age_max) 
   const auto known = [&]() -> std::optional<Copy> {
     const std::lock_guard hold(turn_);
     const auto found = copies_.find(key);
+    std::error_code fault;
     if (found == copies_.end() || clock_.now() - found->second.at > age_max ||
-        !fs::exists(found->second.path))
+        !fs::exists(found->second.path, fault))
       return {};
     return found->second;
   };

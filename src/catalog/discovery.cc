@@ -145,7 +145,8 @@ Result<void> discover_files(olap::Engine& olap, Snapshots& snapshots, const Disc
   out.source.path = input.path;
   const std::string path = TRY(snapshots.local_path(input.path));
   const auto format = input.format ? input.format : format_of(path);
-  if (!fs::exists(path)) return refuse("path", "names nothing that is there: " + path);
+  std::error_code fault;
+  if (!fs::exists(path, fault)) return refuse("path", "names nothing that is there: " + path);
   if (!format)
     return refuse("format", "cannot be told from " + path + "; give parquet, csv or json");
   out.source.format = *format;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "audit/audit.h"
+#include "base/log.h"
 #include "catalog/classes.h"
 #include "catalog/search_store.h"
 
@@ -138,7 +139,10 @@ Result<bool> Search::run_once() {
     for (const auto& [project, subject] : subjects) {
       Call theirs = call;
       theirs.project = project;
-      TRY(index(tx, theirs, subject));
+      // What cannot be read as what it is shall not keep all that came after it from being found.
+      const auto done = index(tx, theirs, subject);
+      if (!done && done.error().code != Code::invalid_argument) return done.error();
+      if (!done) log::warn("not_indexed", {{"subject", subject}, {"error", done.error().message}});
     }
     TRY(store::move_search(tx, events.back().number + 1));
     return events.size() == static_cast<std::size_t>(events_a_turn);
