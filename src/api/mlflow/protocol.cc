@@ -76,9 +76,8 @@ Result<json::object> body_of(const std::string& body) {
 }  // namespace
 
 bool owns(std::string_view path) {
-  for (const std::string_view prefix :
-       {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/", "/get-artifact", "/model-versions/",
-        "/v1/traces"})
+  for (const std::string_view prefix : {"/api/2.0/mlflow", "/api/3.0/mlflow", "/ajax-api/",
+                                        "/get-artifact", "/model-versions/", "/v1/traces"})
     if (path.starts_with(prefix)) return true;
   return false;
 }

@@ -102,8 +102,6 @@ void add_datasets(CLI::App& parent, Globals& globals) {
 
 }  // namespace
 
-void add_catalog_commands(CLI::App& parent, Globals& globals) {
-  add_datasets(parent, globals);
-}
+void add_catalog_commands(CLI::App& parent, Globals& globals) { add_datasets(parent, globals); }
 
 }  // namespace penstock::app

@@ -27,7 +27,9 @@ TEST(Note, SignsAsGoDoes) {
   const SigningKey key = test::must(SigningKey::parse(go_private));
   EXPECT_EQ(key.public_key().text(), go_public);
   EXPECT_EQ(key.secret_text(), go_private);
-  EXPECT_EQ(key.sign(go_text), std::string(go_text) + go_signature);
+  std::string signed_text = go_text;
+  signed_text += go_signature;
+  EXPECT_EQ(key.sign(go_text), signed_text);
 }
 
 TEST(Note, ACheckpointIsReadBackByItsKeyAlone) {

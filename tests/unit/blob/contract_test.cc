@@ -179,8 +179,8 @@ TEST_P(BlobTest, LetsManyWriteOnePathAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, BlobTest, testing::Values(Kind::localfs, Kind::s3),
-                         [](const auto& info) {
-                           return info.param == Kind::localfs ? "localfs" : "s3";
+                         [](const auto& one) {
+                           return one.param == Kind::localfs ? "localfs" : "s3";
                          });
 
 // ---- what only a server can do wrong ----

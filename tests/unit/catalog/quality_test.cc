@@ -154,6 +154,7 @@ TEST_F(QualityTest, ProfilesEachColumnOnceASnapshot) {
   EXPECT_EQ(distance.quantiles[3], 200.0);
   test::must(quality_.refresh(ana_, {"flights"}));
   EXPECT_EQ(test::count(*db_, "source_profiles"), 1);
+  clock_.advance(std::chrono::seconds(1));
   run("COPY (SELECT 'B6' AS carrier, TIMESTAMP '2013-01-03' AS left_at, 'inf'::DOUBLE AS delay, 1 "
       "AS distance) TO '" +
       folder_ / "flights.parquet" + "' (FORMAT parquet)");

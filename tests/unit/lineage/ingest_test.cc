@@ -42,8 +42,7 @@ class IngestTest : public catalog::CatalogTest {
   std::set<std::string> reached(const std::string& from, catalog::Direction direction,
                                 std::optional<Timestamp> as_of = {}) {
     std::set<std::string> out;
-    const auto trace =
-        catalog_.trace(ana_, {.urn = from, .direction = direction, .as_of = as_of});
+    const auto trace = catalog_.trace(ana_, {.urn = from, .direction = direction, .as_of = as_of});
     if (trace)
       for (const auto& node : trace->nodes)
         if (node.depth > 0) out.insert(node.urn);
@@ -65,9 +64,10 @@ class IngestTest : public catalog::CatalogTest {
   std::string facet(const std::string& subject, const std::string& name) {
     std::string out;
     test::must(db_->read(ana_, [&](sql::Tx& tx) -> Result<void> {
-      const auto rows = TRY(tx.run("SELECT body FROM openlineage_facets WHERE project = 'p1' AND "
-                                   "subject = $1 AND name = $2",
-                                   {subject, name}));
+      const auto rows =
+          TRY(tx.run("SELECT body FROM openlineage_facets WHERE project = 'p1' AND "
+                     "subject = $1 AND name = $2",
+                     {subject, name}));
       if (!rows.empty()) out = std::get<std::string>(rows[0].at(0));
       return {};
     }));
@@ -129,7 +129,8 @@ TEST_F(IngestTest, EndsWhatANewerRunDoesNotReadAnyMore) {
 }
 
 TEST_F(IngestTest, ReplacesWhatAJobDeclares) {
-  auto declared = event("x", "2023-05-01T10:00:00Z", {dataset("a"), dataset("b")}, {dataset("out")});
+  auto declared =
+      event("x", "2023-05-01T10:00:00Z", {dataset("a"), dataset("b")}, {dataset("out")});
   declared.erase("run");
   declared.erase("eventType");
   take(declared);
@@ -145,7 +146,8 @@ TEST_F(IngestTest, ReplacesWhatAJobDeclares) {
 }
 
 TEST_F(IngestTest, KeepsFacetsThatNobodyKnows) {
-  const json::object odd{{"_producer", "p"}, {"_schemaURL", "s"}, {"deep", {{"x", {1, 2.5, nullptr}}}}};
+  const json::object odd{
+      {"_producer", "p"}, {"_schemaURL", "s"}, {"deep", {{"x", {1, 2.5, nullptr}}}}};
   take(event("START", "2023-05-01T10:00:00Z", {dataset("raw", {{"odd", odd}})}, {}));
   EXPECT_EQ(json::parse(facet(urn("raw"), "odd")), json::value(odd));
   json::object newer = odd;
@@ -175,16 +177,17 @@ TEST_F(IngestTest, UsesColumnLineageOfThreeThousandColumns) {
   EXPECT_EQ(reached(urn("raw") + "#c5", catalog::Direction::downstream),
             (std::set<std::string>{urn("wide") + "#c5", urn("wide"), job}));
   // A newer facet is the whole of it.
-  take(event("COMPLETE", "2023-05-02T10:00:00Z", {dataset("raw")},
-             {dataset("wide", {{"columnLineage",
-                                {{"fields",
-                                  {{"c5",
-                                    {{"inputFields",
-                                      {{{"namespace", warehouse}, {"name", "raw"}, {"field", "c6"}}}}}}}}}}})},
-             run_2));
+  take(event(
+      "COMPLETE", "2023-05-02T10:00:00Z", {dataset("raw")},
+      {dataset("wide",
+               {{"columnLineage",
+                 {{"fields",
+                   {{"c5",
+                     {{"inputFields",
+                       {{{"namespace", warehouse}, {"name", "raw"}, {"field", "c6"}}}}}}}}}}})},
+      run_2));
   EXPECT_EQ(test::count(*db_, "lineage_edges WHERE relation = 'derived_from'"), 1);
-  EXPECT_EQ(up(urn("wide") + "#c5"),
-            (std::set<std::string>{urn("raw") + "#c6", urn("raw")}));
+  EXPECT_EQ(up(urn("wide") + "#c5"), (std::set<std::string>{urn("raw") + "#c6", urn("raw")}));
   const auto graph = test::must(lineage_.column_graph(
       ana_, {.nodeId = "datasetField:" + std::string(warehouse) + ":wide:c5"}));
   EXPECT_EQ(graph.at("graph").as_array().size(), 2u);
@@ -194,8 +197,8 @@ TEST_F(IngestTest, JoinsTheNamesOfOneTable) {
   take(event("COMPLETE", "2023-05-01T10:00:00Z", {}, {dataset("/path/t")}));
   const json::object links{
       {"identifiers", {{{"namespace", warehouse}, {"name", "/path/t"}, {"type", "LOCATION"}}}}};
-  auto other = event("START", "2023-05-02T10:00:00Z", {dataset("db.t", {{"symlinks", links}})}, {},
-                     run_2);
+  auto other =
+      event("START", "2023-05-02T10:00:00Z", {dataset("db.t", {{"symlinks", links}})}, {}, run_2);
   other["job"].as_object()["name"] = "reader";
   take(other);
   EXPECT_EQ(reached("job:etl/reader", catalog::Direction::upstream),
@@ -224,9 +227,10 @@ TEST_F(IngestTest, GivesANodeToTheSourceThatIsDeclaredLater) {
 TEST_F(IngestTest, SaysWhatEventsSayOfANode) {
   take(event(
       "COMPLETE", "2023-05-01T10:00:00Z", {},
-      {dataset("out", {{"ownership", {{"owners", {{{"name", "team:data"}, {"type", "OWNER"}}}}}},
-                       {"documentation", {{"description", "Clean rows."}}},
-                       {"tags", {{"tags", {{{"key", "pii"}, {"value", "email"}, {"field", "who"}}}}}}})}));
+      {dataset("out",
+               {{"ownership", {{"owners", {{{"name", "team:data"}, {"type", "OWNER"}}}}}},
+                {"documentation", {{"description", "Clean rows."}}},
+                {"tags", {{"tags", {{{"key", "pii"}, {"value", "email"}, {"field", "who"}}}}}}})}));
   const auto trace = test::must(catalog_.trace(ana_, {.urn = urn("out")}));
   const auto& node = trace.nodes.front();
   EXPECT_EQ(node.owner, "team:data");
@@ -279,8 +283,8 @@ TEST_F(IngestTest, TakesTheGoodOnesOfABatch) {
 
 TEST_F(IngestTest, AnswersAsMarquezDoes) {
   take(event("START", "2023-05-01T10:00:00Z", {dataset("raw")}, {dataset("clean")}));
-  const auto graph = test::must(
-      lineage_.graph(ana_, {.nodeId = "dataset:" + std::string(warehouse) + ":clean"}));
+  const auto graph =
+      test::must(lineage_.graph(ana_, {.nodeId = "dataset:" + std::string(warehouse) + ":clean"}));
   std::set<std::string> ids;
   for (const auto& node : graph.at("graph").as_array())
     ids.insert(std::string(node.at("id").as_string()));

@@ -54,7 +54,8 @@ TEST(PictureTest, HoldsNoMarkupOfOthers) {
 
 TEST(PictureTest, SaysHowManyItLeavesOut) {
   catalog::Trace trace{.urn = "dataset:d@1", .total = 900};
-  for (int i = 0; i < 900; ++i) trace.nodes.push_back({.urn = "dataset:d@" + std::to_string(i + 1)});
+  for (int i = 0; i < 900; ++i)
+    trace.nodes.push_back({.urn = "dataset:d@" + std::to_string(i + 1)});
   EXPECT_NE(picture_of(trace).find("the nearest 400 of 900"), std::string::npos);
 }
 

@@ -167,7 +167,7 @@ TEST(BomTest, NamesTheModelItsDataItsFeaturesAndItsPackages) {
   EXPECT_EQ(model.at("pedigree").at("commits").as_array()[0].at("uid"), "abc123");
   EXPECT_EQ(by_ref.at("source:flights@1").at("data").as_array()[0].at("classification"),
             "confidential");
-  EXPECT_EQ(by_ref.at("dataset:flights@1").at("hashes").as_array()[0].at("content"),
+  EXPECT_EQ(by_ref.at("dataset:flights@1").at("hashes").as_array()[0].at("content").as_string(),
             std::string(64, 'e'));
   EXPECT_TRUE(by_ref.contains("feature_view:carrier_delay@1"));
   EXPECT_EQ(by_ref.at("pkg:pypi/numpy@2.4.6").at("purl"), "pkg:pypi/numpy@2.4.6");
