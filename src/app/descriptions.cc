@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lineage/service.h"
 #include "resources/service.h"
 #include "tracking/lineage.h"
 
@@ -81,7 +82,12 @@ Result<void> name_own_release(sql::Tx& tx, const Call& call, release::Service& r
 void describe_all(DescribedParts parts) {
   look_up_references(parts);
   parts.catalog.describe_with("model", describe_model);
-  parts.catalog.describe_with("run", tracking::describe_run);
+  parts.catalog.describe_with(
+      "run", [](sql::Tx& tx, const Call& call, const Urn& urn) -> Result<json::object> {
+        json::object said = TRY(tracking::describe_run(tx, call, urn));
+        if (said.empty()) said = TRY(lineage::describe_run(tx, call, urn));
+        return said;
+      });
   parts.catalog.describe_with("logged_model", tracking::describe_logged_model);
   parts.catalog.describe_with(
       "release", [&release = parts.release](sql::Tx& tx, const Call& call, const Urn& urn) {

@@ -204,10 +204,12 @@ Result<bool> Files::remove(const std::string& digest, Timestamp before) {
   const std::lock_guard lock(turn(digest));
   const bool gone = TRY(db_.write(own_call(), [&](sql::Tx& tx) -> Result<bool> {
     if (TRY(holder(tx, digest))) return false;
-    return !TRY(tx.run(
-                    "DELETE FROM stored_files WHERE digest = $1 AND used_at < $2 RETURNING digest",
-                    {digest, sql::to_sql(before)}))
-                .empty();
+    if (TRY(tx.run("DELETE FROM stored_files WHERE digest = $1 AND used_at < $2 RETURNING digest",
+                   {digest, sql::to_sql(before)}))
+            .empty())
+      return false;
+    TRY(tx.run("DELETE FROM artifact_parts WHERE artifact = $1", {digest}));
+    return true;
   }));
   if (gone) TRY(objects_.remove(blob_path(digest)));
   return gone;

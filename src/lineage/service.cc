@@ -90,15 +90,6 @@ Result<Described> describe_many(sql::Tx& tx, const Call& call,
   return out;
 }
 
-Result<json::object> describe_run(sql::Tx& tx, const Call& call, const Urn& urn) {
-  const auto run = TRY(store::run(tx, call.project, urn.name));
-  if (!run) return json::object{};
-  json::object said{{"summary", run->state + ", began " + to_rfc3339(run->started_at)},
-                    {"state", run->state}};
-  if (!run->parent.empty()) said["parent"] = "run:" + run->parent;
-  return said;
-}
-
 // Runs of others are rows, not nodes: a job that runs each minute would bury the graph.
 Result<std::vector<catalog::Edge>> edges_of_run(sql::Tx& tx, const Call& call, const Urn& urn) {
   std::vector<catalog::Edge> edges;
@@ -115,9 +106,17 @@ Result<std::vector<catalog::Edge>> edges_of_run(sql::Tx& tx, const Call& call, c
 
 }  // namespace
 
+Result<json::object> describe_run(sql::Tx& tx, const Call& call, const Urn& urn) {
+  const auto run = TRY(store::run(tx, call.project, urn.name));
+  if (!run) return json::object{};
+  json::object said{{"summary", run->state + ", began " + to_rfc3339(run->started_at)},
+                    {"state", run->state}};
+  if (!run->parent.empty()) said["parent"] = "run:" + run->parent;
+  return said;
+}
+
 void Service::describe_nodes() {
   catalog_.describe_many_with(describe_many);
-  catalog_.describe_with("run", describe_run);
   catalog_.derive_edges_with("run", edges_of_run);
 }
 

@@ -111,4 +111,7 @@ class Service {
   const Clock& clock_;
 };
 
+// What events of others said of the run `urn`; empty where they never named it.
+Result<json::object> describe_run(sql::Tx& tx, const Call& call, const Urn& urn);
+
 }  // namespace penstock::lineage

@@ -2,6 +2,7 @@
 // on its loop, and a worker that may block. No thread waits for a slow caller.
 #include <boost/asio/as_tuple.hpp>
 
+#include "api/files.h"
 #include "base/log.h"
 #include "net/session.h"
 #include "net/wire.h"
@@ -116,7 +117,7 @@ asio::awaitable<api::Response> Session::take_in(Admission& admission, api::Reque
     } else {
       long_body_ = !last;
       keep_alive_ = keep_alive_ && last;
-      response = error_response(request.path, done.error());
+      response = error_response(request.path, done.error(), api::file_status(done.error()));
     }
     co_return response;
   }

@@ -33,9 +33,9 @@ class Server:
             time.sleep(0.01)
         self.token = (self.data / "admin.token").read_text().strip()
 
-    def run(self, *arguments: str, token: str | None = None) -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, token: str | None = None, url: str = "") -> subprocess.CompletedProcess:
         return subprocess.run(
-            [PENSTOCK, "--server", self.url, *arguments], capture_output=True, text=True, timeout=120,
+            [PENSTOCK, "--server", url or self.url, *arguments], capture_output=True, text=True, timeout=120,
             env={**os.environ, "PENSTOCK_TOKEN": token or self.token})
 
     @staticmethod

@@ -27,7 +27,7 @@ def export(log, tmp_path):
 
 def verify(server, file, key):
     # Without a server: this address is nobody's.
-    return server.run("--server", "http://127.0.0.1:1", "audit", "verify", str(file), "--key", key)
+    return server.run("audit", "verify", str(file), "--key", key, url="http://127.0.0.1:1")
 
 
 def test_the_signing_key_is_for_its_owner_alone(log):

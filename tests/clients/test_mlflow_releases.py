@@ -86,7 +86,7 @@ def people(server, tmp_path_factory):
 
 
 def predict(server, value: float):
-    body = {"inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [value, value + 1]}],
+    body = {"id": uuid.uuid4().hex, "inputs": [{"name": "X", "datatype": "FP32", "shape": [1, 2], "data": [value, value + 1]}],
             "parameters": {"caller": uuid.uuid4().hex}}
     return requests.post(f"{server.url}/v2/models/desk/infer", json=body,
                          headers={"Authorization": f"Bearer {server.token}"})

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 namespace penstock::test {
@@ -89,7 +90,18 @@ void S3Server::kill() {
   process_ = -1;
 }
 
-void S3Server::freeze() { ::kill(process_, SIGSTOP); }
+// The signal takes a moment, in which one more answer could be given.
+void S3Server::freeze() {
+  ::kill(process_, SIGSTOP);
+  for (int i = 0; i < 5'000; ++i) {
+    std::ifstream status("/proc/" + std::to_string(process_) + "/stat");
+    std::string text;
+    std::getline(status, text);
+    if (text.find(") T ") != std::string::npos) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  throw std::runtime_error("versitygw does not stop");
+}
 void S3Server::thaw() { ::kill(process_, SIGCONT); }
 
 void S3Server::make_bucket(const std::string& name) {

@@ -60,6 +60,10 @@ TEST_F(AccessMatrixTest, AskingIsNotEnoughToChange) {
   for (const std::string searched : {"experiments", "logged-models", "runs"})
     for (const std::string root : {"/api", "/ajax-api"})
       harmless.insert("POST " + root + "/2.0/mlflow/" + searched + "/search");
+  for (const std::string asked :
+       {"experiments/search-datasets", "registered-models/get-latest-versions"})
+    for (const std::string root : {"/api", "/ajax-api"})
+      harmless.insert("POST " + root + "/2.0/mlflow/" + asked);
   for (const std::string& root : {std::string("/api"), std::string("/ajax-api")})
     harmless.insert("POST " + root + "/2.0/mlflow/artifacts/presigned-download-url");
   for (const std::string asked :
