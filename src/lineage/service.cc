@@ -117,6 +117,7 @@ Result<json::object> describe_run(sql::Tx& tx, const Call& call, const Urn& urn)
 
 void Service::describe_nodes() {
   catalog_.describe_many_with(describe_many);
+  catalog_.describe_with("run", describe_run);  // where no runs of our own are described, too
   catalog_.derive_edges_with("run", edges_of_run);
 }
 
