@@ -164,6 +164,7 @@ Result<void> Service::source_applied(sql::Tx& tx, const Call& call,
   const Source after = TRY(decode<Source>(resource.declaration));
   TRY(store::schedule(tx, call.project, after, resource.applied_at));
   if (resource.version < 2) return {};
+  TRY(classes_changed(tx, call.project, resource.name));
   const auto before = TRY(
       resources::declared<Source>(tx, call.project, "source", resource.name, resource.version - 1));
   for (const Difference& difference : differences(before, after))

@@ -39,7 +39,8 @@ std::vector<Route> audit_routes(audit::Service& service) {
           "GET", "/api/v1/audit/checkpoint", "Show the newest signed head", Permission::read,
           [&](const Call& call, const Empty&) { return service.latest(call); }),
       route<Empty, Checkpoint>(
-          "POST", "/api/v1/audit:checkpoint", "Sign the audit log as it stands", Permission::operate,
+          "POST", "/api/v1/audit:checkpoint", "Sign the audit log as it stands",
+          Permission::operate,
           [&](const Call& call, const Empty&) { return service.checkpoint(call); }),
       route<InclusionInput, Inclusion>("GET", "/api/v1/audit/proof/inclusion",
                                        "Prove that an event is in the signed log", Permission::read,
