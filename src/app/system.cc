@@ -105,12 +105,24 @@ void System::Parts::start_background() {
 Result<bool> System::Parts::tend_artifacts() {
   constexpr Micros rhythm = std::chrono::hours(1), upload_time = std::chrono::hours(48);
   const Call call{.actor = "service:artifacts"};
-  for (const std::string& digest : files->take_damaged())
-    TRY(incidents->open(call,
-                        {.dedup_key = "artifact:" + digest + ":damaged",
-                         .title = "A stored file is damaged: its bytes are not those of " + digest,
-                         .severity = incidents::Severity::critical,
-                         .subject = "artifact:" + digest}));
+  // Whoever logged the file must know; one that no project named is told to the default one.
+  const auto tell = [&](const std::string& digest) -> Result<void> {
+    auto projects = TRY(db->read(call, [&](sql::Tx& tx) {
+      return tx.run("SELECT DISTINCT project FROM artifact_files WHERE digest = $1", {digest});
+    }));
+    if (projects.empty()) projects.push_back({std::string("default")});
+    for (const sql::Row& row : projects) {
+      Call theirs = call;
+      theirs.project = std::get<std::string>(row.at(0));
+      TRY(incidents->open(
+          theirs, {.dedup_key = "artifact:" + digest + ":damaged",
+                   .title = "A stored file is damaged: its bytes are not those of " + digest,
+                   .severity = incidents::Severity::critical,
+                   .subject = "artifact:" + digest}));
+    }
+    return {};
+  };
+  for (const std::string& digest : files->take_damaged()) TRY(tell(digest));
   if (clock.now() < tended + rhythm) return false;
   tended = clock.now();
   TRY(part_uploads->clear(tended - upload_time));

@@ -35,6 +35,23 @@ Result<ContractSources> import_contract(const Call& call, const ContractInput& i
 json::object export_contract(const Source& source, std::int64_t version,
                              const std::function<bool(const std::string& sql)>& counts);
 
+// What a source says that the standard has no word for: a custom property of its object, by this
+// name.
+struct ContractExtras {
+  std::optional<std::string> event_time;
+  std::optional<PostgresTable> postgres;
+  Compatibility compatibility = Compatibility::none;
+  std::optional<Micros> refresh_every;
+  CheckSeverity freshness_severity = CheckSeverity::error;
+};
+BOOST_DESCRIBE_STRUCT(ContractExtras, (),
+                      (event_time, postgres, compatibility, refresh_every, freshness_severity))
+constexpr auto rules_of(const ContractExtras&) {
+  return std::array{Rule{.field = "compatibility", .may_miss = true},
+                    Rule{.field = "freshness_severity", .may_miss = true}};
+}
+inline constexpr const char* extras_property = "penstock";
+
 // Between the two, so that they cannot disagree: one rule of a contract as a check, where it can be
 // one. `column` is empty for a rule of the whole object. Without a check, `warning` says why.
 struct ContractRule {

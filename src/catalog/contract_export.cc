@@ -119,16 +119,28 @@ void put_server(const Source& source, json::object& contract) {
   if (!loose::list(contract, "servers").empty()) return;
   json::object server{{"server", source.name}};
   if (source.postgres) {
-    // The connection is a name of a secret, or holds hosts that are nobody else's business.
-    server["type"] = "custom";
-    server["customProperties"] =
-        json::array{{{"property", "penstockPostgres"}, {"value", encode(*source.postgres)}}};
+    server["type"] = "custom";  // its connection is the name of a secret here
   } else {
     server["type"] = "local";
     server["path"] = source.path;
     server["format"] = name_of(source.format);
   }
   contract["servers"] = json::array{server};
+}
+
+void put_extras(const Source& source, json::object& object) {
+  const ContractExtras extras{
+      .event_time = source.event_time,
+      .postgres = source.postgres,
+      .compatibility = source.compatibility,
+      .refresh_every = source.refresh_every,
+      .freshness_severity = source.freshness ? source.freshness->severity : CheckSeverity::error};
+  json::array customs;
+  for (const json::value& custom : loose::list(object, "customProperties"))
+    if (!custom.is_object() || loose::text(custom.get_object(), "property") != extras_property)
+      customs.push_back(custom);
+  customs.push_back({{"property", extras_property}, {"value", encode(extras)}});
+  object["customProperties"] = std::move(customs);
 }
 
 void put_freshness(const Source& source, json::object& contract) {
@@ -176,6 +188,7 @@ json::object export_contract(const Source& source, std::int64_t version, const C
   for (const std::string& tag : source.tags)
     if (std::ranges::find(whole, json::value(tag)) == whole.end()) own.push_back(tag);
   set_or_erase(object, "tags", texts(own), !own.empty());
+  put_extras(source, object);
   std::vector<SourceCheck> left = source.checks;
   json::array rules = kept_rules(object, source, "", left);
   json::array properties;

@@ -77,9 +77,16 @@ class Import {
         if (tag.is_string() &&
             std::ranges::find(source.tags, std::string(tag.get_string())) == source.tags.end())
           source.tags.emplace_back(tag.get_string());
+    const ContractExtras extras = extras_of(object);
+    source.postgres = extras.postgres;
+    source.compatibility = extras.compatibility;
+    source.refresh_every = extras.refresh_every;
     take_columns(object, source);
     take_place(object, source);
-    take_freshness(object, source);  // it says which column is the event time, which rules may need
+    take_freshness(object, source);
+    if (source.freshness) source.freshness->severity = extras.freshness_severity;
+    if (extras.event_time) source.event_time = extras.event_time;
+    // Rules come last: they may need the columns and the event time.
     take_rules(object, source);
     source.contract = contract_;
     source.contract["schema"] = json::array{kept_};
@@ -190,7 +197,16 @@ class Import {
     }
   }
 
+  static ContractExtras extras_of(const json::object& object) {
+    for (const json::value& custom : loose::list(object, "customProperties"))
+      if (custom.is_object() && loose::text(custom.get_object(), "property") == extras_property)
+        if (const json::value* said = custom.get_object().if_contains("value"))
+          if (auto extras = decode<ContractExtras>(*said)) return std::move(extras).take();
+    return {};
+  }
+
   void take_place(const json::object& object, Source& source) {
+    if (source.postgres) return;
     const std::string physical = loose::text(object, "physicalName").empty()
                                      ? loose::text(object, "name")
                                      : loose::text(object, "physicalName");

@@ -93,13 +93,16 @@ ColumnProfile read(const olap::Column& column, const std::vector<Scalar>& row, s
 }
 constexpr std::size_t answers_a_column = 10;
 
-Result<void> add_top(olap::Session& session, const std::string& rows,
+Result<void> add_top(olap::Session& session, const std::string& rows, std::int64_t count,
                      std::vector<ColumnProfile>& columns) {
+  const std::int64_t values_max = std::max<std::int64_t>(count / 2, 10);
   for (std::size_t begin = 0; begin < columns.size(); begin += columns_a_pass) {
     std::string statement;
     const std::size_t end = std::min(columns.size(), begin + columns_a_pass);
     for (std::size_t i = begin; i < end; ++i) {
-      if (columns[i].distinct == 0 || columns[i].distinct > distinct_max) continue;
+      // Values that hardly come twice are no categories.
+      if (columns[i].distinct == 0 || columns[i].distinct > std::min(distinct_max, values_max))
+        continue;
       const std::string name = quoted_name(columns[i].name);
       statement += (statement.empty() ? "" : " UNION ALL ") + std::string("(SELECT ") +
                    std::to_string(i) + "::BIGINT AS place, CAST(" + name +
@@ -138,7 +141,7 @@ Result<TableProfile> profile_of(olap::Session& session, const std::string& rows)
     for (std::size_t i = begin; i < end; ++i)
       out.columns.push_back(read(columns[i], table.rows.at(0), (i - begin) * answers_a_column));
   }
-  TRY(add_top(session, looked_at, out.columns));
+  TRY(add_top(session, looked_at, out.sampled_rows, out.columns));
   return out;
 }
 

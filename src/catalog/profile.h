@@ -27,7 +27,7 @@ struct ColumnProfile {
   std::vector<double> quantiles;                  // t-digest, at quantile_points
   std::optional<std::int64_t> shortest, longest;  // characters of texts
   std::optional<double> mean_length;
-  std::vector<TopValue> top;  // at most 10, where distinct is at most 1,000
+  std::vector<TopValue> top;  // at most 10, of at most 1,000 values that mostly come twice
 };
 BOOST_DESCRIBE_STRUCT(ColumnProfile, (),
                       (name, type, nulls, distinct, min, max, mean, stddev, quantiles, shortest,

@@ -221,6 +221,8 @@ def test_many_send_to_one_path_at_once(place):
 
 
 def test_a_damaged_file_is_never_taken_for_whole_and_opens_an_incident(place):
+    if place.s3:
+        pytest.skip("the object store compares checksums itself and gives no such bytes")
     body = os.urandom(3 << 20)
     assert requests.put(url_of(place, "damaged"), data=body, headers=bearer(place)).ok
     assert requests.put(url_of(place, "damaged-small"), data=b"small", headers=bearer(place)).ok

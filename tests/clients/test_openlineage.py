@@ -245,17 +245,17 @@ def test_what_penstock_does_itself_reaches_another_receiver(server, tmp_path):
     sender.start()
     try:
         rows = tmp_path / "rows.csv"
-        rows.write_text("id,at,x\n1,2026-01-01T00:00:00Z,2.5\n")
+        rows.write_text("id,seen_at,x\n1,2026-01-01T00:00:00Z,2.5\n")
         (tmp_path / "all.yaml").write_text(f"""
 kind: source
 name: rows
 owner: team:rows
 path: {rows}
 format: csv
-event_time: at
+event_time: seen_at
 columns:
   - {{name: id, type: bigint, classification: public}}
-  - {{name: at, type: timestamp, classification: public}}
+  - {{name: seen_at, type: timestamp, classification: public}}
   - {{name: x, type: double, classification: confidential}}
 ---
 kind: entity
@@ -268,8 +268,8 @@ name: things
 owner: team:rows
 entity: thing
 sources: [rows]
-sql: SELECT id, at, x * 2 AS doubled FROM rows WHERE id > 0
-event_time: at
+sql: SELECT id, seen_at, x * 2 AS doubled FROM rows WHERE id > 0
+event_time: seen_at
 features: [{{name: doubled, type: double}}]
 ---
 kind: feature_schema

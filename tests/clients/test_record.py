@@ -180,6 +180,7 @@ def test_versions_that_mlflow_logged_are_described_and_compared(server, tmp_path
     import numpy
     os.environ["MLFLOW_TRACKING_TOKEN"] = server.token
     mlflow.set_tracking_uri(server.url)
+    mlflow.set_experiment("compared")
     try:
         rows = numpy.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
         for strength, accuracy in ((1.0, 0.5), (10.0, 0.75)):

@@ -128,7 +128,9 @@ TEST_F(ContractTest, ComesBackWithAllThatNobodyHereReads) {
 
 TEST_F(ContractTest, CarriesEveryCheckOfOurs) {
   test::must(apply(flights(R"(primary_key: [carrier]
-freshness: {max_age: 36h}
+freshness: {max_age: 36h, severity: warning}
+compatibility: full
+refresh_every: 2h
 tags: [aviation]
 checks:
   - {name: sql, sql: SELECT * FROM flights WHERE delay > 9, severity: warning}
@@ -147,6 +149,19 @@ checks:
   EXPECT_FALSE(after.contract.empty());
   after.contract.clear();
   EXPECT_EQ(encode(after), encode(before));
+}
+
+TEST_F(ContractTest, CarriesATableAndNoSecret) {
+  Source table{.name = "orders",
+               .owner = "sales",
+               .event_time = "placed",
+               .columns = {{.name = "placed", .type = ColumnType::timestamp}},
+               .postgres = PostgresTable{"${ENV:WAREHOUSE}", "sales.orders"}};
+  const json::object contract = written(table);
+  EXPECT_EQ(contract.at("servers").at(0).at("type"), "custom");
+  Source back = test::must(import_contract(ana_, {contract, ""})).sources.at(0);
+  back.contract.clear();
+  EXPECT_EQ(encode(back), encode(table));
 }
 
 TEST_F(ContractTest, DropsARuleThatWasTakenOut) {
