@@ -54,7 +54,6 @@ def mlflow_at(request, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", place.url)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", place.token)
     mlflow.set_tracking_uri(place.url)
-    mlflow.set_registry_uri(place.url)
 
 
 def url_of(server, path):

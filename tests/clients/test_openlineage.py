@@ -284,10 +284,10 @@ features: [{{view: things, feature: doubled}}]
         assert "feature_schema:things_v1@1" in impact.stdout
         # id is read by WHERE and joins every row: all of the view hangs on it.
         assert "feature_view:things@1" in sender.run("impact", "source:rows#id").stdout
-        answer = requests.post(sender.url + "/api/v1/features/historical", timeout=60,
+        answer = requests.post(sender.url + "/api/v1/features:historical", timeout=60,
                                headers={"Authorization": f"Bearer {sender.token}"},
                                json={"feature_schema": "things_v1", "dataset": "training",
-                                     "entity_sql": "SELECT id, at AS event_time FROM rows"})
+                                     "entity_sql": "SELECT id, seen_at AS event_time FROM rows"})
         assert answer.status_code == 200, answer.text
         dataset = answer.json()["dataset"]
         for _ in range(200):

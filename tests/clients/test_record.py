@@ -113,7 +113,7 @@ def test_the_reference_accepts_what_we_signed(server, world):
     assert "verified with signing key release" in server.run("models", "verify", world["version"]).stdout
     signature = world["folder"] / "late.sig"
     assert server.run("models", "signature", world["version"], "-o", str(signature)).returncode == 0
-    command = [SIGNER, "verify", "key", str(world["files"]), "--signature", str(signature), "--public-key",
+    command = [SIGNER, "verify", "key", str(world["files"]), "--signature", str(signature), "--public_key",
                str(world["public"])]
     verified = subprocess.run(command, capture_output=True, text=True)
     assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -130,7 +130,7 @@ def test_the_reference_accepts_what_we_signed(server, world):
 def test_we_accept_what_the_reference_signed(server, world, tmp_path):
     files = files_of_model(tmp_path / "theirs", "their weights")
     (files / ".gitignore").write_text("*.tmp\n")
-    subprocess.run([SIGNER, "sign", "key", str(files), "--signature", str(files / "model.sig"), "--private-key",
+    subprocess.run([SIGNER, "sign", "key", str(files), "--signature", str(files / "model.sig"), "--private_key",
                     str(world["private"])], check=True, capture_output=True)
     offline = server.run("models", "verify", str(files), "--key", str(world["public"]))
     assert offline.returncode == 0, offline.stderr
