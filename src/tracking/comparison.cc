@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t pattern_max = 5'000, list_max = 1'000;
 
 bool is_text(const Token& token) {
-  return token.kind == Token::Kind::text || (token.kind == Token::Kind::word && token.is_quoted);
+  return token.kind == Token::Kind::text || (token.kind == Token::Kind::word && token.quote != 0);
 }
 
 Result<Comparison> list_of(Lexer& lexer, Comparison out) {

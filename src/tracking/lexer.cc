@@ -33,7 +33,7 @@ Result<Token> Lexer::next() {
   const char letter = text_[at_];
   if (letter == '\'') return quoted(Token::Kind::text);
   if (letter == '"' || letter == '`') return word();
-  if (is_digit(letter) || letter == '-' || letter == '+') return number();
+  if (is_digit(letter) || letter == '-' || letter == '+' || letter == '.') return number();
   if (is_alpha(letter) || letter == '_') return word();
   for (const std::string_view symbol : {"!=", "<=", ">=", "=", "<", ">", "(", ")", ","})
     if (text_.compare(at_, symbol.size(), symbol) == 0) {
@@ -43,14 +43,23 @@ Result<Token> Lexer::next() {
   return unreadable("'" + text_.substr(at_, 20) + "' is not expected");
 }
 
+// A quote within is written twice or, but in `names`, after a backslash. As in MLflow, both stay
+// in the text as they are written.
 Result<Token> Lexer::quoted(Token::Kind kind) {
   const char quote = text_[at_];
-  const std::size_t end = text_.find(quote, at_ + 1);
-  if (end == std::string::npos)
-    return unreadable("a quote " + std::string(1, quote) + " is not closed");
-  Token token{kind, text_.substr(at_ + 1, end - at_ - 1), true};
-  at_ = end + 1;
-  return token;
+  for (std::size_t end = at_ + 1; end < text_.size(); ++end) {
+    const char after = end + 1 < text_.size() ? text_[end + 1] : '\0';
+    if (text_[end] == '\\' && quote != '`' && after == quote) {
+      ++end;
+    } else if (text_[end] == quote && after == quote) {
+      ++end;
+    } else if (text_[end] == quote) {
+      Token token{kind, text_.substr(at_ + 1, end - at_ - 1), quote};
+      at_ = end + 1;
+      return token;
+    }
+  }
+  return unreadable("a quote " + std::string(1, quote) + " is not closed");
 }
 
 Token Lexer::number() {
@@ -65,7 +74,7 @@ Token Lexer::number() {
 // metrics.`a b`, params."x", tags.mlflow.user, "run name"
 Result<Token> Lexer::word() {
   Token token{Token::Kind::word, ""};
-  token.is_quoted = text_[at_] == '"' || text_[at_] == '`';
+  if (text_[at_] == '"' || text_[at_] == '`') token.quote = text_[at_];
   while (at_ < text_.size()) {
     const char letter = text_[at_];
     if (letter == '"' || letter == '`') {

@@ -9,8 +9,8 @@ namespace penstock::tracking {
 
 struct Token {
   enum class Kind { word, text, number, symbol, end } kind = Kind::end;
-  std::string text;        // a word keeps its quotes' contents and its dots
-  bool is_quoted = false;  // of a word: it began with a quote, so it is a name or a text
+  std::string text;  // a word keeps its quotes' contents and its dots
+  char quote = 0;    // that it began with, so it is a name or a text; 0: none
 };
 
 std::string lower(std::string text);

@@ -18,14 +18,35 @@ Result<LoggedModel> find(sql::Tx& tx, const Call& call, const std::string& id) {
   return std::move(found.front());
 }
 
+Result<std::vector<ModelMetric>> metrics_of(sql::Tx& tx, const LoggedModel& model) {
+  const auto rows = TRY(
+      tx.run("SELECT key, step, at, value, is_nan, run, dataset_name, dataset_digest FROM (SELECT "
+             "* FROM logged_model_metrics WHERE model = $1 ORDER BY at DESC, step DESC LIMIT "
+             "10000) AS newest ORDER BY key, at, step, run",
+             {model.number}));
+  std::vector<ModelMetric> out;
+  out.reserve(rows.size());
+  for (const sql::Row& row : rows) {
+    ModelMetric one{.model = model.id, .point = sql::read_row<Metric>(row)};
+    sql::from_sql(row.at(5), one.run);
+    sql::from_sql(row.at(6), one.dataset.name);
+    sql::from_sql(row.at(7), one.dataset.digest);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 Result<LoggedModelDetail> detail(sql::Tx& tx, LoggedModel model) {
   const std::int64_t number = model.number;
   const auto pairs = [&](const std::string& table) {
     return sql::select<Pair>(
         tx, "SELECT key, value FROM " + table + " WHERE model = $1 ORDER BY key", {number});
   };
-  return LoggedModelDetail{std::move(model), TRY(pairs("logged_model_params")),
-                           TRY(pairs("logged_model_tags"))};
+  LoggedModelDetail out{.params = TRY(pairs("logged_model_params")),
+                        .tags = TRY(pairs("logged_model_tags")),
+                        .metrics = TRY(metrics_of(tx, model))};
+  out.model = std::move(model);
+  return out;
 }
 
 Result<void> put(sql::Tx& tx, const std::string& table, std::int64_t model, const Pair& pair) {
@@ -97,7 +118,7 @@ Result<LoggedModelDetail> LoggedModels::finish(const Call& call, const std::stri
 Result<void> LoggedModels::remove(const Call& call, const std::string& id) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const LoggedModel model = TRY(find(tx, call, id));
-    for (const char* table : {"logged_model_params", "logged_model_tags"})
+    for (const char* table : {"logged_model_params", "logged_model_tags", "logged_model_metrics"})
       TRY(tx.run("DELETE FROM " + std::string(table) + " WHERE model = $1", {model.number}));
     TRY(tx.run("DELETE FROM logged_models WHERE number = $1", {model.number}));
     return audit::record(tx, call, clock_.now(),
@@ -140,7 +161,13 @@ Result<void> LoggedModels::remove_tag(const Call& call, const std::string& id,
 
 Result<Found<LoggedModelDetail>> LoggedModels::search(const Call& call, const Search& search) {
   TRY(check_limit(search.limit));
-  Compiled compiled = TRY(compile(Subject::logged_model, search.filter, search.order_by));
+  for (std::size_t i = 0; i < search.datasets.size(); ++i)
+    if (search.datasets[i].name.empty())
+      return Error{Code::invalid_argument,
+                   "Invalid value for parameter 'datasets[" + std::to_string(i) +
+                       "]': `dataset_name` in the `datasets` clause must be specified."};
+  Compiled compiled = TRY(compile(Subject::logged_model, search.filter, search.order_by,
+                                  {search.datasets, search.order_datasets}));
   if (search.experiments.empty()) return Found<LoggedModelDetail>{};
   Listing listing{.columns = columns_in<LoggedModel>("t"),
                   .from = compiled.from("logged_models t"),

@@ -29,6 +29,7 @@ BOOST_DESCRIBE_STRUCT(LoggedModel, (),
 struct LoggedModelDetail {
   LoggedModel model;
   std::vector<Pair> params, tags;
+  std::vector<ModelMetric> metrics;  // by key, time and step; the newest 10,000
 };
 
 struct CreateLoggedModel {

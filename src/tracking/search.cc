@@ -2,100 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 #include <set>
 
+#include "tracking/lexer.h"
+
 namespace penstock::tracking {
 namespace {
-
-struct Token {
-  enum class Kind { word, text, number, symbol, end } kind = Kind::end;
-  std::string text;  // a word keeps its quotes' contents and its dots
-  char quote = 0;    // that it began with; 0: none
-};
-
-std::string lower(std::string text) {
-  for (char& letter : text)
-    letter = static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  return text;
-}
-
-Error unreadable(const std::string& problem) {
-  return {Code::invalid_argument, "Invalid filter or order: " + problem};
-}
-
-class Lexer {
- public:
-  explicit Lexer(const std::string& text) : text_(text) {}
-
-  Result<Token> next() {
-    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
-    if (at_ == text_.size()) return Token{};
-    const char letter = text_[at_];
-    if (letter == '\'') return quoted(Token::Kind::text);
-    if (letter == '"' || letter == '`') return word();
-    if (std::isdigit(static_cast<unsigned char>(letter)) || letter == '-' || letter == '.')
-      return number();
-    if (std::isalpha(static_cast<unsigned char>(letter)) || letter == '_') return word();
-    for (const std::string_view symbol : {"!=", "<=", ">=", "=", "<", ">", "(", ")", ","})
-      if (text_.compare(at_, symbol.size(), symbol) == 0) {
-        at_ += symbol.size();
-        return Token{Token::Kind::symbol, std::string(symbol)};
-      }
-    return unreadable("'" + text_.substr(at_, 20) + "' is not expected");
-  }
-
- private:
-  // A quote within is written twice or, but in `names`, after a backslash. As in MLflow, both stay
-  // in the text as they are written.
-  Result<Token> quoted(Token::Kind kind) {
-    const char quote = text_[at_];
-    for (std::size_t end = at_ + 1; end < text_.size(); ++end) {
-      const char after = end + 1 < text_.size() ? text_[end + 1] : '\0';
-      if (text_[end] == '\\' && quote != '`' && after == quote) {
-        ++end;
-      } else if (text_[end] == quote && after == quote) {
-        ++end;
-      } else if (text_[end] == quote) {
-        Token token{kind, text_.substr(at_ + 1, end - at_ - 1), quote};
-        at_ = end + 1;
-        return token;
-      }
-    }
-    return unreadable("a quote " + std::string(1, quote) + " is not closed");
-  }
-  Result<Token> number() {
-    const std::size_t begin = at_++;
-    while (at_ < text_.size() &&
-           (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '.' ||
-            (text_[at_] == '-' && std::tolower(static_cast<unsigned char>(text_[at_ - 1])) == 'e')))
-      ++at_;
-    return Token{Token::Kind::number, text_.substr(begin, at_ - begin)};
-  }
-  // metrics.`a b`, params."x", tags.mlflow.user, "run name"
-  Result<Token> word() {
-    Token token{Token::Kind::word, ""};
-    if (text_[at_] == '"' || text_[at_] == '`') token.quote = text_[at_];
-    while (at_ < text_.size()) {
-      const char letter = text_[at_];
-      if (letter == '"' || letter == '`') {
-        token.text += TRY(quoted(Token::Kind::word)).text;
-      } else if (std::isalnum(static_cast<unsigned char>(letter)) || letter == '_' ||
-                 letter == '.' || letter == '/' || letter == '-' || letter == ':' ||
-                 static_cast<unsigned char>(letter) >= 0x80) {
-        token.text += letter;
-        ++at_;
-      } else {
-        break;
-      }
-    }
-    return token;
-  }
-
-  const std::string& text_;
-  std::size_t at_ = 0;
-};
 
 enum class Field { attribute, metric, param, tag, dataset };
 // id: a number that MLflow writes as a text in quotes.
@@ -165,7 +78,8 @@ constexpr std::string_view prompt_tag = "mlflow.prompt.is_prompt";
 
 class Compiler {
  public:
-  Compiler(Subject subject, Compiled& out) : subject_(subject), out_(out) {}
+  Compiler(Subject subject, Compiled& out, const MetricScope& scope)
+      : subject_(subject), out_(out), scope_(scope) {}
 
   Result<void> filter(const std::string& text) {
     Lexer lexer(text);
@@ -179,6 +93,9 @@ class Compiler {
       token = TRY(lexer.next());
       if (token.kind == Token::Kind::end) return unreadable("nothing follows AND");
     }
+    if (!scope_.any_of.empty() && !compared_metric_)
+      condition("EXISTS (SELECT 1 FROM logged_model_metrics x WHERE x.model = t.number" +
+                on_datasets("x", scope_.any_of) + ")");
     return {};
   }
 
@@ -197,7 +114,9 @@ class Compiler {
       }
       if (!ordered_.emplace(key.field, key.name).second)
         return unreadable("'" + clause + "' orders by a key that was named before");
-      add_order(key, is_descending);
+      const auto place = static_cast<std::size_t>(&clause - clauses.data());
+      add_order(key, is_descending,
+                place < scope_.of_order.size() ? scope_.of_order[place] : OnDataset{});
     }
     return {};
   }
@@ -224,9 +143,9 @@ class Compiler {
       return named(Key{.field = Field::tag, .name = tail}, token);
     if (has_data() && is({"param", "params", "parameter", "parameters"}))
       return named(Key{.field = Field::param, .name = tail}, token);
+    if (has_data() && is({"metric", "metrics"}))
+      return named(Key{.field = Field::metric, .name = tail, .type = Type::number}, token);
     if (subject_ == Subject::run) {
-      if (is({"metric", "metrics"}))
-        return named(Key{.field = Field::metric, .name = tail, .type = Type::number}, token);
       if (is({"dataset", "datasets"}) && !ordering_) {
         for (const std::string_view known : {"name", "digest", "context"})
           if (tail == known) return Key{.field = Field::dataset, .name = tail, .takes_lists = true};
@@ -380,6 +299,9 @@ class Compiler {
     if (subject_ == Subject::model_version)
       return {"version_tags", as + ".project = t.project AND " + as + ".model = t.model AND " + as +
                                   ".version = t.version AND " + as + ".key = " + mark(key.name)};
+    if (subject_ == Subject::logged_model && key.field == Field::metric)
+      return {"logged_model_metrics",
+              as + ".model = t.number AND " + as + ".key = " + mark(key.name)};
     if (subject_ == Subject::logged_model)
       return {is_param ? "logged_model_params" : "logged_model_tags",
               as + ".model = t.number AND " + as + ".key = " + mark(key.name)};
@@ -407,21 +329,45 @@ class Compiler {
   void add_metric(const Key& key, const std::string& compared, bool holds_for_nan) {
     const std::string holds = holds_for_nan ? "(x.is_nan OR x.value " + compared + ")"
                                             : "NOT x.is_nan AND x.value " + compared;
-    out_.conditions.push_back({.text = "EXISTS (" + rows_of(key) + " AND " + holds + ")",
+    compared_metric_ = true;
+    out_.conditions.push_back({.text = "EXISTS (" + rows_of(key) + " AND " + holds +
+                                       on_datasets("x", scope_.any_of) + ")",
                                .metric = key.name,
                                .on_value = compared,
                                .holds_for_nan = holds_for_nan});
   }
 
+  std::string on_datasets(const std::string& as, const std::vector<OnDataset>& datasets) {
+    std::string out;
+    for (const OnDataset& one : datasets) {
+      out += (out.empty() ? " AND (" : " OR ") + ("(" + as) + ".dataset_name = " + mark(one.name);
+      if (!one.digest.empty()) out += " AND " + as + ".dataset_digest = " + mark(one.digest);
+      out += ")";
+    }
+    return out.empty() ? out : out + ")";
+  }
+  // The newest point of a logged model's metric, where another of the same would double the model.
+  std::string newest_in(const std::string& as, const OnDataset& dataset) {
+    std::vector<OnDataset> only;
+    if (!dataset.name.empty()) only.push_back(dataset);
+    const std::string later = "(n.at, n.step) > (" + as + ".at, " + as + ".step) OR (n.at = " + as +
+                              ".at AND n.step = " + as + ".step AND n.run < " + as + ".run)";
+    return on_datasets(as, only) + " AND NOT EXISTS (SELECT 1 FROM logged_model_metrics n WHERE " +
+           "n.model = " + as + ".model AND n.key = " + as + ".key" + on_datasets("n", only) +
+           " AND (" + later + "))";
+  }
+
   static bool may_miss(const Key& key) {
     return key.field != Field::attribute || key.name == "t.end_time";
   }
-  void add_order(const Key& key, bool is_descending) {
+  void add_order(const Key& key, bool is_descending, const OnDataset& dataset) {
     if (!may_miss(key)) return out_.order.push_back({key.name, is_descending});
     std::string column = key.name, rank = "CASE WHEN " + column + " IS NULL THEN 1 ELSE 0 END";
     if (key.field != Field::attribute) {
       const std::string name = "o" + std::to_string(out_.joins.size());
-      const Values values = values_of(key, name);
+      Values values = values_of(key, name);
+      if (subject_ == Subject::logged_model && key.field == Field::metric)
+        values.condition += newest_in(name, dataset);
       if (key.field == Field::metric && out_.order.empty()) out_.walked_metric = key.name;
       out_.joins.push_back({values.table, name, values.condition});
       column = name + ".value";
@@ -436,7 +382,8 @@ class Compiler {
 
   Subject subject_;
   Compiled& out_;
-  bool ordering_ = false;
+  const MetricScope& scope_;
+  bool ordering_ = false, compared_metric_ = false;
   std::set<std::pair<Field, std::string>> ordered_;
 };
 
@@ -487,9 +434,9 @@ Compiled::Walk Compiled::walk(const std::string& table) const {
 }
 
 Result<Compiled> compile(Subject subject, const std::string& filter,
-                         const std::vector<std::string>& order_by) {
+                         const std::vector<std::string>& order_by, const MetricScope& scope) {
   Compiled out;
-  Compiler compiler(subject, out);
+  Compiler compiler(subject, out, scope);
   TRY(compiler.filter(filter));
   TRY(compiler.order(order_by));
   return out;

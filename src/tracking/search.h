@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tracking/page.h"
+#include "tracking/tracking.h"
 
 namespace penstock::tracking {
 
@@ -45,10 +46,17 @@ struct Compiled {
   Walk walk(const std::string& table) const;
 };
 
+// Of logged models: the datasets that their metrics must have been measured on; empty: any. The
+// filter's metrics hold on one of `any_of`, or where it compares none, some metric must be on one;
+// `of_order` goes with the entries of the order.
+struct MetricScope {
+  std::vector<OnDataset> any_of, of_order;
+};
+
 // `filter`: comparisons joined by AND, on attributes, metrics.K, params.K, tags.K and datasets.K.
 // `order_by`: "metrics.K DESC" and the like; what is not there comes last, NaN before it.
 // invalid_argument where either cannot be read or MLflow refuses it, naming the word.
 Result<Compiled> compile(Subject subject, const std::string& filter,
-                         const std::vector<std::string>& order_by);
+                         const std::vector<std::string>& order_by, const MetricScope& scope = {});
 
 }  // namespace penstock::tracking

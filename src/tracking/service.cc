@@ -106,6 +106,19 @@ Result<std::vector<Pair>> new_params(sql::Tx& tx, const Run& run, const std::vec
   return fresh;
 }
 
+Result<void> put_model_metrics(sql::Tx& tx, const Call& call, const Run& run,
+                               const std::vector<ModelMetric>& metrics) {
+  if (metrics.empty()) return {};
+  std::map<std::string, std::int64_t> numbers;
+  for (const ModelMetric& one : metrics) {
+    if (numbers.contains(one.model)) continue;
+    const auto found = TRY(store::logged_model(tx, call.project, one.model));
+    if (!found) return Error{Code::not_found, "Logged model with ID '" + one.model + "' not found"};
+    numbers.emplace(one.model, *found);
+  }
+  return store::put_model_points(tx, run.id, numbers, metrics);
+}
+
 }  // namespace
 
 Result<void> check_limit(std::int64_t limit) {
@@ -342,6 +355,7 @@ Result<void> Service::log(const Call& call, const std::string& id, const Batch& 
         TRY(store::update(tx, run));
       }
     TRY(store::put_points(tx, run.number, batch.metrics));
+    TRY(put_model_metrics(tx, call, run, batch.model_metrics));
     return store::put_latest(tx, run, newest_of_each(batch.metrics));
   });
 }

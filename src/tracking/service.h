@@ -29,6 +29,9 @@ struct Search {
   std::vector<std::string> order_by;
   std::int64_t limit = 1'000;
   std::string page_token;  // as the page before gave it
+  // Of logged models: metrics count only where they were measured on one of these, and the model
+  // must have one. And what each entry of `order_by` is limited to, where it is.
+  std::vector<OnDataset> datasets = {}, order_datasets = {};
 };
 // 1 to 50,000, as MLflow has it.
 Result<void> check_limit(std::int64_t limit);

@@ -204,6 +204,28 @@ Result<void> put_latest(sql::Tx& tx, const Run& run, const std::vector<Metric>& 
       });
 }
 
+Result<std::optional<std::int64_t>> logged_model(sql::Tx& tx, const std::string& project,
+                                                 const std::string& id) {
+  const auto found =
+      TRY(tx.run("SELECT number FROM logged_models WHERE project = $1 AND id = $2", {project, id}));
+  if (found.empty()) return std::optional<std::int64_t>();
+  return std::optional(std::get<std::int64_t>(found[0].at(0)));
+}
+
+Result<void> put_model_points(sql::Tx& tx, const std::string& run,
+                              const std::map<std::string, std::int64_t>& numbers,
+                              const std::vector<ModelMetric>& metrics) {
+  return insert_all(
+      tx,
+      "INSERT INTO logged_model_metrics (model, run, key, step, at, value, is_nan, dataset_name, "
+      "dataset_digest) VALUES ",
+      " ON CONFLICT DO NOTHING", 9, metrics, [&](const ModelMetric& one, sql::Row& row) {
+        const Metric& point = one.point;
+        row.insert(row.end(), {numbers.at(one.model), run, point.key, point.step, point.at,
+                               point.value, point.is_nan, one.dataset.name, one.dataset.digest});
+      });
+}
+
 Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& input) {
   TRY(
       tx.run("INSERT INTO run_datasets (run, name, digest, source_type, source, schema_text, "

@@ -1,6 +1,8 @@
 // The tables of tracking. One function is one statement, or a few for a long list.
 #pragma once
 
+#include <map>
+
 #include "ports/sql.h"
 #include "tracking/tracking.h"
 
@@ -31,6 +33,13 @@ Result<void> put_tags(sql::Tx& tx, std::int64_t run, const std::vector<Pair>& ta
 Result<void> put_points(sql::Tx& tx, std::int64_t run, const std::vector<Metric>& metrics);
 // No key twice. An older point than what is there changes nothing.
 Result<void> put_latest(sql::Tx& tx, const Run& run, const std::vector<Metric>& metrics);
+// The number of a logged model, if there is one.
+Result<std::optional<std::int64_t>> logged_model(sql::Tx& tx, const std::string& project,
+                                                 const std::string& id);
+// `numbers` has every model by its id. A point that is there stays as it is.
+Result<void> put_model_points(sql::Tx& tx, const std::string& run,
+                              const std::map<std::string, std::int64_t>& numbers,
+                              const std::vector<ModelMetric>& metrics);
 Result<void> put_dataset(sql::Tx& tx, std::int64_t run, const DatasetInput& input);
 
 // Each run with what was logged to it, in the order given.

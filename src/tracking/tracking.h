@@ -61,6 +61,19 @@ struct Metric {
 };
 BOOST_DESCRIBE_STRUCT(Metric, (), (key, step, at, value, is_nan))
 
+// Which dataset a metric was measured on; empty: it is not said, or, in a search, any.
+struct OnDataset {
+  std::string name, digest;
+};
+BOOST_DESCRIBE_STRUCT(OnDataset, (), (name, digest))
+
+// A point of a run that was measured on a logged model.
+struct ModelMetric {
+  std::string model, run;  // their ids
+  Metric point;
+  OnDataset dataset;
+};
+
 // A dataset that a run read. `tags` is JSON: [{"key": ..., "value": ...}].
 struct DatasetInput {
   std::string name, digest, source_type, source, schema_text, profile;
@@ -96,6 +109,7 @@ struct RunDetail {
 struct Batch {
   std::vector<Metric> metrics;
   std::vector<Pair> params, tags;
+  std::vector<ModelMetric> model_metrics;  // those of `metrics` that name a model
 };
 
 // Refuse what MLflow's documented limits do not allow: invalid_argument naming the field, the value

@@ -237,6 +237,45 @@ def test_scikit_learn_logged_and_loaded_again(client, experiment):
     assert list(frame.run_id) == [run.info.run_id]
 
 
+def test_metrics_of_logged_models_are_found_by_model_and_dataset(client, experiment):
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.http_dataset_source import HTTPDatasetSource
+
+    held_out = MetaDataset(HTTPDatasetSource("http://localhost/held_out.csv"), name="held_out", digest="aaa")
+    fresh = MetaDataset(HTTPDatasetSource("http://localhost/fresh.csv"), name="fresh", digest="bbb")
+    mlflow.set_experiment(experiment_id=experiment)
+    with mlflow.start_run() as run:
+        models = {name: mlflow.create_external_model(name=name, source_run_id=run.info.run_id) for name in "abc"}
+        for name, on_held_out, on_fresh in (("a", 0.9, 0.5), ("b", 0.7, 0.8)):
+            model_id = models[name].model_id
+            mlflow.log_metric("auc", 0.1, step=1, model_id=model_id, dataset=held_out)
+            mlflow.log_metrics({"auc": on_held_out}, step=2, model_id=model_id, dataset=held_out)
+            mlflow.log_metric("auc", on_fresh, step=3, model_id=model_id, dataset=fresh)
+    kept = client.get_logged_model(models["a"].model_id)
+    assert [(m.step, m.value, m.dataset_name, m.run_id) for m in kept.metrics if m.step > 1] == [
+        (2, 0.9, "held_out", run.info.run_id), (3, 0.5, "fresh", run.info.run_id)]
+    assert client.get_run(run.info.run_id).data.metrics["auc"] == 0.8, "they are the run's own too"
+
+    def found(filter_string=None, datasets=None, order_by=None):
+        return "".join(m.name for m in mlflow.search_logged_models(
+            [experiment], filter_string=filter_string, datasets=datasets, order_by=order_by, output_format="list"))
+
+    assert sorted(found("metrics.auc > 0.6")) == ["a", "b"]
+    assert found("metrics.auc > 0.6", [{"dataset_name": "fresh"}]) == "b"
+    assert found("metrics.auc > 0.6", [{"dataset_name": "fresh", "dataset_digest": "other"}]) == ""
+    assert sorted(found(None, [{"dataset_name": "held_out"}])) == ["a", "b"], "c was measured on nothing"
+    assert found(order_by=[{"field_name": "metrics.auc", "ascending": False}]) == "bac", "by the newest; missing last"
+    assert found(order_by=[{"field_name": "metrics.auc", "ascending": False, "dataset_name": "held_out"}]) == "abc"
+    first = client.search_logged_models([experiment], max_results=1, order_by=[{"field_name": "metrics.auc"}])
+    second = client.search_logged_models([experiment], max_results=2, order_by=[{"field_name": "metrics.auc"}],
+                                         page_token=first.token)
+    assert [m.name for m in first] + [m.name for m in second] == ["a", "b", "c"]
+    with pytest.raises(MlflowException) as unknown:
+        client.log_metric(run.info.run_id, "auc", 1.0, model_id="m-unknown")
+    assert code_of(unknown) == "RESOURCE_DOES_NOT_EXIST"
+    assert len(client.get_metric_history(run.info.run_id, "auc")) == 6, "what was refused left nothing"
+
+
 def test_the_registry_as_people_use_it(client, experiment):
     import numpy as np
     from sklearn.linear_model import LinearRegression

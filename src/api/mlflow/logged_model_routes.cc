@@ -1,5 +1,6 @@
 #include "api/mlflow/logged_model_routes.h"
 
+#include "api/mlflow/metric_json.h"
 #include "api/mlflow/protocol.h"
 #include "tracking/logged_models.h"
 
@@ -18,17 +19,26 @@ Result<std::vector<tracking::Pair>> pairs_of(const Arguments& in, std::string_vi
 
 json::object said(const tracking::LoggedModelDetail& detail) {
   const tracking::LoggedModel& model = detail.model;
-  return {{"info", json::object{{"model_id", model.id},
-                                {"experiment_id", std::to_string(model.experiment)},
-                                {"name", model.name},
-                                {"creation_timestamp_ms", model.created_at},
-                                {"last_updated_timestamp_ms", model.updated_at},
-                                {"artifact_uri", model.artifact_uri},
-                                {"status", name_of(model.status)},
-                                {"model_type", model.model_type},
-                                {"source_run_id", model.source_run},
-                                {"tags", encode(detail.tags)}}},
-          {"data", json::object{{"params", encode(detail.params)}}}};
+  json::array metrics;
+  for (const tracking::ModelMetric& one : detail.metrics) {
+    json::object& said = metrics.emplace_back(mlflow::metric_json(one.point)).as_object();
+    said["model_id"] = one.model;
+    said["run_id"] = one.run;
+    if (!one.dataset.name.empty()) said["dataset_name"] = one.dataset.name;
+    if (!one.dataset.digest.empty()) said["dataset_digest"] = one.dataset.digest;
+  }
+  return {
+      {"info", json::object{{"model_id", model.id},
+                            {"experiment_id", std::to_string(model.experiment)},
+                            {"name", model.name},
+                            {"creation_timestamp_ms", model.created_at},
+                            {"last_updated_timestamp_ms", model.updated_at},
+                            {"artifact_uri", model.artifact_uri},
+                            {"status", name_of(model.status)},
+                            {"model_type", model.model_type},
+                            {"source_run_id", model.source_run},
+                            {"tags", encode(detail.tags)}}},
+      {"data", json::object{{"params", encode(detail.params)}, {"metrics", std::move(metrics)}}}};
 }
 
 Result<tracking::Search> search_of(const Arguments& in) {
@@ -39,9 +49,17 @@ Result<tracking::Search> search_of(const Arguments& in) {
     const Arguments one(json::object{{"experiment_ids", id}});
     search.experiments.push_back(TRY(one.whole_or("experiment_ids", 0)));
   }
-  for (const Arguments& one : TRY(in.objects("order_by")))
+  const auto dataset_of = [](const Arguments& one) -> Result<tracking::OnDataset> {
+    return tracking::OnDataset{TRY(one.text_or("dataset_name", "")),
+                               TRY(one.text_or("dataset_digest", ""))};
+  };
+  for (const Arguments& one : TRY(in.objects("datasets")))
+    search.datasets.push_back(TRY(dataset_of(one)));
+  for (const Arguments& one : TRY(in.objects("order_by"))) {
     search.order_by.push_back(TRY(one.text("field_name")) +
                               (TRY(one.flag_or("ascending", true)) ? " ASC" : " DESC"));
+    search.order_datasets.push_back(TRY(dataset_of(one)));
+  }
   return search;
 }
 

@@ -53,6 +53,18 @@ Result<tracking::Metric> metric_of(const Arguments& in) {
   return metric;
 }
 
+// A point, and again among those of its model where it names one.
+Result<void> add_metric(const Arguments& in, tracking::Batch& batch) {
+  batch.metrics.push_back(TRY(metric_of(in)));
+  const std::string model = TRY(in.text_or("model_id", ""));
+  if (model.empty()) return {};
+  batch.model_metrics.push_back(
+      {.model = model,
+       .point = batch.metrics.back(),
+       .dataset = {TRY(in.text_or("dataset_name", "")), TRY(in.text_or("dataset_digest", ""))}});
+  return {};
+}
+
 Result<std::vector<tracking::DatasetInput>> datasets_of(const Arguments& in) {
   std::vector<tracking::DatasetInput> out;
   for (const Arguments& one : TRY(in.objects("datasets"))) {
@@ -286,8 +298,11 @@ void add_logging(std::vector<Route>& routes, tracking::Service& service) {
                 });
   };
   using Batch = tracking::Batch;
-  add("runs/log-metric", "Log a point of a metric",
-      [](const Arguments& in) -> Result<Batch> { return Batch{.metrics = {TRY(metric_of(in))}}; });
+  add("runs/log-metric", "Log a point of a metric", [](const Arguments& in) -> Result<Batch> {
+    Batch batch;
+    TRY(add_metric(in, batch));
+    return batch;
+  });
   add("runs/log-parameter", "Log a parameter",
       [](const Arguments& in) -> Result<Batch> { return Batch{.params = {TRY(pair_of(in))}}; });
   add("runs/set-tag", "Set a tag of a run",
@@ -295,8 +310,7 @@ void add_logging(std::vector<Route>& routes, tracking::Service& service) {
   add("runs/log-batch", "Log metrics, parameters and tags",
       [](const Arguments& in) -> Result<Batch> {
         Batch batch{.params = TRY(pairs_of(in, "params")), .tags = TRY(pairs_of(in, "tags"))};
-        for (const Arguments& one : TRY(in.objects("metrics")))
-          batch.metrics.push_back(TRY(metric_of(one)));
+        for (const Arguments& one : TRY(in.objects("metrics"))) TRY(add_metric(one, batch));
         return batch;
       });
   mlflow::add(routes, "POST", "runs/delete-tag", "Delete a tag of a run", write,
