@@ -73,6 +73,9 @@ struct Correlation {
   std::int64_t first = 0, second = 0, joint = 0, total = 0;
 };
 
+struct MetricGroup;
+struct TraceMetricQuery;
+
 // Every function is one transaction. Deletion is in the audit log; traces themselves are data.
 class Traces {
  public:
@@ -98,6 +101,8 @@ class Traces {
   Result<Correlation> correlate(const Call& call, const std::vector<std::int64_t>& experiments,
                                 const std::string& first, const std::string& second,
                                 const std::string& among);
+  // `trace_metrics.h` says how.
+  Result<Found<MetricGroup>> metrics(const Call& call, const TraceMetricQuery& query);
   // How many went.
   Result<std::int64_t> remove(const Call& call, const DeleteTraces& input);
   Result<void> set_tag(const Call& call, const std::string& id, const Pair& tag);

@@ -310,6 +310,68 @@ def test_what_clients_before_3_call(client, experiment, server):
     assert mlflow.entities.Span.from_dict(data["spans"][0]).outputs["text"] == "NEW"
 
 
+def test_figures_over_traces_spans_and_assessments(client, experiment):
+    from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+    from mlflow.tracing.client import TracingClient
+
+    store = TracingClient().store
+    hour = 3_600_000_000_000
+    begun = 1_700_000_000_000_000_000 // hour * hour
+
+    def trace(name, minutes, milliseconds, tokens=None, fail=False, cost=None):
+        start = begun + minutes * 60_000_000_000
+        root = mlflow.start_span_no_context(name, span_type=SpanType.CHAT_MODEL, start_time_ns=start)
+        if tokens:
+            root.set_attribute("mlflow.chat.tokenUsage", {"input_tokens": tokens, "output_tokens": 2, "total_tokens": tokens + 2})
+        if cost is not None:
+            root.set_attribute("mlflow.llm.cost", {"input_cost": cost, "output_cost": 0.0, "total_cost": cost})
+            root.set_attribute("mlflow.llm.model", "small")
+        root.end(status="ERROR" if fail else "OK", end_time_ns=start + milliseconds * 1_000_000)
+        return root.trace_id
+
+    ids = [trace("ask", 0, 10, tokens=3, cost=0.25), trace("ask", 1, 20, tokens=5, cost=0.5), trace("ask", 61, 40, fail=True),
+           trace("tell", 2, 7)]
+    mlflow.flush_trace_async_logging()
+    for id, value in zip(ids, (True, "yes", "no", 0.5)):
+        mlflow.log_feedback(trace_id=id, name="good", value=value)
+
+    def figures(view, metric, *aggregates, **more):
+        wanted = [MetricAggregation(AggregationType.PERCENTILE, float(one[1:])) if one[0] == "P"
+                  else MetricAggregation(AggregationType(one)) for one in aggregates]
+        found = store.query_trace_metrics([experiment], MetricViewType(view), metric, wanted, **more)
+        return [(one.dimensions, one.values) for one in found]
+
+    assert figures("TRACES", "trace_count", "COUNT") == [({}, {"COUNT": 4})]
+    assert figures("TRACES", "trace_count", "COUNT", dimensions=["trace_name", "trace_status"]) == [
+        ({"trace_name": "ask", "trace_status": "ERROR"}, {"COUNT": 1}),
+        ({"trace_name": "ask", "trace_status": "OK"}, {"COUNT": 2}),
+        ({"trace_name": "tell", "trace_status": "OK"}, {"COUNT": 1})]
+    assert figures("TRACES", "latency", "AVG", "MIN", "MAX", "P50", filters=["trace.tag.mlflow.traceName = 'ask'"]) == [
+        ({}, {"AVG": pytest.approx(70 / 3), "MIN": 10, "MAX": 40, "P50.0": 20})]
+    assert figures("TRACES", "input_tokens", "SUM", "AVG") == [({}, {"SUM": 8, "AVG": 4})]
+    first, last = begun // 1_000_000, (begun + 2 * hour) // 1_000_000
+    by_hour = figures("TRACES", "trace_count", "COUNT", time_interval_seconds=3600, start_time_ms=first, end_time_ms=last)
+    assert [one[1]["COUNT"] for one in by_hour] == [3, 1] and by_hour[0][0]["time_bucket"].endswith(":00:00+00:00")
+    assert figures("SPANS", "total_cost", "SUM", dimensions=["span_model_name"]) == [
+        ({"span_model_name": "small"}, {"SUM": 0.75})]
+    assert figures("SPANS", "span_count", "COUNT", filters=["span.status = 'ERROR'"]) == [({}, {"COUNT": 1})]
+    assert figures("ASSESSMENTS", "assessment_value", "AVG", dimensions=["assessment_name"]) == [
+        ({"assessment_name": "good"}, {"AVG": pytest.approx(2.5 / 4)})]
+    assert figures("ASSESSMENTS", "assessment_count", "COUNT", dimensions=["assessment_value"],
+                   filters=["trace.status = 'ERROR'"]) == [({"assessment_value": '"no"'}, {"COUNT": 1})]
+    page = store.query_trace_metrics([experiment], MetricViewType.TRACES, "trace_count", [MetricAggregation(AggregationType.COUNT)],
+                                     dimensions=["trace_name"], max_results=1)
+    rest = store.query_trace_metrics([experiment], MetricViewType.TRACES, "trace_count", [MetricAggregation(AggregationType.COUNT)],
+                                     dimensions=["trace_name"], max_results=1, page_token=page.token)
+    assert [one.dimensions["trace_name"] for one in page + rest] == ["ask", "tell"] and not rest.token
+    for refused in ({"metric": "speed"}, {"aggregates": ["SUM"]}, {"dimensions": ["span_name"]},
+                    {"filters": ["trace.status != 'OK'"]}, {"filters": ["span.name = 'x'"]}, {"filters": ["trace.id = 'x'"]},
+                    {"time_interval_seconds": 60}):
+        with pytest.raises(RestException) as error:
+            figures("TRACES", refused.pop("metric", "latency"), *refused.pop("aggregates", ["AVG"]), **refused)
+        assert error.value.error_code == "INVALID_PARAMETER_VALUE", refused
+
+
 def test_evaluation_datasets(client, experiment):
     from mlflow.genai.datasets import create_dataset, delete_dataset, get_dataset, search_datasets
 

@@ -4,6 +4,7 @@
 
 #include "api/mlflow/trace_json.h"
 #include "tracking/artifacts.h"
+#include "tracking/trace_metrics.h"
 
 namespace penstock::api {
 namespace {
@@ -288,6 +289,65 @@ void add_correlation(std::vector<Route>& routes, Traces& traces) {
       "3.0");
 }
 
+// MLflow's client sends words; proto3's JSON also takes an enum's number, which nobody uses here.
+template <class Enum>
+Result<Enum> word_of(const Arguments& in, const char* field) {
+  const std::string word = TRY(in.text(field));
+  Enum out{};
+  if (Kind<Enum>::hear(word, out)) return out;
+  return Error{Code::invalid_argument, "Invalid value '" + word.substr(0, 100) +
+                                           "' for parameter '" + std::string(field) + "'"};
+}
+
+Result<tracking::TraceMetricQuery> metric_query_of(const Arguments& in) {
+  tracking::TraceMetricQuery out{.experiments = TRY(experiments_of(in)),
+                                 .view = TRY(word_of<tracking::MetricView>(in, "view_type")),
+                                 .metric = TRY(in.text("metric_name")),
+                                 .dimensions = TRY(in.texts("dimensions")),
+                                 .filters = TRY(in.texts("filters")),
+                                 .interval = TRY(in.whole_or("time_interval_seconds", 0)),
+                                 .from = TRY(in.whole("start_time_ms")),
+                                 .to = TRY(in.whole("end_time_ms")),
+                                 .limit = TRY(in.whole_or("max_results", 1'000)),
+                                 .page_token = TRY(in.text_or("page_token", ""))};
+  for (const Arguments& one : TRY(in.objects("aggregations"))) {
+    tracking::Aggregate& aggregate = out.aggregates.emplace_back();
+    aggregate.type = TRY(word_of<tracking::Aggregation>(one, "aggregation_type"));
+    const bool is_percentile = aggregate.type == tracking::Aggregation::PERCENTILE;
+    if (is_percentile != one.has("percentile_value"))
+      return Error{Code::invalid_argument,
+                   "percentile_value goes with PERCENTILE, and with nothing else"};
+    if (is_percentile) aggregate.percentile = TRY(one.real("percentile_value"));
+  }
+  return out;
+}
+
+Result<json::object> metrics_said(const tracking::TraceMetricQuery& query,
+                                  const tracking::Found<tracking::MetricGroup>& found) {
+  json::array points;
+  for (const tracking::MetricGroup& one : found.items) {
+    json::object groups, values;
+    for (const auto& [name, value] : one.dimensions) groups[name] = value;
+    for (const auto& [name, value] : one.values) values[name] = value;
+    points.push_back(json::object{{"metric_name", query.metric},
+                                  {"dimensions", std::move(groups)},
+                                  {"values", std::move(values)}});
+  }
+  json::object out{{"data_points", std::move(points)}};
+  if (!found.next_page_token.empty()) out["next_page_token"] = found.next_page_token;
+  return out;
+}
+
+void add_metrics(std::vector<Route>& routes, Traces& traces) {
+  mlflow::add(
+      routes, "POST", "traces/metrics", "Count and sum up traces, spans or assessments", read,
+      [&](const Call& call, const Arguments& in) -> Object {
+        const auto query = TRY(metric_query_of(in));
+        return metrics_said(query, TRY(traces.metrics(call, query)));
+      },
+      "3.0");
+}
+
 constexpr std::string_view artifact_root = "mlflow-artifacts:/";
 
 // A file that belongs to a trace, or its spans.
@@ -318,6 +378,7 @@ Result<Response> file_of(Traces& traces, tracking::Artifacts& artifacts, const C
 std::vector<Route> mlflow_trace_routes(Traces& traces, tracking::Artifacts& artifacts) {
   std::vector<Route> routes;
   add_traces(routes, traces);
+  add_metrics(routes, traces);
   add_old_traces(routes, traces);
   add_changes(routes, traces, "2.0", "request_id");
   add_changes(routes, traces, "3.0", "trace_id");
