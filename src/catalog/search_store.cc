@@ -89,13 +89,15 @@ Result<void> move_search(sql::Tx& tx, std::int64_t position) {
 }
 
 Result<void> remove_documents(sql::Tx& tx, const std::string& project, const std::string& urn) {
-  for (const char* table : {"search_terms", "search_facets"})
-    TRY(tx.run("DELETE FROM " + std::string(table) +
-                   " WHERE project = $1 AND urn IN (SELECT urn FROM search_documents WHERE project "
-                   "= $1 AND (urn = $2 OR parent = $2))",
-               {project, urn}));
-  TRY(tx.run("DELETE FROM search_documents WHERE project = $1 AND (urn = $2 OR parent = $2)",
-             {project, urn}));
+  // Most subjects are new: looking costs a tenth of deleting nothing from three tables.
+  const auto there = TRY(tx.run(
+      "SELECT urn FROM search_documents WHERE project = $1 AND urn = $2 UNION ALL SELECT urn "
+      "FROM search_documents WHERE project = $1 AND parent = $2",
+      {project, urn}));
+  for (const sql::Row& row : there)
+    for (const char* table : {"search_terms", "search_facets", "search_documents"})
+      TRY(tx.run("DELETE FROM " + std::string(table) + " WHERE project = $1 AND urn = $2",
+                 {project, row.at(0)}));
   return {};
 }
 
