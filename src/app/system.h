@@ -41,7 +41,7 @@ struct SystemOptions {
   // first start.
   std::string audit_key;
   std::vector<std::string> audit_former_keys;  // public ones, whose checkpoints still count
-  int workers = 8;
+  int workers = 24;
   std::string openlineage_url;  // where our own events go; empty: kept here only
   std::string openlineage_key;  // may be empty
   SystemLimits limits;
