@@ -72,7 +72,10 @@ class Grown:
               f"{(folder / 'data/metadata.db').stat().st_size / 1e9:.1f} GB", flush=True)
         self.server, url = peers.penstock_server(binary, folder)
         self.calls = operations(url, str(1000 + runs // SMALL // 2))
-        self.connection = Connection(url)
+        self.url = url
+
+    def connect(self) -> None:
+        self.connection = Connection(self.url)
 
 
 def main() -> None:
@@ -89,6 +92,8 @@ def main() -> None:
             for name, runs in (("small", SMALL), ("large", options.runs)):
                 servers.append(Grown(options.binary, pathlib.Path(folder) / name, runs, options.points))
             print(f"{'p50, ms':24}{'small':>12}{'large':>12}{'ratio':>10}   (goal: at most 2)")
+            for one in servers:
+                one.connect()  # one opened before the other was filled would be closed by now
             first = int(time.time()) * 1_000
             for name in servers[0].calls:
                 first += 1_000_000

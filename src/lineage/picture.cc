@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 
 #include "lineage/layout.h"
@@ -54,14 +55,41 @@ std::string in_xml(std::string_view text) {
   return out;
 }
 
-// The end of a long name says more than its middle; letters are counted, not bytes.
-std::string shortened(const std::string& text, std::size_t max) {
-  std::vector<std::size_t> starts;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) starts.push_back(i);
-  if (starts.size() <= max) return text;
-  const std::size_t before = max / 3, after = max - before - 1;
-  return text.substr(0, starts[before]) + "…" + text.substr(starts[starts.size() - after]);
+// Of a letter, in shares of the font's size: what the widest of the fonts named below needs. Fonts
+// differ, and a text that leaves its box cannot be read.
+double width_of(char first_byte) {
+  const auto byte = static_cast<unsigned char>(first_byte);
+  if ((byte & 0xc0) == 0x80) return 0;
+  if (byte >= 0x80 || byte == 'm' || byte == 'w' || byte == 'M' || byte == 'W' || byte == '@')
+    return 1.0;
+  if (std::isupper(byte)) return 0.8;
+  if (byte == 'i' || byte == 'j' || byte == 'l' || byte == '.' || byte == ':' || byte == ' ')
+    return 0.4;
+  return 0.7;
+}
+double width_of(std::string_view text) {
+  double width = 0;
+  for (const char letter : text) width += width_of(letter);
+  return width;
+}
+
+// The end of a long name says more than its middle. `max`: in shares of the font's size.
+std::string shortened(const std::string& text, double max) {
+  if (width_of(text) <= max) return text;
+  const auto is_within = [&](std::size_t at) {
+    return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80;
+  };
+  std::size_t before = 0, after = text.size();
+  for (double width = 0; before < text.size() && width < max / 3 - 0.5;)
+    width += width_of(text[before++]);
+  while (is_within(before)) ++before;
+  for (double width = width_of(std::string_view(text).substr(0, before)) + 1; after > before;) {
+    width += width_of(text[after - 1]);
+    if (width > max) break;
+    --after;
+  }
+  while (is_within(after)) ++after;
+  return text.substr(0, before) + "…" + text.substr(after);
 }
 
 std::string number(double value) {
@@ -109,8 +137,8 @@ std::string box(const catalog::TraceNode& node, Layout::Point at, const LayoutSi
          number(sizes.height - 14) + "a7 7 0 0 0 7 7h0.1z\" fill=\"" + std::string(colour) +
          "\"/>\n";
   out += text_at(at.x + 16, at.y + 17, "kind", node.kind);
-  out += text_at(at.x + 16, at.y + 34, "name", shortened(label.name, 29));
-  out += text_at(at.x + 16, at.y + 50, "below", shortened(label.below, 34));
+  out += text_at(at.x + 16, at.y + 34, "name", shortened(label.name, (sizes.width - 22) / 13));
+  out += text_at(at.x + 16, at.y + 50, "below", shortened(label.below, (sizes.width - 22) / 11));
   if (node.classification) {
     const std::string text(name_of(*node.classification));
     const double width = 6.1 * static_cast<double>(text.size()) + 12;
@@ -223,6 +251,22 @@ std::string as_of_text(const std::optional<Timestamp>& as_of) {
   return as_of ? "as of " + to_rfc3339(*as_of) : "as it is now";
 }
 
+// Who asks for every version of a thing sees one box for it.
+std::vector<catalog::TraceEdge> with_one_root(const catalog::Impact& impact) {
+  const catalog::ColumnUrn root = catalog::column_urn(impact.urn);
+  const auto merge = [&](std::string& urn) {
+    const catalog::ColumnUrn one = catalog::column_urn(urn);
+    if (one.column == root.column && one.object.starts_with(root.object + "@")) urn = impact.urn;
+  };
+  std::vector<catalog::TraceEdge> edges = impact.edges;
+  if (root.object.find('@') != std::string::npos) return edges;
+  for (catalog::TraceEdge& edge : edges) {
+    merge(edge.from_urn);
+    merge(edge.to_urn);
+  }
+  return edges;
+}
+
 }  // namespace
 
 std::string picture_of(const catalog::Trace& trace) {
@@ -242,7 +286,7 @@ std::string picture_of(const catalog::Impact& impact) {
   return draw("What a change of " + impact.urn + " concerns",
               as_of_text(impact.as_of) + " · " + std::to_string(impact.total) + " things of " +
                   std::to_string(impact.owners.size()) + " owners",
-              impact.urn, std::move(nodes), impact.edges, impact.total + 1);
+              impact.urn, std::move(nodes), with_one_root(impact), impact.total + 1);
 }
 
 }  // namespace penstock::lineage

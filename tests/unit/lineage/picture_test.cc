@@ -59,5 +59,26 @@ TEST(PictureTest, SaysHowManyItLeavesOut) {
   EXPECT_NE(picture_of(trace).find("the nearest 400 of 900"), std::string::npos);
 }
 
+TEST(PictureTest, ShortensNamesByTheRoomTheirLettersTake) {
+  catalog::Trace trace{.urn = "run:01M8AZY94X2SAVY19WCRJGAB5X"};
+  trace.nodes.push_back({.urn = trace.urn, .kind = "run"});
+  trace.nodes.push_back({.urn = "feature_view:little_flights_till_it@1", .kind = "feature_view"});
+  trace.nodes.push_back({.urn = "dataset:" + std::string(40, 'a') + "ü", .kind = "dataset"});
+  const std::string svg = picture_of(trace);
+  EXPECT_EQ(svg.find(">01M8AZY94X2SAVY19WCRJGAB5X<"), std::string::npos) << "wide letters";
+  EXPECT_NE(svg.find("JGAB5X<"), std::string::npos) << "the end is kept";
+  EXPECT_NE(svg.find(">little_flights_till_it@1<"), std::string::npos) << "narrow letters";
+  EXPECT_NE(svg.find("aü<"), std::string::npos) << "no letter is cut in two";
+}
+
+TEST(PictureTest, DrawsEveryVersionOfWhatChangesAsOneBox) {
+  catalog::Impact impact{.urn = "source:flights"};
+  impact.nodes.push_back({.urn = "feature_view:delay@1", .kind = "feature_view", .depth = 1});
+  impact.edges = {{"source:flights@2", "source:flights", "version_of"},
+                  {"feature_view:delay@1", "source:flights@2", "reads"}};
+  const std::string svg = picture_of(impact);
+  EXPECT_NE(svg.find("class=\"edge\""), std::string::npos) << "the view hangs on the source";
+}
+
 }  // namespace
 }  // namespace penstock::lineage
