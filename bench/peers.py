@@ -96,7 +96,7 @@ def mlflow_server(folder: pathlib.Path, workers: int = 2, store: str = "") -> tu
                "--backend-store-uri", store or f"sqlite:///{folder}/mlflow.db",
                "--artifacts-destination", folder / "artifacts"]
     # Its workers import from the folder they start in; a free port is not one of its defaults.
-    return Process(command, url + "/health", folder / "server.log", MLFLOW_ENABLE_TELEMETRY="false",
+    return Process(command, url + "/health", folder / "server.log", MLFLOW_DISABLE_TELEMETRY="true",
                    GIT_PYTHON_REFRESH="quiet", PATH=f"{environment()}/bin:{os.environ['PATH']}"), url
 
 

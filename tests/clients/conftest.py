@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# Before MLflow's client is imported: it would send from a thread that changes the environment under the others.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 PENSTOCK = os.environ.get("PENSTOCK_BINARY", str(ROOT / "build/release/bin/penstock"))
 
 

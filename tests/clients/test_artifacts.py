@@ -3,6 +3,7 @@ disks, kills, signed URLs, uploads in parts."""
 
 import hashlib
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -352,4 +353,44 @@ def test_a_kill_in_the_middle_of_uploads_leaves_nothing(tmp_path):
     listed = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/artifacts", headers=bearer(server)).json()
     assert listed["files"] == [{"path": "kept", "is_dir": False, "file_size": len(BLOCK)}]
     assert len(list((server.data / "blobs/files").rglob("*"))) == 2  # a folder and a file
+    server.stop()
+
+
+def test_what_was_deleted_is_freed_and_what_a_version_needs_is_not(tmp_path, monkeypatch):
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    server = Server(tmp_path / "data")
+    server.start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", server.token)
+    mlflow.set_tracking_uri(server.url)
+    features = np.array([[0.0], [1.0], [2.0], [3.0]])
+    model = LogisticRegression().fit(features, [0, 0, 1, 1])
+    with mlflow.start_run():
+        mlflow.log_text("of no use to anyone", "notes/old.txt")
+        mlflow.sklearn.log_model(model, name="model", registered_model_name="needed")
+    listed = requests.get(f"{server.url}/api/2.0/mlflow-artifacts/artifacts", headers=bearer(server)).json()["files"]
+    for one in listed:  # as `mlflow gc` does
+        assert requests.delete(url_of(server, one["path"]), headers=bearer(server)).ok
+    useless = hashlib.sha256(b"of no use to anyone").hexdigest()
+    place = server.data / "blobs/files" / useless[:2] / useless
+    refused = server.run("artifacts", "collect", "--unused-for", "1h")
+    assert refused.returncode == 2 and "at least 48h" in refused.stderr
+    assert server.run("artifacts", "collect").stdout.startswith("0 files"), "a week has not passed"
+    server.stop()
+    with sqlite3.connect(server.data / "metadata.db") as database:  # a week later
+        database.execute("UPDATE stored_files SET used_at = used_at - 8 * 24 * 3600 * 1000000")
+    database.close()
+    server.start()
+    mlflow.set_tracking_uri(server.url)
+    planned = server.run("artifacts", "collect", "--dry-run")
+    assert place.exists() and planned.returncode == 0, planned.stderr
+    done = server.run("artifacts", "collect")
+    assert done.stdout.replace("are gone", "would go") == planned.stdout and not done.stdout.startswith("0 files")
+    assert not place.exists()
+    got = requests.get(f"{server.url}/model-versions/get-artifact", headers=bearer(server),
+                       params={"name": "needed", "version": "1", "path": "MLmodel"})
+    assert got.ok and "sklearn" in got.text, "its files were deleted from the run, and are still those of the version"
+    assert "artifacts.collected" in server.run("audit", "list").stdout
     server.stop()
