@@ -92,6 +92,10 @@ void System::Parts::start_background() {
   });
   every("classification", {std::chrono::seconds(30), std::chrono::seconds(1)},
         [this] { return classification->run_once(); });
+  every("lineage", {std::chrono::seconds(2)}, [this]() -> Result<bool> {
+    TRY(catalog->keep_graphs({.actor = "service:lineage"}));
+    return false;
+  });
   every("openlineage", {std::chrono::milliseconds(500), std::chrono::milliseconds(20)},
         [this] { return emitter->run_once(); });
   every("quality", {std::chrono::seconds(1)}, [this] { return quality->run_due(); });

@@ -167,4 +167,12 @@ Result<void> Graphs::ask(sql::Tx& tx, const std::string& project,
   return ask(one->graph);
 }
 
+Result<void> Graphs::keep_up(sql::Tx& tx) {
+  const auto rows = TRY(tx.run("SELECT project FROM lineage_counters ORDER BY change DESC LIMIT $1",
+                               {static_cast<std::int64_t>(projects_kept)}));
+  for (const sql::Row& row : rows)
+    TRY(ask(tx, std::get<std::string>(row.at(0)), [](const Graph&) -> Result<void> { return {}; }));
+  return {};
+}
+
 }  // namespace penstock::catalog

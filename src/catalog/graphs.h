@@ -17,9 +17,12 @@ class Graphs {
   // database write as well, so each question looks at the number of the last change first.
   Result<void> ask(sql::Tx& tx, const std::string& project,
                    const std::function<Result<void>(const Graph&)>& ask);
+  // Brings the graphs of the projects that changed most up to date, so that nobody's question waits
+  // for one to be loaded.
+  Result<void> keep_up(sql::Tx& tx);
 
  private:
-  static constexpr std::size_t projects_max = 64;
+  static constexpr std::size_t projects_max = 64, projects_kept = 16;
   struct One {
     std::shared_mutex turn;
     Graph graph;

@@ -260,6 +260,12 @@ class Service {
     return graphs_.ask(tx, call.project, ask);
   }
 
+  // Loads the graphs that are likely to be asked for; a question loads its own where this has not
+  // come to it.
+  Result<void> keep_graphs(const Call& call) {
+    return db_.read(call, [&](sql::Tx& tx) { return graphs_.keep_up(tx); });
+  }
+
   // What is known of one URN, without what flows to it along the graph.
   Result<TraceNode> describe(sql::Tx& tx, const Call& call, const std::string& urn);
 
