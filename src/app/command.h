@@ -51,6 +51,7 @@ std::string text_of(const json::value& object, std::string_view field);
 // One function for each file of commands/: adds its subcommands to `parent`. The callbacks run at
 // parse end.
 void add_resource_commands(CLI::App& parent, Globals& globals);  // plan, apply, get
+void add_artifact_commands(CLI::App& parent, Globals& globals);
 void add_registry_commands(CLI::App& parent, Globals& globals);  // models
 void add_source_commands(CLI::App& parent, Globals& globals);    // sources, search
 void add_catalog_commands(CLI::App& parent, Globals& globals);   // datasets

@@ -24,6 +24,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_lineage_commands(app, globals);
   add_features_commands(app, globals);
   add_training_commands(app, globals);
+  add_artifact_commands(app, globals);
   add_registry_commands(app, globals);
   add_serving_commands(app, globals);
   add_release_commands(app, globals);

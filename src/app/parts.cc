@@ -150,6 +150,7 @@ void System::Parts::make_components() {
   signatures = std::make_unique<registry::Signatures>(*db, *artifacts, clock);
   registry = std::make_unique<registry::Service>(*db, clock);
   files->held_by("a run", training::refers_to);
+  collector = std::make_unique<artifacts::Collector>(*db, *files, clock);
   tracked_artifacts = std::make_unique<tracking::Artifacts>(*db, *files, clock);
   part_uploads = std::make_unique<tracking::PartUploads>(*tracked_artifacts, *blobs, clock);
   evaluation_datasets = std::make_unique<tracking::EvaluationDatasets>(*db, clock);

@@ -9,6 +9,7 @@
 #include "app/system.h"
 #include "approvals/service.h"
 #include "artifacts/checkouts.h"
+#include "artifacts/collector.h"
 #include "artifacts/files.h"
 #include "audit/audit.h"
 #include "base/metrics.h"
@@ -91,6 +92,7 @@ struct System::Parts {
   std::unique_ptr<costs::Service> costs;
   std::unique_ptr<features::Service> features;
   std::unique_ptr<artifacts::Files> files;
+  std::unique_ptr<artifacts::Collector> collector;
   std::unique_ptr<artifacts::Checkouts> checkouts;
   std::unique_ptr<registry::Artifacts> artifacts;
   std::unique_ptr<registry::Signatures> signatures;

@@ -49,6 +49,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));
+  add(api::artifact_routes(*collector));
   add(api::record_routes(*record, *signatures));
   add(api::mlflow_chart_routes(*tracking));
   add(api::mlflow_logged_model_routes(*logged_models));

@@ -83,15 +83,20 @@ Result<File> Files::put(std::string_view bytes) {
   return upload->commit();
 }
 
-// Said before it is stored, so that no collection comes in between.
+// Said before it is stored, so that no collection comes in between; one that came before is seen.
 Result<File> Files::put(const Manifest& manifest) {
   const std::string text = manifest.text(), digest = sha256_hex(text);
   TRY(db_.write(own_call(), [&](sql::Tx& tx) -> Result<void> {
-    for (const Part& part : manifest.parts)
+    for (const Part& part : manifest.parts) {
+      if (TRY(tx.run("SELECT 1 FROM stored_files WHERE digest = $1", {part.digest})).empty())
+        return Error{Code::failed_precondition,
+                     "file " + part.name + " (" + part.digest +
+                         ") is not stored any more; send the files of this artifact again"};
       TRY(
           tx.run("INSERT INTO artifact_parts (artifact, file) VALUES ($1, $2) ON CONFLICT DO "
                  "NOTHING",
                  {digest, part.digest}));
+    }
     return {};
   }));
   return put(text);
@@ -192,9 +197,14 @@ Result<std::vector<StoredFile>> Files::unused(Timestamp before, const std::strin
   });
 }
 
-Result<std::optional<std::string>> Files::holder(sql::Tx& tx, const std::string& digest) {
-  if (!TRY(tx.run("SELECT 1 FROM artifact_parts WHERE file = $1 LIMIT 1", {digest})).empty())
-    return std::optional<std::string>("an artifact");
+Result<std::optional<std::string>> Files::holder(sql::Tx& tx, const std::string& digest,
+                                                 const std::set<std::string>& gone) {
+  const auto lists =
+      TRY(tx.run("SELECT artifact FROM artifact_parts WHERE file = $1 LIMIT $2",
+                 {digest, std::int64_t{1} + static_cast<std::int64_t>(gone.size())}));
+  for (const sql::Row& list : lists)
+    if (!gone.contains(std::get<std::string>(list.at(0))))
+      return std::optional<std::string>("an artifact");
   for (const auto& [name, holds] : holders_)
     if (TRY(holds(tx, digest))) return std::optional<std::string>(name);
   return std::optional<std::string>();

@@ -78,6 +78,7 @@ class Files {
   Result<std::unique_ptr<Upload>> upload();
   Result<File> put(std::string_view bytes);  // small ones
   // The list of an artifact's files. It holds them as long as it is stored itself.
+  // failed_precondition where one of them was collected meanwhile.
   Result<File> put(const Manifest& manifest);
 
   // `length` bytes from `offset` on; -1: all that follow. not_found where no such file is stored.
@@ -100,8 +101,9 @@ class Files {
   }
   // Files that nobody has brought since `before`, by digest, after `after`; at most `limit`.
   Result<std::vector<StoredFile>> unused(Timestamp before, const std::string& after, int limit);
-  // Who holds a file: the first name, or none.
-  Result<std::optional<std::string>> holder(sql::Tx& tx, const std::string& digest);
+  // Who holds a file: the first name, or none. Artifacts among `gone` hold nothing.
+  Result<std::optional<std::string>> holder(sql::Tx& tx, const std::string& digest,
+                                            const std::set<std::string>& gone = {});
   // Removes a file that nobody holds and nobody has brought since `before`; false where one of that
   // is not so. An upload of the same bytes at the same time keeps them: give `before` an hour, as
   // those who bring a file refer to it only afterwards.

@@ -242,6 +242,21 @@ Result<std::string> RegisteredModels::download_uri(const Call& call, const std::
   });
 }
 
+Result<std::optional<std::string>> RegisteredModels::own_file(const Call& call,
+                                                              const std::string& model,
+                                                              std::int64_t number,
+                                                              const std::string& path) {
+  const std::string uri = TRY(db_.read(call, [&](sql::Tx& tx) -> Result<std::string> {
+    const RegisteredModel of = TRY(store::registered_model(tx, call, model));
+    TRY(store::note(tx, call, of, number));
+    return TRY(registry::version(tx, call.project, of.model, number)).record.artifact_uri;
+  }));
+  if (!kept_ || !TRY(kept_->exists(uri))) return std::optional<std::string>();
+  for (const registry::ArtifactFile& file : TRY(kept_->contents(uri)))
+    if (file.path == path) return std::optional(file.digest);
+  return std::optional<std::string>();
+}
+
 Result<void> RegisteredModels::set_version_tag(const Call& call, const std::string& model,
                                                std::int64_t number, const Pair& tag) {
   TRY(check_model_tag(tag));

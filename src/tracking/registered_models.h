@@ -124,6 +124,10 @@ class RegisteredModels {
   Result<void> remove_version(const Call& call, const std::string& model, std::int64_t number);
   // Where its files are: a logged model's own place if the source names one.
   Result<std::string> download_uri(const Call& call, const std::string& model, std::int64_t number);
+  // The digest of one of the version's own files, which outlive what it was registered from; none
+  // where it has no files of its own, or not this one.
+  Result<std::optional<std::string>> own_file(const Call& call, const std::string& model,
+                                              std::int64_t number, const std::string& path);
   Result<void> set_version_tag(const Call& call, const std::string& model, std::int64_t number,
                                const Pair& tag);
   Result<void> remove_version_tag(const Call& call, const std::string& model, std::int64_t number,

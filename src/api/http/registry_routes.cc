@@ -40,6 +40,14 @@ Response commit_upload(registry::Artifacts& artifacts, const Call& call, const R
 
 }  // namespace
 
+std::vector<Route> artifact_routes(artifacts::Collector& collector) {
+  using artifacts::CollectInput, artifacts::Collected;
+  return {route<CollectInput, Collected>(
+      "POST", "/api/v1/artifacts:collect", "Free the files that nothing refers to",
+      Permission::administer,
+      [&](const Call& call, const CollectInput& in) { return collector.run(call, in); })};
+}
+
 std::vector<Route> registry_routes(registry::Service& registry, registry::Artifacts& artifacts) {
   using namespace registry;  // NOLINT(google-build-using-namespace): the types of one component
   return {

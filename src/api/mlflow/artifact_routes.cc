@@ -185,15 +185,17 @@ void add_views(std::vector<Route>& routes, const Parts& parts) {
                           return give_file(parts, call, request,
                                            TRY(path_of(root, TRY(in.text("path")))));
                         }));
-  routes.push_back(
-      page("/model-versions/get-artifact", "Fetch an artifact of a model version",
-           [parts](const Call& call, const Request& request) -> Result<Response> {
-             const Arguments in = TRY(Arguments::read(request));
-             const std::int64_t version = TRY(in.whole_or("version", 0));
-             const std::string root =
-                 TRY(parts.registered_models.download_uri(call, TRY(in.text("name")), version));
-             return give_file(parts, call, request, TRY(path_of(root, TRY(in.text("path")))));
-           }));
+  routes.push_back(page(
+      "/model-versions/get-artifact", "Fetch an artifact of a model version",
+      [parts](const Call& call, const Request& request) -> Result<Response> {
+        const Arguments in = TRY(Arguments::read(request));
+        const std::int64_t version = TRY(in.whole_or("version", 0));
+        const std::string name = TRY(in.text("name")), path = TRY(in.text("path"));
+        if (const auto own = TRY(parts.registered_models.own_file(call, name, version, path)))
+          return file_response(parts.files, request, *own, bytes_type);
+        const std::string root = TRY(parts.registered_models.download_uri(call, name, version));
+        return give_file(parts, call, request, TRY(path_of(root, path)));
+      }));
   routes.push_back(below("/ajax-api/2.0/", "POST", "mlflow/upload-artifact",
                          "Send a small artifact of a run", Permission::write));
   routes.back().handle = [parts](const Call& call, const Request& request) {

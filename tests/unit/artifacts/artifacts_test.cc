@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "adapters/localfs/localfs.h"
+#include "artifacts/collector.h"
 #include "registry/artifacts.h"
 #include "tests/support/fixture.h"
 #include "tracking/part_uploads.h"
@@ -238,6 +239,42 @@ TEST_F(ArtifactTest, HoldsItsFilesAndForgetsUploadsThatNobodyEnds) {
   EXPECT_EQ(must(models_.clear_uploads(now - std::chrono::hours(1))), 0);
   EXPECT_EQ(must(models_.clear_uploads(now + std::chrono::hours(1))), 1);
   refused(Code::failed_precondition, models_.commit("left"));
+}
+
+TEST_F(ArtifactTest, FreesWhatNothingRefersToAndSaysHowMuch) {
+  artifacts::Collector collector(*db_, files_, clock_);
+  stage("u", "a", "only in the artifact");
+  stage("u", "b", "in a run too");
+  const auto artifact = must(models_.commit("u"));
+  must(logged_.put(call_, "run/b", "in a run too"));
+  must(files_.put("of no use"));
+  refused(Code::invalid_argument, collector.run(call_, {.unused_for = "1h"}), "at least 48h");
+  refused(Code::invalid_argument, collector.run(call_, {.unused_for = "soon"}), "unused_for");
+  EXPECT_EQ(must(collector.run(call_, {})).files, 0) << "all of it is new";
+  clock_.advance(std::chrono::days(8));
+  must(files_.put("fresh"));
+  for (const bool dry_run : {true, false}) {
+    SCOPED_TRACE(dry_run);
+    const auto done = must(collector.run(call_, {.dry_run = dry_run}));
+    EXPECT_EQ(done.files, 3) << "the useless one, the list that no version names, and its own file";
+    EXPECT_EQ(done.kept, 1);
+    EXPECT_FALSE(done.more);
+    EXPECT_EQ(rows(), dry_run ? 5 : 2);
+  }
+  refused(Code::not_found, files_.get(artifact.digest));
+  EXPECT_EQ(must(files_.get(sha256_hex("in a run too"))), "in a run too");
+  EXPECT_EQ(must(files_.get(sha256_hex("fresh"))), "fresh");
+  EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'artifacts.collected'"), 1);
+  EXPECT_EQ(must(collector.run(call_, {})).files, 0);
+  EXPECT_EQ(test::count(*db_, "audit_events"), 1) << "nothing went, nothing is told";
+}
+
+TEST_F(ArtifactTest, IsNotMadeOfFilesThatWereCollected) {
+  const std::string digest = must(files_.put("here for a week")).digest;
+  clock_.advance(std::chrono::days(8));
+  EXPECT_EQ(must(artifacts::Collector(*db_, files_, clock_).run(call_, {})).files, 1);
+  refused(Code::failed_precondition, models_.adopt({{"file", digest, 15}}), "send the files");
+  EXPECT_EQ(test::count(*db_, "artifact_parts"), 0);
 }
 
 // ---- uploads in parts ----
