@@ -53,6 +53,11 @@ Result<void> check_parameter(const Scalar& parameter) {
   return {};
 }
 
+Error stopped_after(Micros time_limit) {
+  return {Code::deadline_exceeded,
+          "it was stopped after " + std::get<std::string>(Kind<Micros>::say(time_limit))};
+}
+
 Result<void> migrate(Database& db, const std::vector<Migration>& migrations, Timestamp now) {
   const Call call{.actor = "service:migrate"};
   TRY(db.write(call, [](Tx& tx) {

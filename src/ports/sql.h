@@ -20,6 +20,11 @@ namespace penstock::sql {
 
 using Row = std::vector<Scalar>;
 
+struct Answer {
+  std::vector<std::string> columns;  // as the statement names them
+  std::vector<Row> rows;
+};
+
 // An open transaction.
 class Tx {
  public:
@@ -30,6 +35,11 @@ class Tx {
   // deadline_exceeded, a full disk or a lost server unavailable. After a failure the transaction is
   // over: what runs later, and the commit, give the same error.
   virtual Result<std::vector<Row>> run(std::string_view statement, const Row& parameters) = 0;
+  // Runs one SELECT that somebody else wrote. It sees what this transaction wrote, can change
+  // nothing, and is stopped after `time_limit` (deadline_exceeded). The transaction outlives a
+  // failure of it.
+  virtual Result<Answer> ask(std::string_view statement, const Row& parameters,
+                             Micros time_limit) = 0;
 };
 
 class Database {
@@ -72,6 +82,9 @@ class Database {
 // What adapters ask of every parameter, so that one database refuses what the other does: a text
 // without a zero byte, a number that is one (SQLite would store NaN as NULL). invalid_argument.
 Result<void> check_parameter(const Scalar& parameter);
+
+// What ask() gives where the statement ran into its own limit.
+Error stopped_after(Micros time_limit);
 
 // Scalars go as they are, but times as whole microseconds; lists, maps and structs go as JSON text.
 template <class T>

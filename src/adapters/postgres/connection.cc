@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 namespace penstock::postgres {
 namespace {
@@ -305,15 +306,59 @@ Result<std::vector<sql::Row>> Connection::run(std::string_view text, const sql::
                               arguments.types.data(), arguments.values.data(), nullptr, nullptr,
                               0));
   }
-  std::vector<sql::Row> rows;
   const ExecStatusType status = PQresultStatus(answer.get());
-  if (status == PGRES_COMMAND_OK) return rows;
+  if (status == PGRES_COMMAND_OK) return std::vector<sql::Row>{};
   if (status != PGRES_TUPLES_OK) return fault(answer.get());
-  rows.resize(static_cast<std::size_t>(PQntuples(answer.get())));
+  return rows_of(answer.get());
+}
+
+std::vector<sql::Row> Connection::rows_of(const PGresult* answer) {
+  std::vector<sql::Row> rows(static_cast<std::size_t>(PQntuples(answer)));
   for (std::size_t at = 0; at < rows.size(); ++at)
-    for (int column = 0; column < PQnfields(answer.get()); ++column)
-      rows[at].push_back(value_of(answer.get(), static_cast<int>(at), column));
+    for (int column = 0; column < PQnfields(answer); ++column)
+      rows[at].push_back(value_of(answer, static_cast<int>(at), column));
   return rows;
+}
+
+// In a savepoint that is always rolled back: with it go the limits that were set for this
+// statement.
+Result<sql::Answer> Connection::ask(std::string_view text, const sql::Row& parameters,
+                                    Micros time_limit, bool& whole) {
+  for (const Scalar& parameter : parameters) TRY(sql::check_parameter(parameter));
+  const Timestamp until = SystemClock().now() + time_limit;
+  const bool own_limit = until < deadline_;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(std::min(until, deadline_) -
+                                                                 SystemClock().now());
+  if (left.count() <= 0) return too_late();
+  const Answer saved =
+      execute("SAVEPOINT asked; SET LOCAL statement_timeout = " + std::to_string(left.count()) +
+              "; SET LOCAL transaction_read_only = on");
+  if (PQresultStatus(saved.get()) != PGRES_COMMAND_OK) {
+    whole = false;
+    return fault(saved.get());
+  }
+  const Arguments arguments(text, parameters);
+  const Answer answer(PQexecParams(connection_.get(), std::string(text).c_str(), arguments.count(),
+                                   arguments.types.data(), arguments.values.data(), nullptr,
+                                   nullptr, 0));
+  sql::Answer out;
+  std::optional<Error> failed;
+  if (PQresultStatus(answer.get()) == PGRES_TUPLES_OK) {
+    out.rows = rows_of(answer.get());
+    for (int column = 0; column < PQnfields(answer.get()); ++column)
+      out.columns.emplace_back(PQfname(answer.get(), column));
+  } else {
+    failed = fault(answer.get());
+    if (failed->code == Code::deadline_exceeded && own_limit)
+      failed = sql::stopped_after(time_limit);
+  }
+  const Answer undone = execute("ROLLBACK TO SAVEPOINT asked; RELEASE SAVEPOINT asked");
+  if (PQresultStatus(undone.get()) != PGRES_COMMAND_OK) {
+    whole = false;
+    if (!failed) failed = fault(undone.get());
+  }
+  if (failed) return *failed;
+  return out;
 }
 
 Result<void> Connection::copy_out(const std::string& statement,

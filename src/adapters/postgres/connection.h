@@ -29,6 +29,9 @@ class Connection {
   Result<void> connect();
   Result<void> begin(bool writes, Timestamp deadline);
   Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters);
+  // As sql::Tx::ask says; `whole` becomes false where the transaction did not outlive it.
+  Result<sql::Answer> ask(std::string_view text, const sql::Row& parameters, Micros time_limit,
+                          bool& whole);
   // Runs COPY ... TO STDOUT and gives what comes, piece by piece. An error of `take` ends it; the
   // connection is then of no more use.
   Result<void> copy_out(const std::string& statement,
@@ -50,6 +53,7 @@ class Connection {
 
   void disconnect();
   Answer execute(const std::string& script);
+  static std::vector<sql::Row> rows_of(const PGresult* answer);
   Result<std::string> prepared(std::string_view text, const Arguments& arguments);
   Result<void> renew_timeout();
   Error fault(const PGresult* answer) const;

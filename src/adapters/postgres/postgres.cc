@@ -64,6 +64,14 @@ class PostgresTx final : public sql::Tx {
     if (!rows) failed_ = rows.error();
     return rows;
   }
+  Result<sql::Answer> ask(std::string_view text, const sql::Row& parameters,
+                          Micros time_limit) override {
+    if (failed_) return *failed_;
+    bool whole = true;
+    auto answer = connection_.ask(text, parameters, time_limit, whole);
+    if (!whole) failed_ = answer.error();
+    return answer;
+  }
   Result<void> commit() {
     if (failed_) return *failed_;
     return connection_.commit();

@@ -175,12 +175,22 @@ Result<Connection::Prepared*> Connection::prepared(std::string_view text) {
     cache_.splice(cache_.begin(), cache_, found->second);
     return &cache_.front();
   }
+  Prepared made = TRY(prepare(text, SQLITE_PREPARE_PERSISTENT));
+  if (cache_.size() >= statements_max) {
+    by_text_.erase(cache_.back().text);
+    cache_.pop_back();
+  }
+  cache_.push_front(std::move(made));
+  by_text_.emplace(cache_.front().text, cache_.begin());
+  return &cache_.front();
+}
+
+Result<Connection::Prepared> Connection::prepare(std::string_view text, unsigned flags) {
   Prepared made{.text = std::string(text)};
   sqlite3_stmt* raw = nullptr;
   const char* tail = nullptr;
   const int size = static_cast<int>(made.text.size());
-  if (sqlite3_prepare_v3(db_.get(), made.text.c_str(), size + 1, SQLITE_PREPARE_PERSISTENT, &raw,
-                         &tail) != SQLITE_OK)
+  if (sqlite3_prepare_v3(db_.get(), made.text.c_str(), size + 1, flags, &raw, &tail) != SQLITE_OK)
     return fault();
   made.statement.reset(raw);
   if (!raw || !is_blank(tail)) return Error{Code::internal, "not one statement: " + made.text};
@@ -194,13 +204,7 @@ Result<Connection::Prepared*> Connection::prepared(std::string_view text) {
     made.slots.push_back(number - 1);
     made.parameters = std::max(made.parameters, number);
   }
-  if (cache_.size() >= statements_max) {
-    by_text_.erase(cache_.back().text);
-    cache_.pop_back();
-  }
-  cache_.push_front(std::move(made));
-  by_text_.emplace(cache_.front().text, cache_.begin());
-  return &cache_.front();
+  return made;
 }
 
 Result<void> Connection::bind(const Prepared& prepared, const sql::Row& parameters) {
@@ -238,14 +242,46 @@ Result<std::vector<sql::Row>> Connection::run(std::string_view text, const sql::
   writing_ = !sqlite3_stmt_readonly(statement);
   std::vector<sql::Row> rows;
   int done = SQLITE_DONE;
-  while ((done = step(statement)) == SQLITE_ROW) {
-    sql::Row& row = rows.emplace_back();
-    const int columns = sqlite3_column_count(statement);
-    row.reserve(static_cast<std::size_t>(columns));
-    for (int index = 0; index < columns; ++index) row.push_back(column(statement, index));
-  }
+  while ((done = step(statement)) == SQLITE_ROW) rows.push_back(row_of(statement));
   if (done != SQLITE_DONE) return fault();
   return rows;
+}
+
+sql::Row Connection::row_of(sqlite3_stmt* statement) {
+  sql::Row row;
+  const int columns = sqlite3_column_count(statement);
+  row.reserve(static_cast<std::size_t>(columns));
+  for (int index = 0; index < columns; ++index) row.push_back(column(statement, index));
+  return row;
+}
+
+Result<sql::Answer> Connection::ask(std::string_view text, const sql::Row& parameters,
+                                    Micros time_limit) {
+  const Timestamp until = SystemClock().now() + time_limit;
+  const bool own_limit = until < deadline_;
+  if (!own_limit && SystemClock().now() >= deadline_) return too_late();
+  struct Restored {  // whatever happens
+    Timestamp& value;
+    Timestamp before;
+    ~Restored() { value = before; }
+  } const restored{deadline_, deadline_};
+  deadline_ = std::min(deadline_, until);
+  const Prepared made = TRY(prepare(text, 0));
+  sqlite3_stmt* statement = made.statement.get();
+  // An ATTACH or a COMMIT counts as reading, but gives no columns.
+  if (!sqlite3_stmt_readonly(statement) || sqlite3_column_count(statement) == 0)
+    return Error{Code::invalid_argument, "it must only read: one SELECT"};
+  TRY(bind(made, parameters));
+  writing_ = false;
+  sql::Answer answer;
+  for (int index = 0; index < sqlite3_column_count(statement); ++index)
+    answer.columns.emplace_back(sqlite3_column_name(statement, index));
+  int done = SQLITE_DONE;
+  while ((done = step(statement)) == SQLITE_ROW) answer.rows.push_back(row_of(statement));
+  if (done == SQLITE_DONE) return answer;
+  Error error = fault();
+  if (error.code == Code::deadline_exceeded && own_limit) error = sql::stopped_after(time_limit);
+  return error;
 }
 
 Result<void> Connection::control(std::string_view text) {

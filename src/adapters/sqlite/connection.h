@@ -27,6 +27,8 @@ class Connection {
   void limit(Timestamp deadline, bool shared);
 
   Result<std::vector<sql::Row>> run(std::string_view text, const sql::Row& parameters);
+  // As sql::Tx::ask says. Not kept as a prepared statement.
+  Result<sql::Answer> ask(std::string_view text, const sql::Row& parameters, Micros time_limit);
   // BEGIN, COMMIT and the like, which no deadline stops but that of a wait for another process.
   Result<void> control(std::string_view text);
 
@@ -52,9 +54,11 @@ class Connection {
 
   Connection(std::string path, sqlite3* db);
   Result<Prepared*> prepared(std::string_view text);
+  Result<Prepared> prepare(std::string_view text, unsigned flags);
   Result<void> bind(const Prepared& prepared, const sql::Row& parameters);
   int step(sqlite3_stmt* statement);
   Error fault() const;
+  static sql::Row row_of(sqlite3_stmt* statement);
   static int on_progress(void* self);
   static int on_busy(void* self, int times);
   static int on_commit(void* self, sqlite3*, const char*, int pages);

@@ -31,6 +31,16 @@ class GroupCommit::MemberTx final : public sql::Tx {
     if (wrote && !group_.connection_.in_transaction()) group_.lost_ = *failed;
     return rows;
   }
+  Result<sql::Answer> ask(std::string_view text, const sql::Row& parameters,
+                          Micros time_limit) override {
+    if (failed) return *failed;
+    auto answer = group_.connection_.ask(text, parameters, time_limit);
+    if (!answer && wrote && !group_.connection_.in_transaction()) {
+      failed = answer.error();
+      group_.lost_ = *failed;
+    }
+    return answer;
+  }
 
   std::optional<Error> failed;
   bool wrote = true;  // false for a read, which has no transaction to lose

@@ -20,6 +20,11 @@ class ReadTx final : public sql::Tx {
     if (!rows) failed = rows.error();
     return rows;
   }
+  Result<sql::Answer> ask(std::string_view text, const sql::Row& parameters,
+                          Micros time_limit) override {
+    if (failed) return *failed;
+    return connection_.ask(text, parameters, time_limit);
+  }
   std::optional<Error> failed;
 
  private:
