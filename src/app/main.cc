@@ -29,6 +29,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_serving_commands(app, globals);
   add_release_commands(app, globals);
   add_approval_commands(app, globals);
+  add_policy_commands(app, globals);
   add_monitor_commands(app, globals);
   add_incident_commands(app, globals);
   add_cost_commands(app, globals);

@@ -120,6 +120,7 @@ Result<void> System::Parts::make_audit() {
 void System::Parts::make_components() {
   access = std::make_unique<access::Service>(*db, clock);
   resources = std::make_unique<resources::Service>(*db, clock);
+  policies = std::make_unique<policies::Service>(*db, *resources, clock);
   approvals = std::make_unique<approvals::Service>(*db, clock);
   postgres_tables = postgres::table_reader();
   catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
@@ -181,7 +182,7 @@ void System::Parts::make_serving() {
   metering = std::make_unique<monitor::Metering>(log, *costs);
   observer = std::make_unique<monitor::Observer>(*db, log, *olap, clock);
   monitor = std::make_unique<monitor::Service>(*db, clock);
-  release = std::make_unique<release::Service>(*db, *serving, *catalog, clock);
+  release = std::make_unique<release::Service>(*db, *serving, clock);
   controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
@@ -201,6 +202,7 @@ void System::Parts::join_components() {
   for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
   for (auto& kind : release->kinds()) resources->add(std::move(kind));
   resources->add(approvals->kind());
+  resources->add(policies->kind());
   approvals->answer_for("model", registry->approvable());
   approvals->answer_for("release", release->approvable());
   registered_models->served_by(release->served());

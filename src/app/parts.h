@@ -29,6 +29,7 @@
 #include "monitor/observer.h"
 #include "monitor/service.h"
 #include "net/server.h"
+#include "policies/service.h"
 #include "ports/blob.h"
 #include "ports/infer.h"
 #include "ports/jobs.h"
@@ -78,6 +79,7 @@ struct System::Parts {
   std::unique_ptr<access::Service> access;
   std::unique_ptr<audit::Service> audit;
   std::unique_ptr<resources::Service> resources;
+  std::unique_ptr<policies::Service> policies;
   std::unique_ptr<approvals::Service> approvals;
   std::unique_ptr<tables::Reader> postgres_tables;
   std::unique_ptr<catalog::Service> catalog;

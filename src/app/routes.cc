@@ -10,6 +10,7 @@
 #include "api/http/governance_routes.h"
 #include "api/http/lineage_routes.h"
 #include "api/http/monitor_routes.h"
+#include "api/http/policy_routes.h"
 #include "api/http/record_routes.h"
 #include "api/http/registry_routes.h"
 #include "api/http/release_routes.h"
@@ -42,6 +43,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::resource_routes(*resources));
   add(api::audit_routes(*audit));
   add(api::approval_routes(*approvals));
+  add(api::policy_routes(*policies));
   add(api::catalog_routes({*catalog, *quality, *search, *datasets, *olap}));
   add(api::classification_routes(*classification, *lowerings));
   add(api::lineage_routes(*catalog, *lineage));

@@ -147,6 +147,7 @@ Result<void> System::start(const SystemOptions& options) {
   parts.make_components();
   parts.make_serving();
   parts.join_components();
+  TRY(parts.catalog->keep_columns());
   TRY(parts.serving->restore());
   const Call call{.actor = "service:start"};
   if (const auto published = parts.serving->publish(call); !published)

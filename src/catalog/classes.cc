@@ -6,6 +6,22 @@
 #include "resources/service.h"
 
 namespace penstock::catalog {
+
+// A row of source_columns.
+struct KeptColumn {
+  std::string project, source;
+  std::int64_t number = 0;
+  std::string column_name;
+  std::string anchor;  // of column_urn
+  ColumnType type = ColumnType::text;
+  Classification classification = Classification::internal;
+  std::int64_t class_rank = 0;
+  std::vector<std::string> tags;
+};
+BOOST_DESCRIBE_STRUCT(KeptColumn, (),
+                      (project, source, number, column_name, anchor, type, classification,
+                       class_rank, tags))
+
 namespace {
 
 Result<std::vector<ConfirmedTag>> confirmed_tags(sql::Tx& tx, const std::string& project,
@@ -85,6 +101,25 @@ Result<void> classes_changed(sql::Tx& tx, const std::string& project, const std:
   const Call call{.project = project};
   for (std::int64_t version = 1; version <= newest.version; ++version)
     TRY(class_changed(tx, call, "source:" + source + "@" + std::to_string(version)));
+  return keep_column_classes(tx, project, source);
+}
+
+Result<void> keep_column_classes(sql::Tx& tx, const std::string& project,
+                                 const std::string& source) {
+  const auto declared = TRY(resources::declared<Source>(tx, project, "source", source));
+  TRY(tx.run("DELETE FROM source_columns WHERE project = $1 AND source = $2", {project, source}));
+  KeptColumn kept{.project = project, .source = source};
+  for (const ColumnClass& column : TRY(column_classes(tx, project, declared))) {
+    const SourceColumn* own = find(declared, column.column);
+    kept.column_name = column.column;
+    kept.anchor = escaped(column.column, true);
+    kept.type = own ? own->type : ColumnType::text;
+    kept.classification = column.classification;
+    kept.class_rank = static_cast<std::int64_t>(column.classification);
+    kept.tags = column.tags;
+    TRY(sql::insert(tx, "source_columns", kept));
+    ++kept.number;
+  }
   return {};
 }
 

@@ -26,6 +26,10 @@ Result<std::vector<ColumnClass>> column_classes(sql::Tx& tx, const std::string& 
 // versions, since the data is the same.
 Result<void> classes_changed(sql::Tx& tx, const std::string& project, const std::string& source);
 
+// Writes source_columns anew, which policies read; classes_changed does it too.
+Result<void> keep_column_classes(sql::Tx& tx, const std::string& project,
+                                 const std::string& source);
+
 // A row of column_tags: a person said that the column holds this.
 struct ConfirmedTag {
   std::string project, source, column_name, tag;

@@ -104,15 +104,6 @@ Result<void> check_entity(sql::Tx&, const Call&, const Entity& entity) {
   return std::move(faults).result();
 }
 
-Result<void> check_policy(sql::Tx&, const Call&, const Policy& policy) {
-  Faults faults;
-  const auto select = check_select(policy.sql, "sql");
-  if (!select) faults.add(select.error(), "sql");
-  if (policy.sql.find("$2") == std::string::npos)
-    faults.add("sql", "must name $2, the project, so that it sees no other project's rows");
-  return std::move(faults).result();
-}
-
 }  // namespace
 
 void Service::register_kinds(resources::Service& resources) {
@@ -126,7 +117,6 @@ void Service::register_kinds(resources::Service& resources) {
          return source_applied(tx, call, resource);
        }});
   resources.add({.kind = "entity", .check = resources::checked_as<Entity>(check_entity)});
-  resources.add({.kind = "policy", .check = resources::checked_as<Policy>(check_policy)});
 }
 
 Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& source) {
@@ -163,7 +153,7 @@ Result<void> Service::source_applied(sql::Tx& tx, const Call& call,
                                      const resources::Resource& resource) {
   const Source after = TRY(decode<Source>(resource.declaration));
   TRY(store::schedule(tx, call.project, after, resource.applied_at));
-  if (resource.version < 2) return {};
+  if (resource.version < 2) return keep_column_classes(tx, call.project, resource.name);
   TRY(classes_changed(tx, call.project, resource.name));
   const auto before = TRY(
       resources::declared<Source>(tx, call.project, "source", resource.name, resource.version - 1));
@@ -180,6 +170,20 @@ Result<void> Service::source_applied(sql::Tx& tx, const Call& call,
   const std::string urn = "source:" + resource.name + "@";
   return add_edge(tx, call, resource.applied_at, urn + std::to_string(resource.version),
                   urn + std::to_string(resource.version - 1), "follows");
+}
+
+Result<void> Service::keep_columns() {
+  return db_.write({.actor = "service:start"}, [](sql::Tx& tx) -> Result<void> {
+    const auto rows = TRY(
+        tx.run("SELECT DISTINCT r.project, r.name FROM resources AS r WHERE r.kind = 'source' AND "
+               "NOT EXISTS (SELECT 1 FROM source_columns AS c WHERE c.project = r.project AND "
+               "c.source = r.name)",
+               {}));
+    for (const sql::Row& row : rows)
+      TRY(keep_column_classes(tx, std::get<std::string>(row.at(0)),
+                              std::get<std::string>(row.at(1))));
+    return {};
+  });
 }
 
 Result<SourceList> Service::list_sources(const Call& call) {

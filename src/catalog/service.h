@@ -210,22 +210,15 @@ using DescribeNodes = std::function<Result<std::map<std::string, json::object>>(
 using DeriveEdges =
     std::function<Result<std::vector<Edge>>(sql::Tx& tx, const Call& call, const Urn& urn)>;
 
-// One policy that does not hold.
-struct Broken {
-  std::string policy;  // its name
-  PolicySeverity severity = PolicySeverity::block;
-  std::string message;            // the policy's, or why it could not run
-  std::vector<std::string> rows;  // what its SELECT gave, at most 20, as JSON lists
-};
-BOOST_DESCRIBE_STRUCT(Broken, (), (policy, severity, message, rows))
-
 class Service {
  public:
   Service(sql::Database& db, olap::Engine& olap, const Clock& clock, Options options)
       : db_(db), olap_(olap), clock_(clock), snapshots_(olap, clock, std::move(options)) {}
 
-  // Kinds source, entity and policy, in the order in which they may refer to each other.
+  // Kinds source and entity, in the order in which they may refer to each other.
   void register_kinds(resources::Service& resources);
+  // At start: fills source_columns for sources that an older program stored.
+  Result<void> keep_columns();
   // At start, from wiring: what a component above says of the kind of URN that it owns.
   void describe_with(const std::string& kind, DescribeNode describe) {
     describers_[kind] = std::move(describe);
@@ -268,11 +261,6 @@ class Service {
 
   // What is known of one URN, without what flows to it along the graph.
   Result<TraceNode> describe(sql::Tx& tx, const Call& call, const std::string& urn);
-
-  // Every policy of the project that applies and does not hold. One that cannot run blocks, and
-  // says why.
-  Result<std::vector<Broken>> evaluate_policies(sql::Tx& tx, const Call& call, AppliesTo applies_to,
-                                                const std::string& subject_urn);
 
   // For features and training: sources as tables of a session.
   Result<void> bind(olap::Session& session, const std::vector<Source>& sources) {

@@ -1,4 +1,4 @@
-// What people declare of their data: sources, entities and policies.
+// What people declare of their data: sources and entities.
 #pragma once
 
 #include <array>
@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/described.h"
+#include "base/named.h"
 #include "catalog/checks.h"
-#include "catalog/named.h"
 
 namespace penstock::catalog {
 
@@ -165,39 +165,6 @@ constexpr auto rules_of(const Entity&) {
                     Rule{.field = "owner", .min = 1, .max = 200},
                     Rule{.field = "description", .max = 10'000, .may_miss = true},
                     Rule{.field = "join_keys", .min = 1, .max = 16}};
-}
-
-enum class AppliesTo { register_, approve, release, read };
-inline constexpr std::array applies_to_names = {"register", "approve", "release", "read"};
-boost::mp11::mp_list<NamedEnumerator<AppliesTo::register_, applies_to_names>,
-                     NamedEnumerator<AppliesTo::approve, applies_to_names>,
-                     NamedEnumerator<AppliesTo::release, applies_to_names>,
-                     NamedEnumerator<AppliesTo::read, applies_to_names>>
-boost_enum_descriptor_fn(AppliesTo**);
-
-enum class PolicySeverity { warn, block };
-BOOST_DESCRIBE_ENUM(PolicySeverity, warn, block)
-
-// `kind: policy`: a SELECT over metadata whose rows are violations. $1 is the subject's URN, $2 the
-// project, which it must name: a policy never sees another project's rows by accident.
-struct Policy {
-  std::string name, owner, description;
-  std::string sql;
-  AppliesTo applies_to = AppliesTo::release;
-  PolicySeverity severity = PolicySeverity::block;
-  std::string message;
-};
-BOOST_DESCRIBE_STRUCT(Policy, (), (name, owner, description, sql, applies_to, severity, message))
-constexpr auto rules_of(const Policy&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "owner", .min = 1, .max = 200},
-                    Rule{.field = "description", .max = 10'000, .may_miss = true},
-                    Rule{.field = "sql",
-                         .doc = "SELECT ... with $1 the subject, $2 the project.",
-                         .min = 1,
-                         .max = 20'000},
-                    Rule{.field = "severity", .may_miss = true},
-                    Rule{.field = "message", .min = 1, .max = 2000}};
 }
 
 // What a new version of a source changed of the old one. A row of source_changes.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/described.h"
-#include "catalog/named.h"
+#include "base/named.h"
 
 namespace penstock::features {
 

@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/urn.h"
 #include "catalog/lineage.h"
+#include "policies/service.h"
 #include "registry/store.h"
 
 namespace penstock::registry {
@@ -153,8 +154,11 @@ Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call,
       // The version to go back to is a plan, not something that this one was made from.
       if (field.name == reference.field && !reference.urn.empty() && field.name != "rollback_to")
         TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
-  TRY(audit::record(tx, call, now,
-                    {"registry.version.registered", version.urn(), {{"digest", version.digest}}}));
+  const auto policies = TRY(policies::enforce(
+      tx, call, now, {.action = policies::Action::register_, .urn = version.urn()}));
+  json::object detail{{"digest", version.digest}};
+  if (!policies.empty()) detail["policies"] = policies::told(policies);
+  TRY(audit::record(tx, call, now, {"registry.version.registered", version.urn(), detail}));
   if (version.record.approved_for)
     TRY(approvals::ask(tx, call, now, subject_of(version, *version.record.approved_for),
                        {.summary = version.urn() + " for " + *version.record.approved_for,
@@ -197,6 +201,8 @@ approvals::Approvable Service::approvable() const {
         TRY(catalog::add_edge(tx, call, now, subject.urn,
                               "approval:" + subject.scope + "/" + subject.digest.substr(0, 16),
                               "approved_by"));
+        TRY(policies::enforce_and_note(tx, call, now,
+                                       {.action = policies::Action::approve, .urn = subject.urn}));
         const VersionName name = TRY(version_name(subject.urn));
         const auto found = TRY(version(tx, call.project, name.model, name.version));
         if (!given.standing.granted || found.status != Status::registered) return {};

@@ -7,7 +7,9 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "catalog/lineage.h"
+#include "catalog/service.h"
 #include "incidents/service.h"
+#include "policies/service.h"
 #include "registry/service.h"
 #include "release/evidence.h"
 #include "release/guards.h"
@@ -101,7 +103,8 @@ RatePlan rate_plan(const Plan& plan, const Guard& guard) {
           .beta = plan.beta};
 }
 
-Result<void> Service::check_releasable(sql::Tx& tx, const Call& call, const Release& release) {
+Result<std::vector<policies::Finding>> Service::check_releasable(sql::Tx& tx, const Call& call,
+                                                                 const Release& release) {
   const auto version = TRY(registry::version(tx, call.project, release.model, release.version));
   const auto blockers = TRY(registry::blockers(tx, version));
   std::vector<Violation> why;
@@ -111,13 +114,16 @@ Result<void> Service::check_releasable(sql::Tx& tx, const Call& call, const Rele
           .empty())
     why.push_back({"version", "is not approved as it stands; penstock models approve " +
                                   version.model + "@v" + std::to_string(version.version)});
-  for (const catalog::Broken& broken :
-       TRY(catalog_.evaluate_policies(tx, call, catalog::AppliesTo::release, version.urn())))
-    if (broken.severity == catalog::PolicySeverity::block)
-      why.push_back({"policy " + broken.policy, broken.message});
-  if (why.empty()) return {};
-  return Error{Code::failed_precondition,
-               version.urn() + " cannot be released: " + why[0].field + " " + why[0].problem, why};
+  auto findings = TRY(policies::check(
+      tx, call, clock_.now(),
+      {.action = policies::Action::release, .urn = version.urn(), .route = release.route}));
+  for (Violation& refusal : policies::refusals(findings)) why.push_back(std::move(refusal));
+  if (!why.empty())
+    return Error{Code::failed_precondition,
+                 version.urn() + " cannot be released: " + why[0].field + " " + why[0].problem,
+                 why};
+  TRY(policies::keep(tx, clock_.now(), findings));
+  return findings;
 }
 
 Result<Release> Service::create(const Call& call, const CreateInput& input) {
@@ -148,7 +154,7 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
       return Error{Code::failed_precondition,
                    "route " + input.route + " serves that version already"};
     if (release.from_version != 0) TRY(check_guarded(release.plan));
-    TRY(check_releasable(tx, call, release));
+    const auto policies = TRY(check_releasable(tx, call, release));
     const auto version = TRY(registry::version(tx, call.project, input.model, input.version));
     release.plan_digest = digest_of(release, version.digest);
     const auto made = sql::insert(tx, "releases", release);
@@ -167,6 +173,7 @@ Result<Release> Service::create(const Call& call, const CreateInput& input) {
                         {"plan_digest", release.plan_digest},
                         {"version", version.urn()},
                         {"alpha_by_guard", shares},
+                        {"policies", policies::told(policies)},
                         {"baseline", release.from_version}}}));
     TRY(catalog::add_edge(tx, call, now, urn_of(release), version.urn(), "releases"));
     TRY(approvals::ask(tx, call, now, subject_of(release),
@@ -200,8 +207,11 @@ approvals::Approvable Service::approvable() {
       .given = [this](sql::Tx& tx, const Call& call, const approvals::Subject& subject,
                       const approvals::Given& given) -> Result<void> {
         TRY(catalog::add_edge(tx, call, given.approval.at, subject.urn, call.actor, "approved_by"));
-        if (!given.standing.granted) return {};
         Release release = TRY(must_find(tx, call, subject.urn.substr(subject.urn.find(':') + 1)));
+        TRY(policies::enforce_and_note(
+            tx, call, given.approval.at,
+            {.action = policies::Action::approve, .urn = subject.urn, .route = release.route}));
+        if (!given.standing.granted) return {};
         return start(tx, call, release);
       },
       .committed = [this](const Call& call,
@@ -222,7 +232,12 @@ Result<Release> Service::approve(const Call& call, const ActInput& input) {
 
 // The first version of a route has nothing to be compared with: the approval alone carries it.
 Result<void> Service::start(sql::Tx& tx, const Call& call, Release& release) {
-  TRY(check_releasable(tx, call, release));
+  const auto policies = TRY(check_releasable(tx, call, release));
+  if (!policies.empty())
+    TRY(audit::record(tx, call, clock_.now(),
+                      {"policies.asked",
+                       urn_of(release),
+                       {{"action", "release"}, {"policies", policies::told(policies)}}}));
   for (const Guard& guard : release.plan.guards) {
     const RateTest test(rate_plan(release.plan, guard));
     TRY(store::put_guard(tx, {.project = release.project,

@@ -3,7 +3,7 @@
 #include "approvals/service.h"
 #include "base/call.h"
 #include "base/urn.h"
-#include "catalog/service.h"
+#include "policies/policy.h"
 #include "ports/sql.h"
 #include "release/release.h"
 #include "resources/service.h"
@@ -71,9 +71,8 @@ BOOST_DESCRIBE_STRUCT(Replayed, (), (looks, same, fault))
 
 class Service {
  public:
-  Service(sql::Database& db, serving::Service& serving, catalog::Service& catalog,
-          const Clock& clock)
-      : db_(db), serving_(serving), catalog_(catalog), clock_(clock) {}
+  Service(sql::Database& db, serving::Service& serving, const Clock& clock)
+      : db_(db), serving_(serving), clock_(clock) {}
 
   // Kind `release_plan`.
   std::vector<resources::KindHandler> kinds() const;
@@ -116,12 +115,13 @@ class Service {
                           std::int64_t version);
   // The alias and the stages of a release that came from `from`, in the transaction of its move.
   Result<void> follow(sql::Tx& tx, const Call& call, const Release& release, State from);
-  Result<void> check_releasable(sql::Tx& tx, const Call& call, const Release& release);
+  // What the policies said of it.
+  Result<std::vector<policies::Finding>> check_releasable(sql::Tx& tx, const Call& call,
+                                                          const Release& release);
   std::vector<serving::Target> targets_of(const Release& release) const;
 
   sql::Database& db_;
   serving::Service& serving_;
-  catalog::Service& catalog_;
   const Clock& clock_;
 };
 

@@ -132,48 +132,6 @@ TEST_F(LineageTest, NamesWhatChangedUpstream) {
   EXPECT_TRUE(since(clock_.now() + std::chrono::minutes(5)).empty());
 }
 
-TEST_F(LineageTest, EvaluatesPolicies) {
-  const auto policy = [](const std::string& name, const std::string& sql,
-                         const std::string& severity = "block") {
-    return "kind: policy\nname: " + name + "\nowner: o\nsql: \"" + sql +
-           "\"\napplies_to: release\nseverity: " + severity + "\nmessage: not so\n---\n";
-  };
-  std::string all = policy("holds", "SELECT name FROM datasets WHERE project = $2 AND name = $1") +
-                    policy("no-subject", "SELECT name FROM datasets WHERE project = $2", "warn");
-  all.resize(all.size() - 4);
-  test::must(apply(all));
-  test::must(catalog_.add_dataset(ana_, dataset()));
-  // What cannot run ends its transaction, as it does on PostgreSQL: the change is refused in any
-  // case.
-  const auto evaluate = [&](AppliesTo applies_to, const std::string& subject) {
-    std::vector<Broken> broken;
-    static_cast<void>(db_->read(ana_, [&](sql::Tx& tx) -> Result<void> {
-      broken = test::must(catalog_.evaluate_policies(tx, ana_, applies_to, subject));
-      return {};
-    }));
-    return broken;
-  };
-  const auto broken = evaluate(AppliesTo::release, "model:m@v1");
-  ASSERT_EQ(broken.size(), 1u);
-  EXPECT_EQ(broken[0].policy, "no-subject");
-  EXPECT_EQ(broken[0].severity, PolicySeverity::warn);
-  EXPECT_EQ(broken[0].rows, std::vector<std::string>{"[\"training\"]"});
-  EXPECT_EQ(evaluate(AppliesTo::release, "training").size(), 2u);
-  EXPECT_TRUE(evaluate(AppliesTo::approve, "training").empty());
-
-  std::string stuck =
-      policy("stuck", "SELECT name FROM nowhere WHERE project = $2 AND $1 = $1", "warn");
-  stuck.resize(stuck.size() - 4);
-  test::must(apply(stuck));
-  const auto blocked = evaluate(AppliesTo::release, "model:m@v1");
-  ASSERT_EQ(blocked.size(), 2u);
-  EXPECT_EQ(blocked[1].policy, "stuck");
-  EXPECT_EQ(blocked[1].severity, PolicySeverity::block);
-  EXPECT_NE(blocked[1].message.find("nowhere"), std::string::npos) << blocked[1].message;
-  EXPECT_NE(faults(policy("p", "SELECT name FROM datasets") + "kind: policy\n").find("$2"),
-            std::string::npos);
-}
-
 TEST_F(LineageTest, RefusesKeysWithoutOneSpelling) {
   const std::string entity = "kind: entity\nname: flight\nowner: o\njoin_keys:\n";
   EXPECT_EQ(faults(entity + "  - {name: id, type: bigint}\n"), "");

@@ -213,7 +213,7 @@ class ReleaseTest : public ::testing::Test {
         return test::flight_schema();
       },
       {.table_path = folder_ / "routing_table.json"}};
-  Service service_{*db_, serving_, catalog_, clock_};
+  Service service_{*db_, serving_, clock_};
   std::unique_ptr<Controller> controller_;
   std::mt19937 random_{1};
   std::int64_t calls_ = 0;

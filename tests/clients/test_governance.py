@@ -1,0 +1,160 @@
+"""Policies through the real program: what they refuse, to whom, and in which words."""
+
+import json
+import os
+
+import pytest
+
+os.environ.setdefault("MLFLOW_ENABLE_TELEMETRY", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+mlflow = pytest.importorskip("mlflow")
+import requests  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import RestException  # noqa: E402
+
+LICENCE = """kind: policy
+name: licence
+owner: legal
+applies_to: [{action}]
+severity: {severity}
+message: No licence
+models: ["licensed-*"]
+sql: |
+  SELECT v.urn AS subject, 'set licence' AS message
+  FROM policy_subject AS s
+    JOIN policy_model_versions AS v ON v.model = s.name AND v.version = s.version
+  WHERE v.licence IS NULL
+"""
+
+
+@pytest.fixture(scope="module")
+def world(server, tmp_path_factory):
+    """The server, a folder, and ana and bo."""
+    class World:
+        folder = tmp_path_factory.mktemp("governance")
+        ana = server.run("tokens", "create", "ana", "--actor", "user:ana", "--role", "developer").stdout.strip()
+        bo = server.run("tokens", "create", "bo", "--actor", "user:bo", "--role", "approver").stdout.strip()
+
+        @staticmethod
+        def run(*arguments, token=None):
+            return server.run(*arguments, token=token)
+
+        def ask(self, method, path, body=None):
+            return requests.request(method, server.url + path, json=body,
+                                    headers={"Authorization": f"Bearer {server.token}"}, timeout=60)
+
+        def apply(self, text):
+            path = self.folder / "declared.yaml"
+            path.write_text(text)
+            return server.run("apply", str(path))
+
+        def register(self, model_id, **more):
+            path = self.folder / "record.json"
+            record = {"model_id": model_id, "artifact_uri": "s3://somewhere/else", "owner": "ml", **more}
+            path.write_text(json.dumps(record))
+            return server.run("models", "register", "-f", str(path), token=self.ana)
+
+    os.environ["MLFLOW_TRACKING_TOKEN"] = server.token
+    mlflow.set_tracking_uri(server.url)
+    return World()
+
+
+def test_views_are_documented_and_defaults_are_readable_yaml(world):
+    listed = world.run("policies", "views")
+    assert listed.returncode == 0, listed.stderr
+    assert "policy_model_versions" in listed.stdout and "policy_upstream" in listed.stdout
+    columns = world.run("policies", "views", "policy_subject").stdout
+    assert "purpose" in columns and "register, approve, release or read" in columns
+    assert world.run("policies", "views", "policy_nothing").returncode == 1
+    shown = world.run("policies", "show", "defaults").stdout
+    assert shown.count("kind: policy") == 9
+    assert world.apply(shown).returncode == 0  # what is shown can be saved, edited and applied
+    again = world.run("policies", "install", "defaults")
+    assert again.stdout.count("kept policy") == 9
+    one = world.run("policies", "show", "version-has-owner").stdout
+    assert "kind: policy" in one and "sql: |" in one
+    assert world.apply(one).returncode == 0
+
+
+@pytest.mark.parametrize("sql, says", [
+    ("SELECT * FROM approvals", "reads approvals, which is no view"),
+    ("SELECT * FROM tokens", "reads tokens"),
+    ("SELECT * FROM policy_nothing", "reads policy_nothing"),
+    ("SELECT nothing FROM policy_models", "cannot be run"),
+    ("SELECT * FROM sqlite_master", "sqlite_master"),
+    ("PRAGMA user_version", "must be one SELECT"),
+    ("SELECT readfile('/etc/passwd')", "calls readfile"),
+    ("SELECT 1; DROP TABLE approvals", "one statement"),
+    ("WITH x AS (SELECT 1) SELECT * FROM x", "must be one SELECT"),
+])
+def test_a_policy_that_reads_anything_else_is_not_declared(world, sql, says):
+    refused = world.apply(f"kind: policy\nname: bad\nowner: o\napplies_to: [release]\nmessage: m\nsql: \"{sql}\"\n")
+    assert refused.returncode != 0
+    assert says in refused.stderr, refused.stderr
+    assert world.run("get", "policy", "bad").returncode != 0
+
+
+def test_registering_is_refused_in_the_words_of_each_protocol(world):
+    assert world.apply(LICENCE.format(action="register", severity="block")).returncode == 0
+    # our own
+    refused = world.register("licensed-a-v1")
+    assert refused.returncode == 1
+    assert "policy licence" in refused.stderr and "No licence: set licence" in refused.stderr
+    problem = world.ask("POST", "/api/v1/models", {"model_id": "licensed-a-v1", "artifact_uri": "x", "owner": "ml"})
+    assert problem.status_code in (404, 405, 409)
+    # MLflow's
+    client = MlflowClient()
+    client.create_registered_model("licensed-b")
+    with pytest.raises(RestException) as error:
+        client.create_model_version("licensed-b", source="s3://somewhere/else")
+    assert error.value.error_code == "RESOURCE_CONFLICT"
+    assert "policy licence: No licence: set licence" in str(error.value)
+    assert client.search_model_versions("name='licensed-b'") == []
+    made = client.create_model_version("licensed-b", source="s3://somewhere/else",
+                                       tags={"penstock.licence": "MIT"})
+    assert str(made.version) == "1"
+    # what it said is kept, and other models are not its business
+    kept = world.run("policies", "results", "--subject", "model:licensed-b@v1", "--policy", "licence").stdout
+    assert "register" in kept and "holds" in kept
+    client.create_registered_model("free")
+    assert str(client.create_model_version("free", source="s3://somewhere/else").version) == "1"
+
+
+def test_a_dry_run_says_what_would_be_refused_and_keeps_nothing(world):
+    assert world.apply(LICENCE.format(action="release", severity="block")).returncode == 0
+    assert world.register("licensed-c-v1").returncode == 0
+    before = world.ask("GET", "/api/v1/policies/results").json()["results"]
+    checked = world.run("policies", "check", "model:licensed-c@v1", "--action", "release", "--route", "none")
+    assert checked.returncode == 1
+    assert "licence" in checked.stdout and "REFUSES" in checked.stdout and "would be refused" in checked.stdout
+    assert "version-has-evaluation" in checked.stdout
+    assert world.ask("GET", "/api/v1/policies/results").json()["results"] == before
+    fine = world.run("policies", "check", "model:licensed-c@v1", "--action", "read")
+    assert fine.returncode == 0, fine.stdout
+    assert world.run("policies", "check", "nonsense").returncode == 2
+    assert world.run("policies", "check", "model:m@v1", "--action", "deploy").returncode == 2
+
+
+def test_an_approval_is_refused_and_a_warning_is_kept(world):
+    # a run with a metric is an evaluation
+    with mlflow.start_run() as run:
+        mlflow.log_metric("rmse", 0.5)
+        mlflow.log_text("weights", "model/data")
+    client = MlflowClient()
+    client.create_registered_model("licensed-d")
+    assert world.apply(LICENCE.format(action="approve", severity="block")).returncode == 0
+    made = client.create_model_version("licensed-d", source=f"runs:/{run.info.run_id}/model", run_id=run.info.run_id)
+    urn = f"model:licensed-d@v{made.version}"
+    refused = world.run("approvals", "give", urn, "--for", "production", token=world.bo)
+    assert refused.returncode == 1 and "policy licence" in refused.stderr, refused.stderr
+    assert world.run("approvals", "show", urn).stdout.count("approved for") == 0
+    assert world.apply(LICENCE.format(action="approve", severity="warn")).returncode == 0
+    given = world.run("approvals", "give", urn, "--for", "production", token=world.bo)
+    assert given.returncode == 0, given.stderr
+    said = {one["policy"]: one for one in
+            world.ask("GET", f"/api/v1/policies/results?subject={urn}").json()["results"] if one["action"] == "approve"}
+    assert said["licence"]["outcome"] == "violated" and said["licence"]["allowed"]
+    assert said["version-has-evaluation"]["outcome"] == "passed"
+    assert said["licence"]["shown"] == [{"subject": urn, "message": "set licence"}]
+    assert world.run("audit", "verify").returncode == 0
