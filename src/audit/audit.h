@@ -139,6 +139,10 @@ class Service {
   Result<Verification> verify(const Call& call);
 
   const PublicKey& public_key() const { return key_.public_key(); }
+  // The note that says so, by the same key. It can say nothing of the log.
+  std::string state(const Statement& statement) const {
+    return key_.sign(statement_text(statement));
+  }
   // Signs the log as it stands; the same size again is the same checkpoint. Each is kept.
   Result<Checkpoint> checkpoint(const Call& call);
   // The newest; makes the first.

@@ -12,6 +12,8 @@ namespace {
 constexpr unsigned char ed25519 = 1;
 constexpr std::string_view signature_mark = "\xe2\x80\x94 ";  // an em dash, as the format has it
 constexpr std::string_view private_mark = "PRIVATE+KEY+";
+// Holds spaces, which no name of a key does.
+constexpr std::string_view statement_mark = "penstock statement v1";
 
 std::string base64(std::string_view bytes) {
   std::string text(sodium_base64_encoded_len(bytes.size(), sodium_base64_VARIANT_ORIGINAL), '\0');
@@ -199,6 +201,34 @@ Result<Head> open_checkpoint(std::string_view note, const PublicKey& key) {
     }
   return Error{Code::failed_precondition, "the checkpoint of " + std::to_string(head.size) +
                                               " events is not signed by the key " + key.name + "+" +
+                                              hex(key.hash())};
+}
+
+std::string statement_text(const Statement& statement) {
+  std::string text(statement_mark);
+  text.append("\n").append(statement.kind).append("\n").append(statement.subject);
+  return text.append("\nsha256:").append(to_hex(statement.digest)).append("\n");
+}
+
+Result<Statement> open_statement(std::string_view note, const PublicKey& key) {
+  const Error malformed{Code::invalid_argument,
+                        "this is no signed statement",
+                        {{"statement", "must be a signed note of kind, subject and digest"}}};
+  const std::size_t gap = note.rfind("\n\n");
+  if (note.size() > 100'000 || gap == note.npos || !note.ends_with('\n')) return malformed;
+  const std::string_view text = note.substr(0, gap + 1);
+  const auto lines = lines_of(text), signatures = lines_of(note.substr(gap + 2));
+  constexpr std::string_view digest_mark = "sha256:";
+  if (lines.size() != 4 || lines[0] != statement_mark || !lines[3].starts_with(digest_mark) ||
+      signatures.size() != 1)
+    return malformed;
+  Statement said{.kind = std::string(lines[1]),
+                 .subject = std::string(lines[2]),
+                 .digest = sha256_from_hex(lines[3].substr(digest_mark.size()))};
+  if (statement_text(said) != text) return malformed;
+  if (signature_holds(signatures[0], text, key)) return said;
+  return Error{Code::failed_precondition, "the " + said.kind + " of " + said.subject +
+                                              " is not signed by the key " + key.name + "+" +
                                               hex(key.hash())};
 }
 

@@ -50,4 +50,16 @@ std::string checkpoint_text(const Head& head);
 // checkpoint.
 Result<Head> open_checkpoint(std::string_view note, const PublicKey& key);
 
+// What the key says of a document: that it is of this kind, about this, and has this digest. The
+// note's first line is no name of a log, so it never passes for a checkpoint.
+struct Statement {
+  std::string kind;     // "evidence"
+  std::string subject;  // URN
+  Sha256 digest{};
+};
+std::string statement_text(const Statement& statement);
+// The errors of open_checkpoint. Stricter than a note must be: one signature and not a byte more,
+// so that there is one text of a statement.
+Result<Statement> open_statement(std::string_view note, const PublicKey& key);
+
 }  // namespace penstock::audit

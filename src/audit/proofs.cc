@@ -1,7 +1,9 @@
 // Checkpoints, and proofs from the leaves and nodes that are stored.
 #include <bit>
 #include <map>
+#include <set>
 
+#include "audit/about.h"
 #include "audit/export.h"
 #include "audit/rows.h"
 
@@ -54,6 +56,19 @@ std::vector<std::string> texts_of(const std::vector<Sha256>& path) {
   return out;
 }
 
+Result<Inclusion> prove(Tree& tree, const rows::Row& event, std::int64_t size) {
+  const RangeHash hash_of = [&](std::int64_t begin, std::int64_t end) {
+    return tree.hash_of(begin, end);
+  };
+  Inclusion out{.number = event.number,
+                .size = size,
+                .entry = rows::entry_of(event),
+                .leaf = event.leaf,
+                .root = to_hex(TRY(tree.hash_of(0, size)))};
+  out.path = texts_of(TRY(inclusion_path(event.number, size, hash_of)));
+  return out;
+}
+
 Result<void> check_size(const std::string& field, std::int64_t size, std::int64_t there) {
   if (size <= there) return {};
   return Error{Code::invalid_argument,
@@ -91,14 +106,43 @@ Result<Inclusion> inclusion(sql::Tx& tx, const std::string& project, std::int64_
         "event " + std::to_string(number) + " came after the first " + std::to_string(size),
         {{"size", "must be more than " + std::to_string(number)}}};
   Tree tree(tx);
-  const RangeHash hash_of = [&](std::int64_t begin, std::int64_t end) {
-    return tree.hash_of(begin, end);
-  };
-  Inclusion out{
-      .number = number, .size = size, .entry = rows::entry_of(found[0]), .leaf = found[0].leaf};
-  out.root = to_hex(TRY(tree.hash_of(0, size)));
-  out.path = texts_of(TRY(inclusion_path(number, size, hash_of)));
+  return prove(tree, found[0], size);
+}
+
+Result<std::vector<Inclusion>> inclusions_about(sql::Tx& tx, const std::string& project,
+                                                const std::vector<std::string>& subjects,
+                                                std::int64_t size, std::int64_t limit) {
+  static const std::string text = "SELECT " + columns<rows::Row>() +
+                                  " FROM audit_events WHERE project = $1 AND subject = $2 AND "
+                                  "number < $3 ORDER BY number LIMIT $4";
+  std::map<std::int64_t, Inclusion> found;
+  Tree tree(tx);
+  for (const std::string& subject : std::set<std::string>(subjects.begin(), subjects.end())) {
+    for (const rows::Row& row :
+         TRY(sql::select<rows::Row>(tx, text, {project, subject, size, limit + 1})))
+      found.emplace(row.number, TRY(prove(tree, row, size)));
+    if (static_cast<std::int64_t>(found.size()) > limit)
+      return Error{Code::resource_exhausted, "the audit log holds more than " +
+                                                 std::to_string(limit) +
+                                                 " events about this; penstock audit export "
+                                                 "writes them all"};
+  }
+  std::vector<Inclusion> out;
+  out.reserve(found.size());
+  for (auto& [number, proof] : found) out.push_back(std::move(proof));
   return out;
+}
+
+Result<bool> changed_since(sql::Tx& tx, const std::string& project,
+                           const std::vector<std::string>& subjects, std::int64_t size) {
+  for (const std::string& subject : std::set<std::string>(subjects.begin(), subjects.end())) {
+    const auto newer = TRY(
+        tx.run("SELECT number FROM audit_events WHERE project = $1 AND subject = $2 AND number >= "
+               "$3 LIMIT 1",
+               {project, subject, size}));
+    if (!newer.empty()) return true;
+  }
+  return false;
 }
 
 Result<Consistency> consistency(sql::Tx& tx, std::int64_t from, std::int64_t to) {

@@ -76,6 +76,42 @@ TEST(Note, RefusesWhatIsNoCheckpoint) {
       << "the format lets a log add lines";
 }
 
+TEST(Note, AStatementIsReadBackByItsKeyAloneAndIsNoCheckpoint) {
+  const SigningKey key = SigningKey::generate("penstock"), other = SigningKey::generate("penstock");
+  const Statement written{"evidence", "model:late@v1", sha256("document")};
+  const std::string note = key.sign(statement_text(written));
+  const Statement back = test::must(open_statement(note, key.public_key()));
+  EXPECT_EQ(back.kind, "evidence");
+  EXPECT_EQ(back.subject, "model:late@v1");
+  EXPECT_EQ(back.digest, written.digest);
+  EXPECT_EQ(open_statement(note, other.public_key()).error().code, Code::failed_precondition);
+  EXPECT_FALSE(open_checkpoint(note, key.public_key()));
+  Head log = head();
+  log.origin = key.public_key().name;
+  EXPECT_FALSE(open_statement(key.sign(checkpoint_text(log)), key.public_key()));
+  for (std::size_t at = 0; at < note.size(); ++at)
+    for (const int bit : {0, 3, 5}) {
+      std::string changed = note;
+      changed[at] = static_cast<char>(changed[at] ^ 1 << bit);
+      EXPECT_FALSE(open_statement(changed, key.public_key())) << at << " " << changed;
+    }
+}
+
+TEST(Note, AStatementHasOneForm) {
+  const SigningKey key = SigningKey::generate("penstock");
+  const std::string text = statement_text({"evidence", "model:late@v1", sha256("document")});
+  const std::string note = key.sign(text), line = note.substr(text.size() + 1);
+  ASSERT_TRUE(open_statement(note, key.public_key()));
+  std::string upper = text;
+  upper.back() = ' ';
+  for (const std::string& other :
+       {note + line, note + "\n", note.substr(0, note.size() - 1), text, std::string(),
+        key.sign(text + "more\n"), key.sign(text.substr(text.find('\n') + 1)),
+        key.sign(upper + "\n"), key.sign("penstock statement v1\na\nb\nsha256:00\n"),
+        std::string(200'000, '\n')})
+    EXPECT_FALSE(open_statement(other, key.public_key())) << other.substr(0, 300);
+}
+
 TEST(Note, RefusesKeysThatAreNone) {
   std::string broken = go_public;
   broken[20] = broken[20] == 'A' ? 'B' : 'A';

@@ -1,6 +1,7 @@
 // Checkpoints and proofs of a stored log.
 #include <random>
 
+#include "audit/about.h"
 #include "audit/export.h"
 #include "tests/unit/audit/audit_fixture.h"
 
@@ -24,6 +25,36 @@ TEST_F(LogTest, ProvesAnyEventUnderASignedHead) {
                                 head.root))
         << number;
   }
+}
+
+TEST_F(LogTest, ProvesAllThatWasDoneToAFewThings) {
+  append(600);
+  const Checkpoint signed_head = test::must(service_.checkpoint(call_));
+  const Head head = test::must(open_checkpoint(signed_head.note, service_.public_key()));
+  const std::vector<std::string> subjects{"thing:599", "thing:0", "thing:255", "thing:0", "none"};
+  const auto about = [&](const std::string& project, std::int64_t size, std::int64_t limit) {
+    return db_->read(
+        call_, [&](sql::Tx& tx) { return inclusions_about(tx, project, subjects, size, limit); });
+  };
+  const auto proofs = test::must(about("p1", 600, 3));
+  ASSERT_EQ(proofs.size(), 3u);
+  std::int64_t last = -1;
+  for (const Inclusion& proof : proofs) {
+    EXPECT_GT(proof.number, last) << "in order";
+    last = proof.number;
+    EXPECT_TRUE(inclusion_holds(leaf_hash(proof.entry), proof.number, proof.size,
+                                hashes_of(proof.path), head.root));
+  }
+  EXPECT_EQ(test::must(about("p1", 599, 3)).size(), 2u) << "only those under the head";
+  EXPECT_TRUE(test::must(about("p2", 600, 3)).empty()) << "only those of the project";
+  EXPECT_EQ(about("p1", 600, 2).error().code, Code::resource_exhausted);
+  const auto changed = [&](const std::string& project, std::int64_t size) {
+    return test::must(
+        db_->read(call_, [&](sql::Tx& tx) { return changed_since(tx, project, subjects, size); }));
+  };
+  EXPECT_TRUE(changed("p1", 599));
+  EXPECT_FALSE(changed("p1", 600));
+  EXPECT_FALSE(changed("p2", 0));
 }
 
 TEST_F(LogTest, AnySizeBeginsAnyLargerOne) {
