@@ -66,6 +66,7 @@ void add_policy_commands(CLI::App& parent, Globals& globals);    // policies
 void add_incident_commands(CLI::App& parent, Globals& globals);  // incidents
 void add_cost_commands(CLI::App& parent, Globals& globals);      // cost
 void add_audit_commands(CLI::App& parent, Globals& globals);     // audit
+void add_evidence_commands(CLI::App& parent, Globals& globals);  // evidence
 void add_access_commands(CLI::App& parent, Globals& globals);    // tokens
 void add_serve_command(CLI::App& parent, Globals& globals);      // serve
 void add_demo_command(CLI::App& parent, Globals& globals);       // demo

@@ -187,6 +187,8 @@ void System::Parts::make_serving() {
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
                              *registered_models, *tracked_artifacts, *files});
+  evidence = std::make_unique<evidence::Service>(evidence::Service::Parts{
+      *db, clock, *audit, *approvals, *catalog, *incidents, *release, *record});
 }
 
 // Kinds in the order in which they may refer to each other, and what each component says of its

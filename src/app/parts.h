@@ -21,6 +21,7 @@
 #include "catalog/service.h"
 #include "classification/service.h"
 #include "costs/service.h"
+#include "evidence/service.h"
 #include "features/service.h"
 #include "incidents/service.h"
 #include "lineage/emitter.h"
@@ -120,6 +121,7 @@ struct System::Parts {
   std::unique_ptr<release::Service> release;
   std::unique_ptr<release::Controller> controller;
   std::unique_ptr<record::Service> record;
+  std::unique_ptr<evidence::Service> evidence;
 
   std::unique_ptr<net::Server> server;
   std::unique_ptr<api::grpc::Server> grpc;

@@ -6,6 +6,7 @@
 #include "api/http/catalog_routes.h"
 #include "api/http/classification_routes.h"
 #include "api/http/cost_routes.h"
+#include "api/http/evidence_routes.h"
 #include "api/http/features_routes.h"
 #include "api/http/governance_routes.h"
 #include "api/http/lineage_routes.h"
@@ -53,6 +54,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::registry_routes(*registry, *artifacts));
   add(api::artifact_routes(*collector));
   add(api::record_routes(*record, *signatures));
+  add(api::evidence_routes(*evidence));
   add(api::mlflow_chart_routes(*tracking));
   add(api::mlflow_logged_model_routes(*logged_models));
   add(api::mlflow_registry_routes(*registered_models));

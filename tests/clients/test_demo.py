@@ -1,12 +1,14 @@
 """The main job on two months of flights, its server killed over and over, and what real Open Inference
 clients get from the one that it leaves running."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,28 @@ def test_a_trace_walks_from_the_prediction_to_the_sources(demo):
     for kind in ("release:", "model:flight-delay@v2", "evaluation:", "run:", "dataset:flights_train@",
                  "feature_view:carrier_delay@1", "source:flights@", "source:weather@1", "cost 0.0"):
         assert kind in trace, kind
+
+
+def test_the_evidence_of_a_released_version_holds_without_the_server(demo, tmp_path):
+    address = re.search(r"http://(\S+)", (demo.data / "server/server.out").read_text())[1]
+    asking = {**os.environ, "PENSTOCK_URL": f"http://{address}",
+              "PENSTOCK_TOKEN": demo.headers("viewer")["authorization"].split()[1]}
+    file = tmp_path / "bundle.zip"
+    made = subprocess.run([PENSTOCK, "evidence", "model:flight-delay@v2", "-o", str(file)], env=asking,
+                          capture_output=True, text=True, timeout=120)
+    assert made.returncode == 0, made.stderr
+    key = subprocess.run([PENSTOCK, "audit", "key"], env=asking, capture_output=True, text=True).stdout.strip()
+    checked = subprocess.run([PENSTOCK, "--server", "http://127.0.0.1:1", "evidence", "verify", str(file), "--key", key],
+                             capture_output=True, text=True, timeout=120)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert re.search(r"proven: [1-9]\d* approvals agree with the log", checked.stdout), checked.stdout
+    assert re.search(r"proven: [1-9] releases? came to their state", checked.stdout), checked.stdout
+    files = zipfile.ZipFile(file)
+    slices = json.loads(files.read("evaluation.json"))["evaluation"]["slices"]
+    assert slices[0]["slice"] == "all" and len(slices) > 1
+    subjects = {json.loads(json.loads(line)["entry"])["subject"].split(":")[0]
+                for line in files.read("audit/events.jsonl").decode().splitlines()}
+    assert {"model", "release", "evaluation", "run", "dataset", "source", "route"} <= subjects, subjects
 
 
 @both
