@@ -314,8 +314,29 @@ void Checks::model_files() {
 void Checks::policies() {
   const json::value policies = document("policies.json");
   if (policies.is_null()) return;
-  if (policies.at("available").as_bool()) return;
-  report_.not_proven.push_back("what policies say of it: " + text_at(policies, "note"));
+  std::size_t in_the_way = 0;
+  for (const json::value& finding : policies.as_array()) {
+    const std::string name = text_at(finding, "policy"), outcome = text_at(finding, "outcome");
+    const bool told = std::any_of(events_.begin(), events_.end(), [&](const json::object& event) {
+      const json::value detail = json::parse(event.at("detail").as_string());
+      const json::value* list = detail.as_object().if_contains("policies");
+      if (!list || !list->is_array()) return false;
+      return std::any_of(
+          list->get_array().begin(), list->get_array().end(), [&](const json::value& one) {
+            return one.is_object() && says(one.get_object(), "policy", name) &&
+                   says(one.get_object(), "outcome", outcome) &&
+                   says(one.get_object(), "digest", text_at(finding, "policy_digest"));
+          });
+    });
+    if (!told) return fault("the log does not say that policy " + name + " was " + outcome);
+    in_the_way += finding.at("allowed").as_bool() ? 0 : 1;
+  }
+  if (policies.as_array().empty())
+    report_.not_proven.push_back("what policies say of it: none was asked");
+  else
+    report_.proven.push_back("the log tells the " + counted(policies.as_array().size(), "result") +
+                             " of policies, of which " + std::to_string(in_the_way) +
+                             " stood in the way");
 }
 
 }  // namespace penstock::evidence

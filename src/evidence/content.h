@@ -4,6 +4,7 @@
 #include "audit/audit.h"
 #include "evidence/archive.h"
 #include "incidents/service.h"
+#include "policies/service.h"
 #include "record/facts.h"
 #include "release/service.h"
 
@@ -30,13 +31,6 @@ struct SignatureOf {
 };
 BOOST_DESCRIBE_STRUCT(SignatureOf, (), (signature, public_key))
 
-struct PoliciesOf {
-  bool available = false;
-  std::string note;  // why there are none
-  std::vector<json::object> results;
-};
-BOOST_DESCRIBE_STRUCT(PoliciesOf, (), (available, note, results))
-
 struct ArtifactOf {
   std::string uri;
   bool stored = false;  // here; else nothing is known of its files
@@ -58,8 +52,8 @@ struct Content {
   std::vector<ReleaseOf> releases;
   std::vector<incidents::IncidentDetail> incidents;
   std::vector<SignatureOf> signatures;
-  PoliciesOf policies;
-  std::vector<std::string> subjects;  // whose audit events belong to it
+  std::vector<policies::Finding> policies;  // newest first
+  std::vector<std::string> subjects;        // whose audit events belong to it
 };
 
 // One file a part; `events` all lead to `head`.

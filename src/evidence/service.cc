@@ -79,16 +79,6 @@ Result<std::vector<incidents::Incident>> incidents_of(sql::Tx& tx, const Call& c
 
 }  // namespace
 
-Result<PoliciesOf> Service::policies(sql::Tx& tx, const Call& call, const std::string& urn) {
-  if (!policy_results_)
-    return PoliciesOf{.note = "no policies were asked: this server keeps no results of policies"};
-  PoliciesOf out{.available = true};
-  for (const json::value& result : TRY(policy_results_(tx, call, urn)))
-    out.results.push_back(result.is_object() ? result.get_object()
-                                             : json::object{{"result", result}});
-  return out;
-}
-
 Result<Content> Service::gather(const Call& call, const registry::VersionInput& input) {
   Content content{.facts = TRY(parts_.record.facts(call, input))};
   const std::string urn = content.facts.version.urn();
@@ -112,7 +102,7 @@ Result<Content> Service::gather(const Call& call, const registry::VersionInput& 
   TRY(parts_.db.read(call, [&](sql::Tx& tx) -> Result<void> {
     found = TRY(incidents_of(tx, call, content.facts));
     content.signatures = TRY(signatures_of(tx, call, content.facts));
-    content.policies = TRY(policies(tx, call, urn));
+    content.policies = TRY(policies::results_of(tx, call.project, urn));
     return {};
   }));
   for (const incidents::Incident& incident : found)

@@ -6,10 +6,6 @@
 
 namespace penstock::evidence {
 
-// What policies say of a thing, as their component writes it.
-using PolicyResults =
-    std::function<Result<json::array>(sql::Tx&, const Call&, const std::string& urn)>;
-
 inline constexpr std::int64_t events_max = 20'000;
 
 class Service {
@@ -26,19 +22,14 @@ class Service {
   };
   explicit Service(Parts parts) : parts_(parts) {}
 
-  // At start, from wiring; without it, bundles say that no policies were asked.
-  void policies_by(PolicyResults results) { policy_results_ = std::move(results); }
-
   // A ZIP archive that verify() checks. All of it is as of one head of the audit log: unavailable
   // where the version is changed as fast as it is read. resource_exhausted says what is too large.
   Result<std::string> bundle(const Call& call, const registry::VersionInput& input);
 
  private:
   Result<Content> gather(const Call& call, const registry::VersionInput& input);
-  Result<PoliciesOf> policies(sql::Tx& tx, const Call& call, const std::string& urn);
 
   Parts parts_;
-  PolicyResults policy_results_;
 };
 
 }  // namespace penstock::evidence

@@ -9,6 +9,7 @@
 #include "evidence/manifest.h"
 #include "evidence/service.h"
 #include "evidence/verify.h"
+#include "policies/service.h"
 #include "registry/model_signature.h"
 #include "tests/unit/release/release_fixture.h"
 
@@ -18,7 +19,10 @@ using test::must;
 
 class EvidenceTest : public release::ReleaseTest {
  protected:
-  EvidenceTest() { resources_.add(signatures_.kind()); }
+  EvidenceTest() {
+    resources_.add(signatures_.kind());
+    resources_.add(policies_.kind());
+  }
 
   std::string bundle(std::int64_t version, const std::string& model = "flight-delay") {
     return must(evidence_.bundle(cy_, {model, "v" + std::to_string(version)}));
@@ -117,6 +121,7 @@ class EvidenceTest : public release::ReleaseTest {
   audit::Service audit_{*db_, clock_, key_};
   record::Service record_{
       {*db_, clock_, catalog_, artifacts_, signatures_, tracking_, models_, tracked_, files_}};
+  policies::Service policies_{*db_, resources_, clock_};
   Service evidence_{{*db_, made_, audit_, approvals_, catalog_, opened_, service_, record_}};
 };
 

@@ -40,8 +40,9 @@ TEST_F(EvidenceTest, HoldsAllThatIsKnownOfAVersionAndProvesIt) {
                            "1 release came to", "the evaluation eval passed, by these numbers"})
     EXPECT_NE(proven.find(said), std::string::npos) << said << "\n" << proven;
   const std::string open = joined(report.not_proven);
-  for (const char* said : {"the model's files: the record names x", "nobody signed", "no policies",
-                           "that nothing was left out", "cut back", "the key is the server's"})
+  for (const char* said :
+       {"the model's files: the record names x", "nobody signed", "none was asked",
+        "that nothing was left out", "cut back", "the key is the server's"})
     EXPECT_NE(open.find(said), std::string::npos) << said << "\n" << open;
 
   const json::value releases = document(archive, "releases.json");
@@ -104,19 +105,26 @@ TEST_F(EvidenceTest, RefusesAVersionThatIsNotThere) {
   EXPECT_EQ(evidence_.bundle(elsewhere, {"flight-delay", "v1"}).error().code, Code::not_found);
 }
 
-TEST_F(EvidenceTest, TellsWhatPoliciesSayOnceTheyAreThere) {
-  evidence_.policies_by([](sql::Tx&, const Call&, const std::string& urn) -> Result<json::array> {
-    return json::array{json::object{{"policy", "owner"}, {"subject", urn}}};
-  });
-  const std::string archive = bundle(1);
-  EXPECT_EQ(document(archive, "policies.json").at("results").at(0).at("subject"),
-            "model:flight-delay@v1");
-  EXPECT_EQ(joined(check(archive).not_proven).find("policies"), std::string::npos);
-  evidence_.policies_by([](sql::Tx&, const Call&, const std::string&) -> Result<json::array> {
-    return Error{Code::unavailable, "away"};
-  });
-  EXPECT_EQ(evidence_.bundle(cy_, {"flight-delay", "v1"}).error().code, Code::unavailable)
-      << "evidence without its policies would look whole";
+TEST_F(EvidenceTest, TellsWhatPoliciesSaidWhereTheLogSaysSoToo) {
+  apply({{"kind", "policy"},
+         {"name", "licence"},
+         {"owner", "legal"},
+         {"applies_to", json::array{"register"}},
+         {"severity", "warn"},
+         {"message", "has no licence"},
+         {"sql", "SELECT model FROM policy_model_versions WHERE licence IS NULL"}});
+  must(registry_.register_version(
+      ana_, {.model_id = "flight-delay-v9", .artifact_uri = "x", .owner = "desk"}));
+  const std::string archive = bundle(9);
+  const json::value said = document(archive, "policies.json");
+  ASSERT_EQ(said.as_array().size(), 1u);
+  EXPECT_EQ(said.at(0).at("policy"), "licence");
+  EXPECT_NE(joined(check(archive).proven).find("1 result of policies"), std::string::npos);
+  must(db_->write(ana_, [](sql::Tx& tx) {
+    return tx.run("UPDATE policy_results SET outcome = 'passed', violations = 0", {});
+  }));
+  EXPECT_NE(joined(check(bundle(9)).faults).find("policy licence was passed"), std::string::npos)
+      << "a result that was changed behind the log";
 }
 
 TEST_F(EvidenceTest, SeesAChangeOfEveryFile) {
