@@ -149,6 +149,7 @@ Result<void> System::start(const SystemOptions& options) {
   parts.join_components();
   TRY(parts.catalog->keep_columns());
   TRY(parts.serving->restore());
+  TRY(parts.emitter->start());
   const Call call{.actor = "service:start"};
   if (const auto published = parts.serving->publish(call); !published)
     log::warn("routes_not_published", {{"error", published.error().message}});

@@ -54,6 +54,8 @@ Result<void> Service::ensure_nodes() {
   });
 }
 
+Result<std::int64_t> size(sql::Tx& tx) { return TRY(rows::head(tx)).size(); }
+
 Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::int64_t limit) {
   static const std::string text = "SELECT " + columns<Stored>() +
                                   " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";

@@ -5,6 +5,8 @@
 
 namespace penstock::audit {
 
+// How many there are.
+Result<std::int64_t> size(sql::Tx& tx);
 // Events of every project from `number` on, in order.
 Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::int64_t limit);
 

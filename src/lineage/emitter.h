@@ -18,6 +18,9 @@ class Emitter {
   Emitter(sql::Database& db, catalog::Service& catalog, const Clock& clock, Send send)
       : db_(db), catalog_(catalog), clock_(clock), send_(std::move(send)) {}
 
+  // Before anything can happen that is to be told: a receiver that is named for the first time
+  // hears what happens from here on.
+  Result<void> start();
   // Tells what the audit log holds since the last time, at most 100 changes; true where there may
   // be more. What the receiver refuses (4xx) is logged and left behind; when it cannot be reached
   // the error says so, and the next call begins where this one stopped.
@@ -26,18 +29,12 @@ class Emitter {
  private:
   Result<bool> keep_some();
   Result<bool> send_some();
-  Result<json::object> event_of(sql::Tx& tx, const Call& call, const audit::Stored& change);
-  Result<json::object> dataset_of(sql::Tx& tx, const Call& call, const std::string& urn,
-                                  const audit::Stored* change);
 
   sql::Database& db_;
   catalog::Service& catalog_;
   const Clock& clock_;
   Send send_;
-  std::int64_t kept_ = -1, sent_ = -1;  // the next number of each; -1: not read yet
+  std::int64_t kept_ = 0, sent_ = 0;  // the next number of each
 };
-
-// The JSON schema of one of our own facets, by its name ("PenstockRunFacet"); nothing for others.
-std::optional<json::object> facet_schema(std::string_view name);
 
 }  // namespace penstock::lineage

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "lineage/emitter.h"
+#include "lineage/own_events.h"
 #include "lineage/picture.h"
 
 namespace penstock::api {
