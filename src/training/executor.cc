@@ -66,6 +66,33 @@ Result<std::string> with_parameters(const std::string& text, const json::object&
   }
 }
 
+namespace {
+
+json::object named(const Output& output) {
+  json::object out{{"name", output.name}, {"digest", output.digest}};
+  if (!output.urn.empty()) out["urn"] = output.urn;
+  return out;
+}
+
+// What the audit log, and whoever follows it, needs to know of a step.
+json::object told_of(const Run& run, const PipelineStep& step, const StepRun& record,
+                     const std::map<std::string, Output>& made) {
+  json::array inputs, outputs;
+  for (const std::string& input : step.inputs)
+    if (const auto found = made.find(input); found != made.end())
+      inputs.push_back(named(found->second));
+  for (const Output& output : record.outputs) outputs.push_back(named(output));
+  return {{"pipeline", run.pipeline},
+          {"step", record.step},
+          {"cached", record.cached},
+          {"started_at", to_rfc3339(record.started_at)},
+          {"inputs", std::move(inputs)},
+          {"outputs", std::move(outputs)},
+          {"fault", record.status == RunStatus::failed ? record.log_tail : ""}};
+}
+
+}  // namespace
+
 Result<bool> Executor::run_once() {
   const Call reader{.actor = "service:training"};
   auto found = TRY(db_.read(reader, [](sql::Tx& tx) { return store::next_run(tx); }));
@@ -96,6 +123,9 @@ Result<void> Executor::execute(const Call& call, const Pipeline& pipeline, Run& 
     const StepRun record = TRY(execute_step(call, pipeline, run, i, made));
     TRY(db_.write(call, [&](sql::Tx& tx) -> Result<void> {
       TRY(store::put_step(tx, record));
+      TRY(audit::record(tx, call, *record.finished_at,
+                        {"training.step." + std::string(name_of(record.status)), "run:" + run.id,
+                         told_of(run, pipeline.steps[i], record, made)}));
       if (record.status != RunStatus::succeeded) return {};
       TRY(store::keep(tx, record, clock_.now()));
       for (const Output& output : record.outputs)

@@ -22,9 +22,9 @@ class Server:
         self.out = data.parent / "server.out"
         self.process = None
 
-    def start(self) -> None:
+    def start(self, http: str = "127.0.0.1:0") -> None:
         self.process = subprocess.Popen(
-            [PENSTOCK, "serve", "--data", str(self.data), "--http", "127.0.0.1:0"],
+            [PENSTOCK, "serve", "--data", str(self.data), "--http", http],
             stdout=self.out.open("w"), stderr=subprocess.DEVNULL)
         for _ in range(3000):
             found = re.search(r"http://(\S+)", self.out.read_text())
