@@ -91,7 +91,7 @@ def test_a_confirmed_class_stands_and_cannot_be_taken_back_alone(server, people,
     taken = server.run("classification", "refuse", "customers", "card", "financial.card", token=people["ana"])
     assert taken.returncode == 1 and "penstock sources lower-class customers card internal" in taken.stderr
     traced = server.run("trace", "source:customers@1").stdout
-    assert "restricted" in traced
+    assert "restricted" in traced and "tags financial.card" in traced
 
 
 def test_lowering_takes_another_person(server, people, tmp_path):

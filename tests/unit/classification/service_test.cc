@@ -94,6 +94,7 @@ TEST_F(ServiceTest, GivesTheClassAndTheTagThatAPersonConfirmed) {
             Classification::confidential);
   const auto trace = test::must(catalog_.trace(ana_, {.urn = "source:people@1"}));
   EXPECT_EQ(trace.nodes[0].classification, Classification::confidential);
+  EXPECT_EQ(trace.nodes[0].tags, std::vector<std::string>{"pii.email"});
   EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'catalog.suggestion.confirmed'"), 1);
 }
 
