@@ -156,8 +156,10 @@ void System::Parts::make_components() {
   part_uploads = std::make_unique<tracking::PartUploads>(*tracked_artifacts, *blobs, clock);
   evaluation_datasets = std::make_unique<tracking::EvaluationDatasets>(*db, clock);
   issues = std::make_unique<tracking::Issues>(*db, clock);
+  label_schemas = std::make_unique<tracking::LabelSchemas>(*db, clock);
   logged_models = std::make_unique<tracking::LoggedModels>(*db, clock);
   registered_models = std::make_unique<tracking::RegisteredModels>(*db, *registry, clock);
+  review_queues = std::make_unique<tracking::ReviewQueues>(*db, clock);
   scorers = std::make_unique<tracking::Scorers>(*db, clock);
   registered_models->keep_files(*tracked_artifacts, *artifacts);
   tracking = std::make_unique<tracking::Service>(*db, clock);

@@ -51,9 +51,11 @@
 #include "tracking/artifacts.h"
 #include "tracking/evaluation_datasets.h"
 #include "tracking/issues.h"
+#include "tracking/label_schemas.h"
 #include "tracking/logged_models.h"
 #include "tracking/part_uploads.h"
 #include "tracking/registered_models.h"
+#include "tracking/review_queues.h"
 #include "tracking/scorers.h"
 #include "tracking/service.h"
 #include "tracking/traces.h"
@@ -104,8 +106,10 @@ struct System::Parts {
   std::unique_ptr<tracking::PartUploads> part_uploads;
   std::unique_ptr<tracking::EvaluationDatasets> evaluation_datasets;
   std::unique_ptr<tracking::Issues> issues;
+  std::unique_ptr<tracking::LabelSchemas> label_schemas;
   std::unique_ptr<tracking::LoggedModels> logged_models;
   std::unique_ptr<tracking::RegisteredModels> registered_models;
+  std::unique_ptr<tracking::ReviewQueues> review_queues;
   std::unique_ptr<tracking::Scorers> scorers;
   std::unique_ptr<tracking::Service> tracking;
   std::unique_ptr<tracking::Traces> traces;

@@ -24,6 +24,7 @@
 #include "api/mlflow/evaluation_routes.h"
 #include "api/mlflow/logged_model_routes.h"
 #include "api/mlflow/registry_routes.h"
+#include "api/mlflow/review_routes.h"
 #include "api/mlflow/trace_routes.h"
 #include "api/mlflow/tracking_routes.h"
 #include "app/parts.h"
@@ -63,6 +64,7 @@ std::vector<api::Route> System::Parts::routes() {
                                    *tracked_artifacts, *part_uploads, *files, clock}));
   add(api::mlflow_trace_routes(*traces, *tracked_artifacts));
   add(api::mlflow_evaluation_routes({*evaluation_datasets, *scorers, *issues}));
+  add(api::mlflow_review_routes(*label_schemas, *review_queues));
   add(api::otlp::routes(*traces));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));

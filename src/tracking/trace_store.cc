@@ -226,9 +226,13 @@ Result<void> erase(sql::Tx& tx, const std::vector<std::int64_t>& numbers, std::s
                    std::size_t until) {
   sql::Row row;
   const std::string in = " IN (" + marks(numbers, from, until, row) + ")";
-  TRY(tx.run(
-      "DELETE FROM review_queue_items WHERE item IN (SELECT id FROM traces WHERE number" + in + ")",
-      row));
+  // Other projects may have traces of the same ids.
+  TRY(tx.run("DELETE FROM review_queue_items WHERE item IN (SELECT id FROM traces WHERE number" +
+                 in +
+                 ") AND queue IN (SELECT q.id FROM review_queues q JOIN traces t ON t.project = "
+                 "q.project WHERE t.number" +
+                 in + ")",
+             row));
   for (const char* table : {"trace_tags", "trace_metadata", "trace_runs", "trace_prompts",
                             "trace_spans", "assessments"})
     TRY(tx.run("DELETE FROM " + std::string(table) + " WHERE trace" + in, row));
