@@ -93,6 +93,12 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
     if (config.openlineage->api_key)
       options.openlineage_key = TRY(resolve_secret(*config.openlineage->api_key));
   }
+  if (config.webhooks) {
+    options.webhooks.allow_http = config.webhooks->allow_http;
+    options.webhooks.allow_private = config.webhooks->allow_private;
+    options.webhooks.ca_file = config.webhooks->ca_file.value_or("");
+    if (config.webhooks->key) options.webhooks.key = TRY(resolve_secret(*config.webhooks->key));
+  }
   if (options.metadata == "sqlite") options.metadata.clear();
   if (options.metadata.empty()) return {};
   options.metadata = TRY(resolve_secret(options.metadata));

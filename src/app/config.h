@@ -50,6 +50,22 @@ constexpr auto rules_of(const OpenLineageConfig&) {
   return std::array{Rule{.field = "url", .min = 8, .max = 2'000}};
 }
 
+// How webhooks may reach out. Without it only https:// to public addresses.
+struct WebhooksConfig {
+  bool allow_http = false, allow_private = false;
+  std::optional<std::string> ca_file;  // PEM, instead of the system's authorities
+  // Seals secrets: base64 of 32 bytes, named as `metadata` is. DATA/webhooks.key if not said;
+  // servers of one database share one.
+  std::optional<std::string> key;
+};
+BOOST_DESCRIBE_STRUCT(WebhooksConfig, (), (allow_http, allow_private, ca_file, key))
+constexpr auto rules_of(const WebhooksConfig&) {
+  return std::array{Rule{.field = "allow_http", .may_miss = true},
+                    Rule{.field = "allow_private", .may_miss = true},
+                    Rule{.field = "ca_file", .min = 1, .max = 2'000},
+                    Rule{.field = "key", .min = 1, .max = 2'000}};
+}
+
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
@@ -61,10 +77,11 @@ struct Config {
   std::optional<LimitsConfig> limits;
   std::optional<AuditConfig> audit;
   std::optional<OpenLineageConfig> openlineage;
+  std::optional<WebhooksConfig> webhooks;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3, workers,
-                       limits, audit, openlineage))
+                       limits, audit, openlineage, webhooks))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

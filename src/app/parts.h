@@ -59,6 +59,7 @@
 #include "tracking/scorers.h"
 #include "tracking/service.h"
 #include "tracking/traces.h"
+#include "tracking/webhook_delivery.h"
 #include "training/executor.h"
 #include "training/service.h"
 
@@ -113,6 +114,8 @@ struct System::Parts {
   std::unique_ptr<tracking::Scorers> scorers;
   std::unique_ptr<tracking::Service> tracking;
   std::unique_ptr<tracking::Traces> traces;
+  std::unique_ptr<tracking::Webhooks> webhooks;
+  std::unique_ptr<tracking::WebhookDelivery> webhook_delivery;
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
@@ -136,6 +139,7 @@ struct System::Parts {
   Result<std::unique_ptr<blob::Objects>> open_remote() const;
   Result<void> open_stores();
   Result<void> make_audit();
+  Result<void> make_webhooks();
   void make_components();
   void make_serving();
   void join_components();

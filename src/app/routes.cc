@@ -27,6 +27,7 @@
 #include "api/mlflow/review_routes.h"
 #include "api/mlflow/trace_routes.h"
 #include "api/mlflow/tracking_routes.h"
+#include "api/mlflow/webhook_routes.h"
 #include "app/parts.h"
 #include "app/status_page.h"
 
@@ -65,6 +66,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::mlflow_trace_routes(*traces, *tracked_artifacts));
   add(api::mlflow_evaluation_routes({*evaluation_datasets, *scorers, *issues}));
   add(api::mlflow_review_routes(*label_schemas, *review_queues));
+  add(api::mlflow_webhook_routes(*webhooks));
   add(api::otlp::routes(*traces));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));

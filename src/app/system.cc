@@ -98,6 +98,11 @@ void System::Parts::start_background() {
   });
   every("openlineage", {std::chrono::milliseconds(500), std::chrono::milliseconds(20)},
         [this] { return emitter->run_once(); });
+  every("webhooks", {std::chrono::milliseconds(300), std::chrono::milliseconds(20)},
+        [this] { return webhook_delivery->collect(); });
+  // A few, so that a slow receiver does not hold up the others.
+  for (const char* name : {"webhooks-1", "webhooks-2", "webhooks-3", "webhooks-4"})
+    every(name, {std::chrono::milliseconds(300)}, [this] { return webhook_delivery->deliver(); });
   every("quality", {std::chrono::seconds(1)}, [this] { return quality->run_due(); });
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
@@ -145,6 +150,7 @@ Result<void> System::start(const SystemOptions& options) {
   TRY(parts.open_stores());
   TRY(parts.make_audit());
   parts.make_components();
+  TRY(parts.make_webhooks());
   parts.make_serving();
   parts.join_components();
   TRY(parts.catalog->keep_columns());

@@ -27,6 +27,12 @@ struct S3Options {
   std::string access_key, secret_key;  // empty: what AWS's own tools would use
 };
 
+struct WebhookOptions {
+  bool allow_http = false, allow_private = false;
+  std::string ca_file;  // empty: the system's authorities
+  std::string key;      // what secrets are sealed with; empty: webhooks.key in the data directory
+};
+
 struct SystemOptions {
   std::string data;     // directory of everything that is kept
   std::string sources;  // where relative paths of sources start; empty: data/sources
@@ -44,6 +50,7 @@ struct SystemOptions {
   int workers = 24;
   std::string openlineage_url;  // where our own events go; empty: kept here only
   std::string openlineage_key;  // may be empty
+  WebhookOptions webhooks;
   SystemLimits limits;
 };
 

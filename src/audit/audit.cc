@@ -62,6 +62,11 @@ Result<std::vector<Stored>> events_from(sql::Tx& tx, std::int64_t number, std::i
   return sql::select<Stored>(tx, text, {number, limit});
 }
 
+Result<std::int64_t> next_number(sql::Tx& tx) {
+  const auto rows = TRY(tx.run("SELECT COALESCE(max(number) + 1, 0) FROM audit_events", {}));
+  return std::get<std::int64_t>(rows.at(0).at(0));
+}
+
 Result<std::vector<Touched>> subjects_from(sql::Tx& tx, std::int64_t number, std::int64_t limit) {
   static const std::string text = "SELECT " + columns<Touched>() +
                                   " FROM audit_events WHERE number >= $1 ORDER BY number LIMIT $2";

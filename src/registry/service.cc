@@ -121,8 +121,8 @@ Result<ModelVersion> Service::register_version(const Call& call, const Record& r
   return db_.write(call, [&](sql::Tx& tx) { return register_version(tx, call, record); });
 }
 
-Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call,
-                                               const Record& record) {
+Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call, const Record& record,
+                                               json::object detail) {
   const VersionName name = TRY(version_name(record.model_id));
   const Timestamp now = clock_.now();
   ModelVersion version{.project = call.project,
@@ -156,9 +156,10 @@ Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call,
         TRY(catalog::add_edge(tx, call, now, version.urn(), reference.urn, field.relation));
   const auto policies = TRY(policies::enforce(
       tx, call, now, {.action = policies::Action::register_, .urn = version.urn()}));
-  json::object detail{{"digest", version.digest}};
+  detail["digest"] = version.digest;
   if (!policies.empty()) detail["policies"] = policies::told(policies);
-  TRY(audit::record(tx, call, now, {"registry.version.registered", version.urn(), detail}));
+  TRY(audit::record(tx, call, now,
+                    {"registry.version.registered", version.urn(), std::move(detail)}));
   if (version.record.approved_for)
     TRY(approvals::ask(tx, call, now, subject_of(version, *version.record.approved_for),
                        {.summary = version.urn() + " for " + *version.record.approved_for,

@@ -77,7 +77,9 @@ class Service {
   // version.
   Result<ModelVersion> register_version(const Call& call, const Record& record);
   // The same inside a transaction of a component above.
-  Result<ModelVersion> register_version(sql::Tx& tx, const Call& call, const Record& record);
+  // `detail`: what else the audit log keeps of it.
+  Result<ModelVersion> register_version(sql::Tx& tx, const Call& call, const Record& record,
+                                        json::object detail = {});
   Result<VersionDetail> get(const Call& call, const VersionInput& input);
   Result<VersionList> list(const Call& call, const ListInput& input);
   // Bound to the digest of the record as it stands. The one who registered it cannot approve it,

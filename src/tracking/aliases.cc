@@ -18,10 +18,20 @@ std::vector<ServedRoute> elsewhere(const std::vector<ServedRoute>& routes, std::
   return out;
 }
 
+// What the log keeps of an alias beside its version: enough for webhooks to tell of it.
+Result<json::object> detail_of(sql::Tx& tx, const Call& call, const std::string& model,
+                               const std::string& name, const std::string& alias) {
+  return json::object{{"alias", alias},
+                      {"name", name},
+                      {"is_prompt", TRY(store::is_prompt(tx, call.project, model))}};
+}
+
 Result<void> move_alias(sql::Tx& tx, const Call& call, Timestamp at, const VersionNote& note,
                         const std::string& alias) {
   TRY(store::put_alias(tx, call.project, note.model, {alias, note.version}));
-  return audit::record(tx, call, at, {"registry.alias.set", urn_of(note), {{"alias", alias}}});
+  return audit::record(
+      tx, call, at,
+      {"registry.alias.set", urn_of(note), TRY(detail_of(tx, call, note.model, note.name, alias))});
 }
 
 Result<void> move_stage(sql::Tx& tx, const Call& call, Timestamp at, const VersionNote& note,
@@ -87,7 +97,8 @@ Result<void> RegisteredModels::remove_alias(const Call& call, const std::string&
                          "declaration first"};
     if (!TRY(store::remove_alias(tx, call.project, found.model, alias))) return {};
     return audit::record(tx, call, clock_.now(),
-                         {"registry.alias.removed", "model:" + found.model, {{"alias", alias}}});
+                         {"registry.alias.removed", "model:" + found.model,
+                          TRY(detail_of(tx, call, found.model, found.name, alias))});
   });
 }
 
@@ -149,16 +160,18 @@ Result<void> follow(sql::Tx& tx, const Call& call, Timestamp at, const Followed&
   }
   if (followed.alias.empty()) return {};
   const std::string urn = "model:" + model;
+  const auto named =
+      TRY(tx.run("SELECT name FROM registered_models WHERE project = $1 AND model = $2",
+                 {call.project, model}));
+  const json::object detail = TRY(detail_of(
+      tx, call, model, named.empty() ? "" : std::get<std::string>(named[0].at(0)), followed.alias));
   if (followed.answers == 0) {
     TRY(store::remove_alias(tx, call.project, model, followed.alias));
-    return audit::record(tx, call, at,
-                         {"registry.alias.removed", urn, {{"alias", followed.alias}}});
+    return audit::record(tx, call, at, {"registry.alias.removed", urn, detail});
   }
   TRY(store::put_alias(tx, call.project, model, {followed.alias, followed.answers}));
-  return audit::record(tx, call, at,
-                       {"registry.alias.set",
-                        urn + "@v" + std::to_string(followed.answers),
-                        {{"alias", followed.alias}}});
+  return audit::record(
+      tx, call, at, {"registry.alias.set", urn + "@v" + std::to_string(followed.answers), detail});
 }
 
 }  // namespace penstock::tracking

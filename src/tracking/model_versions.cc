@@ -10,6 +10,7 @@
 #include "tracking/registered_store.h"
 #include "tracking/search.h"
 #include "tracking/store.h"
+#include "tracking/webhook_payloads.h"
 
 namespace penstock::tracking {
 namespace {
@@ -179,7 +180,13 @@ Result<VersionView> RegisteredModels::create_version(const Call& call, const Cre
   return db_.write(call, [&](sql::Tx& tx) -> Result<VersionView> {
     const RegisteredModel model = TRY(store::registered_model(tx, call, input.model));
     const auto record = TRY(record_of(tx, call, model, input, artifact));
-    const auto made = TRY(registry_.register_version(tx, call, record));
+    const auto made = TRY(registry_.register_version(tx, call, record,
+                                                     {{"name", input.model},
+                                                      {"source", input.source},
+                                                      {"run_id", input.run},
+                                                      {"description", input.description},
+                                                      {"tags", audited_tags(input.tags)},
+                                                      {"is_prompt", marks_prompt(input.tags)}}));
     TRY(
         tx.run("UPDATE version_notes SET source = $4, logged_model = $5, description = $6 WHERE "
                "project = $1 AND model = $2 AND version = $3",
@@ -262,7 +269,15 @@ Result<void> RegisteredModels::set_version_tag(const Call& call, const std::stri
   TRY(check_model_tag(tag));
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const RegisteredModel found = TRY(store::registered_model(tx, call, model));
-    return put_tag(tx, TRY(store::note(tx, call, found, number)), tag);
+    const VersionNote note = TRY(store::note(tx, call, found, number));
+    TRY(put_tag(tx, note, tag));
+    return audit::record(tx, call, clock_.now(),
+                         {"registry.version.tag_set",
+                          urn_of(note),
+                          {{"name", found.name},
+                           {"key", tag.key},
+                           {"value", audited_value(tag.value)},
+                           {"is_prompt", TRY(store::is_prompt(tx, call.project, note.model))}}});
   });
 }
 
@@ -270,12 +285,18 @@ Result<void> RegisteredModels::remove_version_tag(const Call& call, const std::s
                                                   std::int64_t number, const std::string& key) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const RegisteredModel found = TRY(store::registered_model(tx, call, model));
-    TRY(store::note(tx, call, found, number));
-    TRY(
+    const VersionNote note = TRY(store::note(tx, call, found, number));
+    const auto gone = TRY(
         tx.run("DELETE FROM version_tags WHERE project = $1 AND model = $2 AND version = $3 AND "
-               "key = $4",
+               "key = $4 RETURNING key",
                {call.project, found.model, number, key}));
-    return {};
+    if (gone.empty()) return {};
+    return audit::record(tx, call, clock_.now(),
+                         {"registry.version.tag_removed",
+                          urn_of(note),
+                          {{"name", found.name},
+                           {"key", key},
+                           {"is_prompt", TRY(store::is_prompt(tx, call.project, note.model))}}});
   });
 }
 

@@ -6,6 +6,7 @@
 #include "base/urn.h"
 #include "tracking/registered_store.h"
 #include "tracking/search.h"
+#include "tracking/webhook_payloads.h"
 
 namespace penstock::tracking {
 namespace {
@@ -82,7 +83,12 @@ Result<RegisteredModelView> RegisteredModels::create(const Call& call, const std
       return Error{Code::already_exists, "Registered Model (name=" + name + ") already exists"};
     for (const Pair& tag : tags) TRY(put_tag(tx, call, made.model, tag));
     TRY(audit::record(tx, call, clock_.now(),
-                      {"registry.model.created", urn_of(made), {{"name", name}}}));
+                      {"registry.model.created",
+                       urn_of(made),
+                       {{"name", name},
+                        {"description", description},
+                        {"tags", audited_tags(tags)},
+                        {"is_prompt", marks_prompt(tags)}}}));
     return store::view(tx, call, std::move(made));
   });
 }
@@ -155,7 +161,14 @@ Result<void> RegisteredModels::set_tag(const Call& call, const std::string& name
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const RegisteredModel model = TRY(store::registered_model(tx, call, name));
     TRY(put_tag(tx, call, model.model, tag));
-    return touch(tx, model, now());
+    TRY(touch(tx, model, now()));
+    return audit::record(tx, call, clock_.now(),
+                         {"registry.model.tag_set",
+                          urn_of(model),
+                          {{"name", model.name},
+                           {"key", tag.key},
+                           {"value", audited_value(tag.value)},
+                           {"is_prompt", TRY(store::is_prompt(tx, call.project, model.model))}}});
   });
 }
 
@@ -163,9 +176,17 @@ Result<void> RegisteredModels::remove_tag(const Call& call, const std::string& n
                                           const std::string& key) {
   return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
     const RegisteredModel model = TRY(store::registered_model(tx, call, name));
-    TRY(tx.run("DELETE FROM registered_model_tags WHERE project = $1 AND model = $2 AND key = $3",
+    const bool is_prompt = TRY(store::is_prompt(tx, call.project, model.model));
+    const auto gone = TRY(
+        tx.run("DELETE FROM registered_model_tags WHERE project = $1 AND model = $2 AND key = $3 "
+               "RETURNING key",
                {call.project, model.model, key}));
-    return touch(tx, model, now());
+    if (gone.empty()) return {};
+    TRY(touch(tx, model, now()));
+    return audit::record(tx, call, clock_.now(),
+                         {"registry.model.tag_removed",
+                          urn_of(model),
+                          {{"name", model.name}, {"key", key}, {"is_prompt", is_prompt}}});
   });
 }
 

@@ -111,6 +111,13 @@ Result<RegisteredModel> registered_model(sql::Tx& tx, const Call& call, const st
   return std::move(found.front());
 }
 
+Result<bool> is_prompt(sql::Tx& tx, const std::string& project, const std::string& model) {
+  return !TRY(tx.run("SELECT 1 FROM registered_model_tags WHERE project = $1 AND model = $2 AND "
+                     "key = 'mlflow.prompt.is_prompt' AND value IN ('true', 'True')",
+                     {project, model}))
+              .empty();
+}
+
 Result<VersionNote> note(sql::Tx& tx, const Call& call, const RegisteredModel& model,
                          std::int64_t version) {
   static const std::string text =

@@ -7,7 +7,9 @@ namespace penstock::tracking::store {
 
 // not_found in MLflow's words. `name` is what MLflow's callers say.
 Result<RegisteredModel> registered_model(sql::Tx& tx, const Call& call, const std::string& name);
-// `model` is registry's name here and below. Hidden versions are not found.
+// `model` is registry's name here and below. Whether it is a prompt, by its tag.
+Result<bool> is_prompt(sql::Tx& tx, const std::string& project, const std::string& model);
+// Hidden versions are not found.
 Result<VersionNote> note(sql::Tx& tx, const Call& call, const RegisteredModel& model,
                          std::int64_t version);
 Result<std::vector<VersionView>> views(sql::Tx& tx, const Call& call,
