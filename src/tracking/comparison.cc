@@ -2,11 +2,12 @@
 
 #include <charconv>
 #include <cmath>
+#include <re2/re2.h>
 
 namespace penstock::tracking {
 namespace {
 
-constexpr std::size_t pattern_max = 5'000, list_max = 1'000;
+constexpr std::size_t pattern_max = 5'000, regex_max = 1'000, list_max = 1'000;
 
 bool is_text(const Token& token) {
   return token.kind == Token::Kind::text || (token.kind == Token::Kind::word && token.quote != 0);
@@ -29,7 +30,19 @@ Result<Comparison> list_of(Lexer& lexer, Comparison out) {
   }
 }
 
-Result<Comparison> comparison_of(Lexer& lexer, const Token& first) {
+// Databases say less well what is wrong; and what RE2 takes, none of them takes long for.
+Result<void> check_regex(const std::string& text, const Token& first) {
+  if (text.size() > regex_max)
+    return unreadable("the regular expression for '" + first.text + "' has " +
+                      std::to_string(text.size()) + " bytes, and may have " +
+                      std::to_string(regex_max));
+  const RE2 regex(text, RE2::Quiet);
+  if (regex.ok()) return {};
+  return unreadable("the regular expression for '" + first.text +
+                    "' cannot be read: " + regex.error());
+}
+
+Result<Comparison> comparison_of(Lexer& lexer, const Token& first, bool regexes) {
   const Token word = TRY(lexer.next());
   Comparison out{.op = lower(word.text)};
   if (out.op == "is") {
@@ -39,10 +52,11 @@ Result<Comparison> comparison_of(Lexer& lexer, const Token& first) {
     return out;
   }
   if (out.op == "not") out.op += " " + lower(TRY(lexer.next()).text);
-  if (out.op == "rlike")
+  if (out.is_regex() && !regexes)
     return unreadable("RLIKE is not known here; use LIKE or ILIKE with % and _");
-  const bool is_known = out.is_list() || out.is_like() || out.op == "=" || out.op == "!=" ||
-                        out.op == "<" || out.op == "<=" || out.op == ">" || out.op == ">=";
+  const bool is_known = out.is_list() || out.is_like() || out.is_regex() || out.op == "=" ||
+                        out.op == "!=" || out.op == "<" || out.op == "<=" || out.op == ">" ||
+                        out.op == ">=";
   if (!is_known)
     return unreadable("'" + word.text +
                       "' is no comparator; known are =, !=, <, <=, >, >=, LIKE, ILIKE, IN, NOT "
@@ -57,6 +71,10 @@ Result<Comparison> comparison_of(Lexer& lexer, const Token& first) {
     return unreadable("the pattern for '" + first.text + "' has " +
                       std::to_string(value.text.size()) + " bytes, and may have " +
                       std::to_string(pattern_max));
+  if (out.is_regex()) {
+    if (out.is_number) return unreadable("RLIKE is followed by a text in quotes");
+    TRY(check_regex(value.text, first));
+  }
   out.values = {value.text};
   return out;
 }
@@ -70,12 +88,12 @@ Result<void> check_key(const Token& token) {
 
 Result<void> each_comparison(
     const std::string& filter,
-    const std::function<Result<void>(const Token&, const Comparison&)>& take) {
+    const std::function<Result<void>(const Token&, const Comparison&)>& take, bool regexes) {
   Lexer lexer(filter);
   Token token = TRY(lexer.next());
   while (token.kind != Token::Kind::end) {
     TRY(check_key(token));
-    TRY(take(token, TRY(comparison_of(lexer, token))));
+    TRY(take(token, TRY(comparison_of(lexer, token, regexes))));
     token = TRY(lexer.next());
     if (token.kind == Token::Kind::end) break;
     if (lower(token.text) != "and")
@@ -140,6 +158,7 @@ Result<std::string> Conditions::text(const std::string& column, const Comparison
                       comparison.values.front());
   if (comparison.is_like())
     return like(column, escaped(comparison.values.front(), "!"), comparison.op == "ilike");
+  if (comparison.is_regex()) return regex(column, comparison.values.front());
   if (!comparison.is_list())
     return column + (comparison.op == "!=" ? " <> " : " = ") + mark(comparison.values.front());
   std::string marks;
@@ -150,7 +169,8 @@ Result<std::string> Conditions::text(const std::string& column, const Comparison
 
 Result<std::string> Conditions::number(const std::string& column, const Comparison& comparison,
                                        const Token& first) {
-  if (comparison.is_null_check() || comparison.is_like() || comparison.is_list())
+  if (comparison.is_null_check() || comparison.is_like() || comparison.is_regex() ||
+      comparison.is_list())
     return unreadable("'" + comparison.op + "' does not go with '" + first.text +
                       "', which is a number");
   const std::string& text = comparison.values.front();
@@ -163,6 +183,11 @@ Result<std::string> Conditions::number(const std::string& column, const Comparis
                       "'");
   return column + (comparison.op == "!=" ? " <> " : " " + comparison.op + " ") +
          mark(static_cast<std::int64_t>(value));
+}
+
+// PostgreSQL has this function of its own; SQLite has it by its adapter.
+std::string Conditions::regex(const std::string& column, std::string regex) {
+  return "regexp_like(" + column + ", " + mark(std::move(regex)) + ")";
 }
 
 std::string Conditions::like(const std::string& column, std::string pattern, bool any_case) {

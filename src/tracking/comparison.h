@@ -23,13 +23,15 @@ struct Comparison {
   bool is_null_check() const { return op == "null" || op == "not null"; }
   bool is_list() const { return op == "in" || op == "not in"; }
   bool is_like() const { return op == "like" || op == "ilike"; }
+  bool is_regex() const { return op == "rlike"; }
   bool is_order() const { return op.front() == '<' || op.front() == '>'; }
 };
 
-// Comparisons joined by AND. `take` gets the key of each, and what follows it.
+// Comparisons joined by AND. `take` gets the key of each, and what follows it. RLIKE is refused but
+// where `regexes`.
 Result<void> each_comparison(
     const std::string& filter,
-    const std::function<Result<void>(const Token&, const Comparison&)>& take);
+    const std::function<Result<void>(const Token&, const Comparison&)>& take, bool regexes = false);
 // `take` gets the key of each, and "ASC" or "DESC".
 Result<void> each_order(const std::vector<std::string>& clauses,
                         const std::function<Result<void>(const Token&, const std::string&)>& take);
@@ -52,6 +54,8 @@ class Conditions {
                              const Token& first);
   // `pattern` with ESCAPE '!': databases differ in what escapes a wildcard where none is named.
   std::string like(const std::string& column, std::string pattern, bool any_case);
+  // Whether `regex` is found somewhere in the column.
+  std::string regex(const std::string& column, std::string regex);
 
  private:
   Clauses& out_;

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <re2/re2.h>
 
 #include "base/described.h"
 
@@ -96,9 +97,10 @@ class Compiler {
   explicit Compiler(Clauses& out) : out_(out), conditions_(out) {}
 
   Result<void> filter(const std::string& text) {
-    TRY(each_comparison(text, [&](const Token& first, const Comparison& comparison) {
+    const auto take = [&](const Token& first, const Comparison& comparison) {
       return add(first, comparison);
-    }));
+    };
+    TRY(each_comparison(text, take, true));
     if (!span_.empty())
       conditions_.add("EXISTS (SELECT 1 FROM trace_spans x WHERE x.trace = t.number AND " + span_ +
                       ")");
@@ -174,8 +176,9 @@ class Compiler {
 
   Result<void> add_span(const Key& key, Comparison comparison, const Token& first) {
     if (key.name == "body") {
-      if (!comparison.is_like()) return unreadable("'" + first.text + "' goes with LIKE and ILIKE");
-      comparison.values.front() = as_json(comparison.values.front());
+      if (!comparison.is_like() && !comparison.is_regex())
+        return unreadable("'" + first.text + "' goes with LIKE, ILIKE and RLIKE");
+      if (comparison.is_like()) comparison.values.front() = as_json(comparison.values.front());
     }
     span(TRY(conditions_.text("x." + key.name, comparison, first)));
     return {};
@@ -194,8 +197,12 @@ class Compiler {
                             comparison.op == "ilike"));
       return {};
     }
+    if (comparison.is_regex()) {
+      add_attribute_regex(key.name, comparison.values.front());
+      return {};
+    }
     if (comparison.op != "=" && comparison.op != "in")
-      return unreadable("'" + first.text + "' goes with =, IN, LIKE and ILIKE");
+      return unreadable("'" + first.text + "' goes with =, IN, LIKE, ILIKE and RLIKE");
     std::string any;
     for (const std::string& value : comparison.values) {
       const std::string plain = escaped(as_json(value), "%_!");
@@ -206,6 +213,18 @@ class Compiler {
     }
     span("(" + any + ")");
     return {};
+  }
+
+  // Found within the text of the attribute: "^" and "$" are its front and its end.
+  void add_attribute_regex(const std::string& name, std::string regex) {
+    const bool from_front = regex.starts_with('^'), to_end = regex.ends_with('$');
+    if (from_front) regex.erase(0, 1);
+    if (to_end) regex.pop_back();
+    const std::string letters = R"re(([^"\\]|\\.)*)re";
+    span(conditions_.regex("x.body", R"re(\{"key":")re" + RE2::QuoteMeta(as_json(name)) +
+                                         R"re(","value":\{"string_value":")re" +
+                                         (from_front ? "" : letters) + "(" + regex + ")" +
+                                         (to_end ? "\"" : "")));
   }
 
   // What is overridden does not count.

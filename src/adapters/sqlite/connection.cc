@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <re2/re2.h>
 
 namespace penstock::sqlite {
 namespace {
@@ -87,6 +88,28 @@ Scalar column(sqlite3_stmt* statement, int index) {
   }
 }
 
+std::string_view text_of(sqlite3_value* value) {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+  return text ? std::string_view(text, static_cast<std::size_t>(sqlite3_value_bytes(value))) : "";
+}
+
+// regexp_like(text, regex): the regex is read once a statement.
+void regexp_like(sqlite3_context* context, int, sqlite3_value** values) {
+  if (sqlite3_value_type(values[0]) == SQLITE_NULL) return;
+  auto* regex = static_cast<RE2*>(sqlite3_get_auxdata(context, 1));
+  if (!regex) {
+    const std::string_view text = text_of(values[1]);
+    regex = new RE2(re2::StringPiece(text.data(), text.size()), RE2::Quiet);
+    sqlite3_set_auxdata(context, 1, regex, [](void* made) { delete static_cast<RE2*>(made); });
+    regex = static_cast<RE2*>(sqlite3_get_auxdata(context, 1));  // where there was memory for it
+  }
+  if (!regex || !regex->ok())
+    return sqlite3_result_error(context, "the regular expression cannot be read", -1);
+  const std::string_view text = text_of(values[0]);
+  sqlite3_result_int(context,
+                     RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *regex));
+}
+
 }  // namespace
 
 Connection::Connection(std::string path, sqlite3* db) : path_(std::move(path)), db_(db) {}
@@ -114,6 +137,9 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Us
   // As PostgreSQL reads it: "x" is a name, never a text.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
+  // PostgreSQL has a function of this name and meaning of its own.
+  sqlite3_create_function_v2(raw, "regexp_like", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
+                             &regexp_like, nullptr, nullptr, nullptr);
   sqlite3_progress_handler(raw, steps_between_checks, &on_progress, out.get());
   sqlite3_wal_hook(raw, &on_commit, out.get());
   out->refuse_writes(use == Use::read);

@@ -150,6 +150,21 @@ TEST_P(SqlTest, ReadsDoubleQuotesAsNamesAndLikeByCase) {
   EXPECT_EQ(must(read("SELECT word FROM words WHERE word LIKE 'A%'")).size(), 1u);
 }
 
+TEST_P(SqlTest, FindsRegularExpressionsAnywhereInAText) {
+  const auto found = [&](const Scalar& text, const std::string& regex) {
+    const auto rows =
+        must(read("SELECT CASE WHEN regexp_like($1, $2) THEN 1 ELSE 0 END", {text, regex}));
+    return std::get<std::int64_t>(rows.at(0).at(0)) == 1;
+  };
+  EXPECT_TRUE(found(std::string("arrivals"), "riv"));
+  EXPECT_TRUE(found(std::string("arrivals"), "^a(r+|x)[a-z]*s$"));
+  EXPECT_TRUE(found(std::string("gr\u00fcn"), "^gr.n$"));
+  EXPECT_FALSE(found(std::string("arrivals"), "^r"));
+  EXPECT_FALSE(found(std::string("arrivals"), "RIV"));
+  EXPECT_FALSE(found(std::string(), "a"));
+  EXPECT_FALSE(read("SELECT regexp_like('a', $1)", {std::string("(a")}));
+}
+
 TEST_P(SqlTest, SaysWhyItRefuses) {
   must(write("CREATE TABLE owners (id BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE)"));
   must(
