@@ -125,6 +125,7 @@ def test_search_by_all_that_a_trace_has(client, experiment):
     assert found("span.status = 'ERROR'") == [2, 5]
     assert found("span.attributes.index = 'manuals'") == [0, 1, 2, 3, 4, 5]
     assert found("trace.text LIKE '%q4%'") == [4]
+    assert found("trace.text RLIKE 'q[34]'") == [3, 4]
     assert found(f"request_id = '{made[3]}'") == [3]
     assert ids_of(experiment, f"run_id = '{run.info.run_id}'") == [linked]
     assert ids_of(experiment, run_id=run.info.run_id) == [linked]
@@ -439,6 +440,12 @@ def test_scorers_are_kept_in_versions(client, experiment):
     delete_scorer(name="right", experiment_id=experiment, version=1)
     with pytest.raises(MlflowException):
         get_scorer(name="right", experiment_id=experiment, version=1)
+    # None is run here as traces come: that must be said, and not be promised.
+    store = client._tracking_client.store
+    with pytest.raises(MlflowException, match="does not run them") as refused:
+        store.upsert_online_scoring_config(experiment, "right", 0.5)
+    assert refused.value.error_code == "INVALID_PARAMETER_VALUE"
+    assert store.upsert_online_scoring_config(experiment, "right", 0.0).sample_rate == 0
     delete_scorer(name="right", experiment_id=experiment, version="all")
     assert list_scorers(experiment_id=experiment) == []
 

@@ -239,6 +239,28 @@ void add_scorers(const Add& add, tracking::Scorers& scorers) {
       [](const Call&, const Arguments&) -> Object {
         return json::object{{"configs", json::array{}}};
       });
+  add("PUT", "scorers/online-config", "Say how much a scorer scores as traces come", write,
+      [&](const Call& call, const Arguments& in) -> Object {
+        const auto scorer =
+            TRY(scorers.get(call, TRY(experiment_of(in)), TRY(in.text("name")), {}));
+        const double rate = TRY(in.real("sample_rate"));
+        if (!(rate >= 0 && rate <= 1))
+          return Error{Code::invalid_argument, "sample_rate must be between 0.0 and 1.0"};
+        const std::string filter = TRY(in.text_or("filter_string", ""));
+        if (rate > 0)
+          return Error{Code::invalid_argument,
+                       "Scorer '" + scorer.name +
+                           "' cannot be run as traces come: this server keeps scorers and does not "
+                           "run them. Run mlflow.genai.evaluate over the traces from a client, and "
+                           "set sample_rate to 0 here"};
+        json::object config{{"online_scoring_config_id", scorer.id},
+                            {"scorer_id", scorer.id},
+                            {"sample_rate", 0.0},
+                            {"experiment_id", std::to_string(scorer.experiment)},
+                            {"filter_string", nullptr}};
+        if (!filter.empty()) config["filter_string"] = filter;
+        return json::object{{"config", std::move(config)}};
+      });
   add("GET", "scorers/get", "Show a version of a scorer", read,
       [&](const Call& call, const Arguments& in) -> Object {
         return json::object{
