@@ -47,4 +47,9 @@ Result<void> check_path(std::string_view path) {
   }
 }
 
+Error too_many(std::string_view prefix, std::size_t most) {
+  return {Code::resource_exhausted,
+          "\"" + std::string(prefix) + "\" holds more than " + std::to_string(most) + " files"};
+}
+
 }  // namespace penstock::blob

@@ -36,6 +36,7 @@ class Reader {
   virtual std::int64_t size() const = 0;
   // Of two readers of one path whose states are equal, the bytes were not written in between.
   virtual const std::string& state() const = 0;
+  virtual Timestamp modified() const = 0;
   // Fills `to` with the bytes from `offset` on; gives how many, fewer than `most` only at the end.
   virtual Result<std::size_t> read(std::int64_t offset, char* to, std::size_t most) = 0;
 };
@@ -49,8 +50,10 @@ class Objects {
   // not_found where there is nothing, invalid_argument where there is no file but a directory.
   virtual Result<std::unique_ptr<Reader>> open(std::string_view path) = 0;
   virtual Result<bool> exists(std::string_view path) = 0;
-  // Everything below `prefix`, sorted by path.
-  virtual Result<std::vector<Entry>> list(std::string_view prefix) = 0;
+  // Everything below `prefix`, sorted by path. resource_exhausted, without looking further, where
+  // that is more than `most` files.
+  virtual Result<std::vector<Entry>> list(std::string_view prefix, std::size_t most) = 0;
+  Result<std::vector<Entry>> list(std::string_view prefix) { return list(prefix, SIZE_MAX); }
   virtual Result<void> remove(std::string_view path) = 0;  // a file or a tree; absent is fine
   // A URL at which whoever has it can read the file for a while; none where the store has no
   // server.
@@ -78,5 +81,7 @@ class Store : public Objects {
 // What every store refuses: parts of 1 to 255 bytes, 1000 in all, no control characters, no "." or
 // "..", no name that begins with ".tmp".
 Result<void> check_path(std::string_view path);
+// What list() says beyond `most`.
+Error too_many(std::string_view prefix, std::size_t most);
 
 }  // namespace penstock::blob

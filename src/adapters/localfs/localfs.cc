@@ -129,7 +129,11 @@ class Writer final : public blob::Writer {
 class Reader final : public blob::Reader {
  public:
   Reader(Descriptor file, std::string path, const struct stat& status)
-      : file_(std::move(file)), path_(std::move(path)), size_(status.st_size) {
+      : file_(std::move(file)),
+        path_(std::move(path)),
+        size_(status.st_size),
+        modified_(std::chrono::seconds(status.st_mtim.tv_sec) +
+                  std::chrono::floor<Micros>(std::chrono::nanoseconds(status.st_mtim.tv_nsec))) {
     for (const std::int64_t part :
          {std::int64_t(status.st_ino), std::int64_t(status.st_ctim.tv_sec),
           std::int64_t(status.st_ctim.tv_nsec), std::int64_t(status.st_size)})
@@ -137,6 +141,7 @@ class Reader final : public blob::Reader {
   }
   std::int64_t size() const override { return size_; }
   const std::string& state() const override { return state_; }
+  Timestamp modified() const override { return modified_; }
   Result<std::size_t> read(std::int64_t offset, char* to, std::size_t most) override {
     std::size_t had = 0;
     while (had < most) {
@@ -154,6 +159,7 @@ class Reader final : public blob::Reader {
   const Descriptor file_;
   const std::string path_;
   const std::int64_t size_;
+  const Timestamp modified_;
   std::string state_;
 };
 
@@ -200,7 +206,7 @@ class Store final : public blob::Store {
     return TRY_ARROW(files_.GetFileInfo(std::string(path))).type() != arrow::fs::FileType::NotFound;
   }
 
-  Result<std::vector<blob::Entry>> list(std::string_view prefix) override {
+  Result<std::vector<blob::Entry>> list(std::string_view prefix, std::size_t most) override {
     if (!prefix.empty()) TRY(blob::check_path(prefix));
     arrow::fs::FileSelector below;
     below.base_dir = std::string(prefix);
@@ -213,6 +219,7 @@ class Store final : public blob::Store {
       if (info.type() == arrow::fs::FileType::File && !info.path().starts_with(reserved))
         out.push_back(
             {info.path(), info.size(), std::chrono::time_point_cast<Micros>(info.mtime())});
+    if (out.size() > most) return blob::too_many(prefix, most);
     std::ranges::sort(out, {}, &blob::Entry::path);
     return out;
   }

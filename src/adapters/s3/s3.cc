@@ -12,6 +12,7 @@
 #include <arrow/filesystem/filesystem.h>
 #include <arrow/filesystem/s3fs.h>
 #include <arrow/io/interfaces.h>
+#include <arrow/util/future.h>
 #include <arrow/util/key_value_metadata.h>
 #include <dlfcn.h>
 
@@ -133,10 +134,15 @@ class Writer final : public blob::Writer {
 
 class Reader final : public blob::Reader {
  public:
-  Reader(std::shared_ptr<arrow::io::RandomAccessFile> file, std::int64_t size, std::string state)
-      : file_(std::move(file)), size_(size), state_(std::move(state)) {}
+  Reader(std::shared_ptr<arrow::io::RandomAccessFile> file, const arrow::fs::FileInfo& info,
+         std::string state)
+      : file_(std::move(file)),
+        size_(info.size()),
+        modified_(std::chrono::time_point_cast<Micros>(info.mtime())),
+        state_(std::move(state)) {}
   std::int64_t size() const override { return size_; }
   const std::string& state() const override { return state_; }
+  Timestamp modified() const override { return modified_; }
 
   // A request for each megabyte would cost more in waiting than in bytes.
   Result<std::size_t> read(std::int64_t offset, char* to, std::size_t most) override {
@@ -161,6 +167,7 @@ class Reader final : public blob::Reader {
  private:
   const std::shared_ptr<arrow::io::RandomAccessFile> file_;
   const std::int64_t size_;
+  const Timestamp modified_;
   const std::string state_;
   std::mutex turn_;
   std::shared_ptr<arrow::Buffer> ahead_;
@@ -173,6 +180,9 @@ class Store final : public blob::Objects {
       : options_(std::move(options)), files_(std::move(files)) {}
 
   Result<std::unique_ptr<blob::Writer>> create() override {
+    if (options_.scratch.empty())
+      return Error{Code::failed_precondition,
+                   "bucket " + options_.bucket + " was opened to be read"};
     auto writer = std::make_unique<Writer>(
         options_.scratch + "/" + std::to_string(next_++),
         [this](std::FILE* file, std::string_view path) { return send(file, path); });
@@ -194,7 +204,7 @@ class Store final : public blob::Objects {
     const auto metadata = TRY_ARROW(file->ReadMetadata());
     if (metadata && metadata->Contains("ETag")) state += " " + metadata->Get("ETag").ValueOr("");
     return std::unique_ptr<blob::Reader>(
-        std::make_unique<Reader>(std::move(file), info.size(), std::move(state)));
+        std::make_unique<Reader>(std::move(file), info, std::move(state)));
   }
 
   Result<bool> exists(std::string_view path) override {
@@ -202,17 +212,24 @@ class Store final : public blob::Objects {
     return TRY_ARROW(files_->GetFileInfo(full(path))).type() != arrow::fs::FileType::NotFound;
   }
 
-  Result<std::vector<blob::Entry>> list(std::string_view prefix) override {
+  Result<std::vector<blob::Entry>> list(std::string_view prefix, std::size_t most) override {
     if (!prefix.empty()) TRY(blob::check_path(prefix));
     arrow::fs::FileSelector below;
     below.base_dir = prefix.empty() ? top() : full(prefix);
     below.recursive = true;
     below.allow_not_found = true;
     std::vector<blob::Entry> out;
-    for (const arrow::fs::FileInfo& info : TRY_ARROW(files_->GetFileInfo(below)))
-      if (info.type() == arrow::fs::FileType::File)
-        out.push_back({info.path().substr(top().size() + 1), info.size(),
-                       std::chrono::time_point_cast<Micros>(info.mtime())});
+    // Page by page: a bucket may hold more names than we have memory.
+    const arrow::fs::FileInfoGenerator pages = files_->GetFileInfoGenerator(below);
+    for (;;) {
+      const arrow::fs::FileInfoVector page = TRY_ARROW(pages().result());
+      if (page.empty()) break;
+      for (const arrow::fs::FileInfo& info : page)
+        if (info.type() == arrow::fs::FileType::File)
+          out.push_back({info.path().substr(top().size() + 1), info.size(),
+                         std::chrono::time_point_cast<Micros>(info.mtime())});
+      if (out.size() > most) return blob::too_many(prefix, most);
+    }
     std::ranges::sort(out, {}, &blob::Entry::path);
     return out;
   }
@@ -287,7 +304,7 @@ Result<void> read_uri(const std::string& uri, Options& options) {
   constexpr std::string_view scheme = "s3://";
   const auto refuse = [&](const std::string& why) {
     return Error{Code::invalid_argument,
-                 "artifacts: \"" + uri + "\" " + why + "; write s3://BUCKET or s3://BUCKET/PREFIX"};
+                 "\"" + uri + "\" " + why + "; write s3://BUCKET or s3://BUCKET/PREFIX"};
   };
   if (!uri.starts_with(scheme)) return refuse("is no S3 URI");
   const std::string rest = uri.substr(scheme.size());
@@ -311,13 +328,13 @@ Result<std::unique_ptr<blob::Objects>> open(const Options& options) {
     const std::string scheme = options.endpoint.substr(0, mark);
     if (mark == std::string::npos || (scheme != "http" && scheme != "https") ||
         options.endpoint.find_first_of("/?#", mark + 3) != std::string::npos)
-      return Error{Code::invalid_argument, "s3.endpoint: \"" + options.endpoint +
+      return Error{Code::invalid_argument, "endpoint: \"" + options.endpoint +
                                                "\" must be http://HOST:PORT or https://HOST"};
     query += "&scheme=" + scheme + "&endpoint_override=" + options.endpoint.substr(mark + 3);
   }
   if (options.access_key.empty() != options.secret_key.empty())
-    return Error{Code::invalid_argument, "s3.access_key and s3.secret_key need each other"};
-  TRY(clear(options.scratch));
+    return Error{Code::invalid_argument, "access_key and secret_key need each other"};
+  if (!options.scratch.empty()) TRY(clear(options.scratch));
   TRY(load_arrow_s3());
   const std::shared_ptr<arrow::fs::S3RetryStrategy> few = std::make_shared<FewAttempts>();
   arrow::fs::FileSystemFactoryOptions more{{"retry_strategy", few}};
@@ -337,8 +354,8 @@ Result<std::unique_ptr<blob::Objects>> open(const Options& options) {
     const auto listed = files->GetFileInfo(all);
     const Error error = listed.ok() ? Error{} : fault(listed.status());
     if (error.code == Code::permission_denied) return error;
-    return Error{Code::failed_precondition, "there is no bucket " + options.bucket +
-                                                "; make it, or name another in artifacts:"};
+    return Error{Code::failed_precondition,
+                 "there is no bucket " + options.bucket + "; make it, or name another"};
   }
   return std::unique_ptr<blob::Objects>(std::move(store));
 }

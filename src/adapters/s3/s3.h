@@ -12,8 +12,9 @@ struct Options {
   std::string endpoint;        // "http://127.0.0.1:9000", with the bucket in the path; empty: AWS
   std::string region = "us-east-1";
   std::string access_key, secret_key;  // empty: what AWS's own tools would use
-  std::string
-      scratch;  // a folder of the local disk, for files on their way; what is in it is deleted
+  // A folder of the local disk, for files on their way; what is in it is deleted. Empty: the store
+  // is only read.
+  std::string scratch;
 };
 
 // Objects below a prefix of a bucket, through Arrow. An object is there as a whole or not at all:

@@ -84,6 +84,15 @@ TEST_P(BlobTest, KeepsFilesByTheirPath) {
   EXPECT_EQ(left_over(), 0u);
 }
 
+TEST_P(BlobTest, ListsNoMoreThanItIsAskedFor) {
+  for (const char* path : {"a/1", "a/2", "a/3", "b"}) must(store_->put(path, "x"));
+  EXPECT_EQ(must(store_->list("a", 3)).size(), 3u);
+  refused(Code::resource_exhausted, store_->list("a", 2));
+  refused(Code::resource_exhausted, store_->list("", 3));
+  EXPECT_EQ(must(store_->list("none", 0)).size(), 0u);
+  EXPECT_EQ(must(store_->open("a/1"))->modified(), must(store_->list("a")).front().modified);
+}
+
 TEST_P(BlobTest, SaysWhenAFileWasWritten) {
   const Timestamp before = SystemClock().now();
   must(store_->put("a", "x"));
