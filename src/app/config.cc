@@ -50,6 +50,30 @@ Result<std::string> resolve_secret(const std::string& text) {
   return text;
 }
 
+namespace {
+
+Result<S3Options> s3_of(const S3Config& config) {
+  return S3Options{.endpoint = config.endpoint.value_or(""),
+                   .region = config.region.value_or(S3Options{}.region),
+                   .access_key = TRY(resolve_secret(config.access_key.value_or(""))),
+                   .secret_key = TRY(resolve_secret(config.secret_key.value_or("")))};
+}
+
+Result<void> take_connections(const Config& config, SystemOptions& options) {
+  for (const auto& [name, connection] : config.connections) {
+    if (name.empty() || name.size() > 200)
+      return Error{Code::invalid_argument, "connections: a name must have 1 to 200 characters"};
+    if (!connection.s3)
+      return Error{Code::invalid_argument, "connections." + name + " must say what it is: s3"};
+    auto s3 = s3_of(*connection.s3);
+    if (!s3) return Error{s3.error().code, "connections." + name + ".s3: " + s3.error().message};
+    options.s3_connections[name] = std::move(s3).take();
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> merge(const Config& config, const std::vector<std::string>& given,
                    SystemOptions& options) {
   const auto set = [&](const char* field, const auto& from, auto& to) {
@@ -71,6 +95,7 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   set("limits.artifact_bytes", limits.artifact_bytes, options.limits.artifact_bytes);
   set("limits.artifact_cache_bytes", limits.artifact_cache_bytes,
       options.limits.artifact_cache_bytes);
+  set("limits.source_bytes", limits.source_bytes, options.limits.source_bytes);
   set("limits.request_time", limits.request_time, options.limits.request_time);
   set("limits.drain_time", limits.drain_time, options.limits.drain_time);
   set("artifacts", config.artifacts, options.artifacts);
@@ -80,6 +105,7 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
     options.s3.access_key = TRY(resolve_secret(config.s3->access_key.value_or("")));
     options.s3.secret_key = TRY(resolve_secret(config.s3->secret_key.value_or("")));
   }
+  TRY(take_connections(config, options));
   if (config.audit) {
     options.audit_former_keys = config.audit->former_keys;
     if (config.audit->key) options.audit_key = TRY(resolve_secret(*config.audit->key));

@@ -8,19 +8,20 @@ namespace penstock::app {
 
 struct LimitsConfig {
   std::optional<std::int64_t> body_bytes, header_bytes, connections, queued_requests;
-  std::optional<std::int64_t> artifact_bytes, artifact_cache_bytes;
+  std::optional<std::int64_t> artifact_bytes, artifact_cache_bytes, source_bytes;
   std::optional<Micros> request_time, drain_time;
 };
 BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
                       (body_bytes, header_bytes, connections, queued_requests, artifact_bytes,
-                       artifact_cache_bytes, request_time, drain_time))
+                       artifact_cache_bytes, source_bytes, request_time, drain_time))
 constexpr auto rules_of(const LimitsConfig&) {
   return std::array{Rule{.field = "body_bytes", .min = 1 << 10, .max = 1 << 30},
                     Rule{.field = "header_bytes", .min = 1 << 10, .max = 1 << 20},
                     Rule{.field = "connections", .min = 1, .max = 1'000'000},
                     Rule{.field = "queued_requests", .min = 1, .max = 1'000'000},
                     Rule{.field = "artifact_bytes", .min = 1 << 10, .max = 5'000'000'000'000},
-                    Rule{.field = "artifact_cache_bytes", .min = 0, .max = 1'000'000'000'000'000}};
+                    Rule{.field = "artifact_cache_bytes", .min = 0, .max = 1'000'000'000'000'000},
+                    Rule{.field = "source_bytes", .min = 1 << 10, .max = 1'000'000'000'000'000}};
 }
 
 struct S3Config {
@@ -28,6 +29,12 @@ struct S3Config {
   std::optional<std::string> access_key, secret_key;  // as metadata: a name of the secret
 };
 BOOST_DESCRIBE_STRUCT(S3Config, (), (endpoint, region, access_key, secret_key))
+
+// Where sources lie that are not files of the server. Declarations name it; its secrets stay here.
+struct ConnectionConfig {
+  std::optional<S3Config> s3;
+};
+BOOST_DESCRIBE_STRUCT(ConnectionConfig, (), (s3))
 
 struct AuditConfig {
   // Like `metadata`, it names a secret without holding it. Servers of one database share one key.
@@ -73,6 +80,7 @@ struct Config {
   std::optional<std::string> metadata_schema;
   std::optional<std::string> artifacts;  // "s3://bucket/prefix"; DATA/blobs if not said
   std::optional<S3Config> s3;
+  std::map<std::string, ConnectionConfig> connections;  // by the name that sources call them
   std::optional<std::int64_t> workers;
   std::optional<LimitsConfig> limits;
   std::optional<AuditConfig> audit;
@@ -80,8 +88,8 @@ struct Config {
   std::optional<WebhooksConfig> webhooks;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
-                      (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3, workers,
-                       limits, audit, openlineage, webhooks))
+                      (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3,
+                       connections, workers, limits, audit, openlineage, webhooks))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

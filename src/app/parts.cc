@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "adapters/duckdb/duckdb.h"
 #include "adapters/localfs/localfs.h"
@@ -72,6 +73,28 @@ Result<void> open_incident(sql::Tx& tx, const Call& call, Timestamp at,
   return {};
 }
 
+// Copies of objects wait for the network more than for the processor.
+void run_together(std::size_t threads, const std::function<void()>& work) {
+  std::vector<std::jthread> all;
+  for (std::size_t i = 0; i < threads; ++i) all.emplace_back(work);
+}
+
+// Buckets that sources name, each with the keys of its connection.
+catalog::OpenBucket open_buckets(const std::map<std::string, S3Options>& connections) {
+  return [connections](const std::string& name,
+                       const std::string& bucket) -> Result<std::shared_ptr<blob::Objects>> {
+    const auto found = connections.find(name);
+    if (found == connections.end())
+      return Error{Code::failed_precondition, "there is no connection " + name};
+    const S3Options& s3 = found->second;
+    return std::shared_ptr<blob::Objects>(TRY(s3::open({.bucket = bucket,
+                                                        .endpoint = s3.endpoint,
+                                                        .region = s3.region,
+                                                        .access_key = s3.access_key,
+                                                        .secret_key = s3.secret_key})));
+  };
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -85,8 +108,11 @@ Result<std::unique_ptr<blob::Objects>> System::Parts::open_remote() const {
                              .access_key = options.s3.access_key,
                              .secret_key = options.s3.secret_key,
                              .scratch = path("scratch/s3")};
-  TRY(s3::read_uri(options.artifacts, remote_options));
-  return s3::open(remote_options);
+  const auto read = s3::read_uri(options.artifacts, remote_options);
+  if (!read) return Error{read.error().code, "artifacts: " + read.error().message};
+  auto opened = s3::open(remote_options);
+  if (!opened) return Error{opened.error().code, "artifacts: " + opened.error().message};
+  return opened;
 }
 
 Result<void> System::Parts::open_stores() {
@@ -123,11 +149,18 @@ void System::Parts::make_components() {
   policies = std::make_unique<policies::Service>(*db, *resources, clock);
   approvals = std::make_unique<approvals::Service>(*db, clock);
   postgres_tables = postgres::table_reader();
-  catalog = std::make_unique<catalog::Service>(*db, *olap, clock,
-                                               catalog::Options{.data_directory = options.sources,
-                                                                .scratch = path("scratch/copies"),
-                                                                .postgres = postgres_tables.get(),
-                                                                .secret = resolve_secret});
+  std::vector<std::string> buckets_of;
+  for (const auto& [name, s3] : options.s3_connections) buckets_of.push_back(name);
+  catalog = std::make_unique<catalog::Service>(
+      *db, *olap, clock,
+      catalog::Options{.data_directory = options.sources,
+                       .scratch = path("scratch/copies"),
+                       .postgres = postgres_tables.get(),
+                       .secret = resolve_secret,
+                       .copy_bytes_max = options.limits.source_bytes,
+                       .bucket = open_buckets(options.s3_connections),
+                       .buckets_of = std::move(buckets_of),
+                       .together = run_together});
   lowerings = std::make_unique<catalog::Lowerings>(*db, clock);
   classification = std::make_unique<classification::Service>(*db, *olap, *catalog, clock);
   lineage = std::make_unique<lineage::Service>(*db, *catalog, clock);

@@ -1,6 +1,7 @@
 // The whole program, put together: the only place that knows every concrete type.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct SystemLimits {
   std::size_t queued_requests = 1'024;
   std::int64_t artifact_bytes = std::int64_t{100} << 30;       // of one file
   std::int64_t artifact_cache_bytes = std::int64_t{20} << 30;  // of all local copies together
+  std::int64_t source_bytes = std::int64_t{16} << 30;          // of a source that is copied
   Micros request_time = std::chrono::seconds(60);
   Micros drain_time = std::chrono::seconds(10);
 };
@@ -43,6 +45,7 @@ struct SystemOptions {
   std::string metadata_schema;  // of PostgreSQL; empty: the user's own
   std::string artifacts;        // "s3://bucket/prefix"; empty: in the data directory
   S3Options s3;
+  std::map<std::string, S3Options> s3_connections;  // of sources, by name
   // What signs the audit log: PRIVATE+KEY+...; empty: audit.key in the data directory, made at the
   // first start.
   std::string audit_key;

@@ -40,12 +40,14 @@ json::object export_contract(const Source& source, std::int64_t version,
 struct ContractExtras {
   std::optional<std::string> event_time;
   std::optional<PostgresTable> postgres;
+  std::optional<std::string> connection;
   Compatibility compatibility = Compatibility::none;
   std::optional<Micros> refresh_every;
   CheckSeverity freshness_severity = CheckSeverity::error;
 };
 BOOST_DESCRIBE_STRUCT(ContractExtras, (),
-                      (event_time, postgres, compatibility, refresh_every, freshness_severity))
+                      (event_time, postgres, connection, compatibility, refresh_every,
+                       freshness_severity))
 constexpr auto rules_of(const ContractExtras&) {
   return std::array{Rule{.field = "compatibility", .may_miss = true},
                     Rule{.field = "freshness_severity", .may_miss = true}};

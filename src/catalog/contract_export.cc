@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "catalog/contract.h"
+#include "catalog/objects.h"
 
 namespace penstock::catalog {
 namespace {
@@ -120,6 +121,10 @@ void put_server(const Source& source, json::object& contract) {
   json::object server{{"server", source.name}};
   if (source.postgres) {
     server["type"] = "custom";  // its connection is the name of a secret here
+  } else if (is_object_path(source.path)) {
+    server["type"] = "s3";
+    server["location"] = source.path;
+    server["format"] = name_of(source.format);
   } else {
     server["type"] = "local";
     server["path"] = source.path;
@@ -132,6 +137,7 @@ void put_extras(const Source& source, json::object& object) {
   const ContractExtras extras{
       .event_time = source.event_time,
       .postgres = source.postgres,
+      .connection = source.connection,
       .compatibility = source.compatibility,
       .refresh_every = source.refresh_every,
       .freshness_severity = source.freshness ? source.freshness->severity : CheckSeverity::error};

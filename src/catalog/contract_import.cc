@@ -79,6 +79,7 @@ class Import {
           source.tags.emplace_back(tag.get_string());
     const ContractExtras extras = extras_of(object);
     source.postgres = extras.postgres;
+    source.connection = extras.connection;
     source.compatibility = extras.compatibility;
     source.refresh_every = extras.refresh_every;
     take_columns(object, source);
@@ -214,11 +215,12 @@ class Import {
       const json::object* server = object_of(one);
       if (!server) continue;
       const std::string type = loose::text(*server, "type");
-      if (type == "local") {
-        source.path = loose::text(*server, "path");
+      if (type == "local" || type == "s3") {
+        source.path = loose::text(*server, type == "s3" ? "location" : "path");
         const std::string format = loose::text(*server, "format");
         if (!format.empty() && !Kind<Format>::hear(format, source.format))
           warn(source.name + ": format " + format + " is none that is read here");
+        if (type == "s3") take_objects(source);
         return;
       }
       if (type != "postgres" && type != "postgresql") continue;
@@ -233,7 +235,19 @@ class Import {
       return;
     }
     warn(source.name +
-         " is on no server that is read here (local, postgres): add path or postgres");
+         " is on no server that is read here (local, s3, postgres): add path or postgres");
+  }
+
+  // "s3://lake/trips/*.parquet" is all that lies below "s3://lake/trips/".
+  void take_objects(Source& source) {
+    if (const std::size_t pattern = source.path.find_first_of("*?[{");
+        pattern != std::string::npos) {
+      const std::size_t slash = source.path.find_last_of('/', pattern);
+      source.path.resize(slash == std::string::npos ? 0 : slash + 1);
+      warn(source.name + ": its location is a pattern; read as all below " + source.path);
+    }
+    if (!source.connection)
+      warn(source.name + ": the contract names no keys; add connection, a name in penstock.yaml");
   }
 
   void take_freshness(const json::object& object, Source& source) {

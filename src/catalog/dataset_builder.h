@@ -54,6 +54,8 @@ class DatasetBuilder {
   struct Inputs;
   Result<Inputs> inputs_of(const Call& call, olap::Session& session, const std::string& sql);
   Result<void> take_snapshots(Inputs& inputs);
+  Result<void> check_read(const Inputs& inputs,
+                          const std::vector<std::optional<std::string>>& read);
   Result<Dataset> make(const Call& call, olap::Session& session, const DatasetRequest& request,
                        Inputs inputs);
 

@@ -24,23 +24,20 @@ std::string usable_name(std::string text) {
   return text.empty() ? "source" : text;
 }
 
+std::optional<Format> format_by_name(const std::string& name) {
+  for (const Format format : {Format::parquet, Format::csv, Format::json})
+    if (belongs(name, format)) return format;
+  return {};
+}
+
 // The format of a file by its name, or of a directory by the first file in it that has one.
 std::optional<Format> format_of(const std::string& path) {
-  const auto by_name = [](const std::string& name) -> std::optional<Format> {
-    for (const auto& [ending, format] :
-         {std::pair{".parquet", Format::parquet}, std::pair{".parq", Format::parquet},
-          std::pair{".csv", Format::csv}, std::pair{".csv.gz", Format::csv},
-          std::pair{".tsv", Format::csv}, std::pair{".json", Format::json},
-          std::pair{".jsonl", Format::json}, std::pair{".ndjson", Format::json}})
-      if (name.ends_with(ending)) return format;
-    return {};
-  };
   std::error_code fault;
-  if (!fs::is_directory(path, fault)) return by_name(path);
+  if (!fs::is_directory(path, fault)) return format_by_name(path);
   int looked_at = 0;
   for (fs::recursive_directory_iterator at(path, fault), end;
        !fault && at != end && ++looked_at < 10'000; at.increment(fault))
-    if (const auto format = by_name(at->path().filename().string())) return format;
+    if (const auto format = format_by_name(at->path().filename().string())) return format;
   return {};
 }
 
@@ -142,11 +139,18 @@ Result<void> discover_table(Snapshots& snapshots, const PostgresTable& place, Di
 
 Result<void> discover_files(olap::Engine& olap, Snapshots& snapshots, const DiscoverInput& input,
                             Discovery& out) {
-  out.source.path = input.path;
-  const std::string path = TRY(snapshots.local_path(input.path));
-  const auto format = input.format ? input.format : format_of(path);
-  std::error_code fault;
-  if (!fs::exists(path, fault)) return refuse("path", "names nothing that is there: " + path);
+  const std::string path = out.source.path;
+  auto format = input.format;
+  if (is_object_path(path)) {
+    const auto keys = TRY(snapshots.keys(out.source));
+    if (keys.empty()) return refuse("path", "names nothing that is there: " + path);
+    for (std::size_t i = 0; i < keys.size() && !format; ++i) format = format_by_name(keys[i]);
+  } else {
+    const std::string local = TRY(snapshots.local_path(path));
+    std::error_code fault;
+    if (!fs::exists(local, fault)) return refuse("path", "names nothing that is there: " + local);
+    if (!format) format = format_of(local);
+  }
   if (!format)
     return refuse("format", "cannot be told from " + path + "; give parquet, csv or json");
   out.source.format = *format;
@@ -167,7 +171,12 @@ Result<void> discover_files(olap::Engine& olap, Snapshots& snapshots, const Disc
 Result<Discovery> discover(olap::Engine& olap, Snapshots& snapshots, const Call& call,
                            const DiscoverInput& input) {
   Discovery out;
-  Source place{.path = input.path, .postgres = input.postgres};
+  Source& place = out.source;
+  place.path = input.path;
+  place.postgres = input.postgres;
+  place.connection = input.connection;
+  if (is_object_path(input.path) && !input.connection && snapshots.bucket_connections().size() == 1)
+    place.connection = snapshots.bucket_connections().front();
   const auto faults = snapshots.place_faults(place);
   if (!faults.empty())
     return Error{Code::invalid_argument, faults.front().field + " " + faults.front().problem,
@@ -180,7 +189,10 @@ Result<Discovery> discover(olap::Engine& olap, Snapshots& snapshots, const Call&
   std::string name = input.name;
   if (name.empty() && input.postgres)
     name = input.postgres->table.substr(input.postgres->table.find_last_of('.') + 1);
-  if (name.empty()) name = fs::path(input.path).filename().string();
+  if (name.empty()) {
+    const fs::path path(input.path);
+    name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  }
   if (input.name.empty() && !input.postgres) name = name.substr(0, name.find('.'));
   out.source.name = usable_name(name);
   out.source.owner =

@@ -9,11 +9,12 @@ namespace penstock::catalog {
 struct DiscoverInput {
   std::string name;                       // empty: after the file or table
   std::string owner;                      // empty: the caller
-  std::string path;                       // a file or directory, or
+  std::string path;                       // a file, a directory or s3://BUCKET/PREFIX/, or
   std::optional<Format> format;           // none: by how names end
   std::optional<PostgresTable> postgres;  // a table
+  std::optional<std::string> connection;  // of an s3:// path; none: the only one there is
 };
-BOOST_DESCRIBE_STRUCT(DiscoverInput, (), (name, owner, path, format, postgres))
+BOOST_DESCRIBE_STRUCT(DiscoverInput, (), (name, owner, path, format, postgres, connection))
 constexpr auto rules_of(const DiscoverInput&) {
   return std::array{Rule{.field = "name", .max = 200, .may_miss = true},
                     Rule{.field = "owner", .max = 200, .may_miss = true},

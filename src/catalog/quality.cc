@@ -137,7 +137,7 @@ Result<void> Quality::look(const Subject& subject, bool with_profile, Measure& o
   const Source& source = subject.source.source;
   Snapshots& snapshots = catalog_.snapshots();
   const auto session = TRY(olap_.session());
-  for (const Violation& fault : drift(source, TRY(snapshots.columns(*session, source)))) {
+  for (const Violation& fault : drift(source, TRY(snapshots.columns(*session, source, true)))) {
     out.drift.push_back(fault.field + " " + fault.problem);
     out.passed = false;
   }

@@ -66,7 +66,7 @@ std::vector<std::string> values_of(const std::string& list) {
   return out;
 }
 
-Result<void> put(sql::Tx& tx, SearchDocument document, Words words) {
+Result<void> put(sql::Tx& tx, SearchDocument document, Words words, const std::string& place = "") {
   std::ranges::sort(document.tags);
   document.tags.erase(std::unique(document.tags.begin(), document.tags.end()), document.tags.end());
   words.add(document.name, in_name);
@@ -79,7 +79,13 @@ Result<void> put(sql::Tx& tx, SearchDocument document, Words words) {
     while (cut > 0 && (static_cast<unsigned char>(document.summary[cut]) & 0xC0) == 0x80) --cut;
     document.summary = document.summary.substr(0, cut) + "…";
   }
-  return store::put_document(tx, document, words.all());
+  return store::put_document(tx, document, words.all(), place);
+}
+
+// Where its rows are, to choose by.
+std::string place_of(const Source& source) {
+  if (source.postgres) return "postgres";
+  return is_object_path(source.path) ? "s3" : "file";
 }
 
 // A source's columns are found by themselves, beside the source.
@@ -203,7 +209,7 @@ Result<void> Search::index_resource(sql::Tx& tx, const Call& call,
     document.tags.insert(document.tags.end(), column.tags.begin(), column.tags.end());
   }
   document.classification = name_of(strictest);
-  TRY(put(tx, document, std::move(words)));
+  TRY(put(tx, document, std::move(words), place_of(source)));
   return put_columns(tx, document, source, classes);
 }
 
@@ -223,6 +229,7 @@ Result<SearchResult> Search::find(const Call& call, const SearchQuery& query) {
                              .by_facet = {{"classification", values_of(query.classification)},
                                           {"kind", values_of(query.kind)},
                                           {"owner", values_of(query.owner)},
+                                          {"place", values_of(query.place)},
                                           {"tag", values_of(query.tag)}}};
   return db_.read(call, [&](sql::Tx& tx) -> Result<SearchResult> {
     const std::int64_t all = TRY(store::count_documents(tx, call.project));

@@ -7,16 +7,23 @@ namespace penstock::catalog {
 
 struct SearchQuery {
   std::string text;  // words; each must begin a word of what is found. Empty: everything
-  std::string kind, owner, classification, tag;  // one or more values, with commas between them
+  // One or more values each, with commas between them.
+  std::string kind, owner, classification, tag;
+  std::string place;  // of sources: file, s3, postgres
   std::int64_t limit = 20, offset = 0;
 };
-BOOST_DESCRIBE_STRUCT(SearchQuery, (), (text, kind, owner, classification, tag, limit, offset))
+BOOST_DESCRIBE_STRUCT(SearchQuery, (),
+                      (text, kind, owner, classification, tag, place, limit, offset))
 constexpr auto rules_of(const SearchQuery&) {
   return std::array{Rule{.field = "text", .max = 500, .may_miss = true},
                     Rule{.field = "kind", .max = 500, .may_miss = true},
                     Rule{.field = "owner", .max = 500, .may_miss = true},
                     Rule{.field = "classification", .max = 100, .may_miss = true},
                     Rule{.field = "tag", .max = 500, .may_miss = true},
+                    Rule{.field = "place",
+                         .doc = "Where the rows of a source are: file, s3, postgres.",
+                         .max = 100,
+                         .may_miss = true},
                     Rule{.field = "limit", .min = 1, .max = 100, .may_miss = true},
                     Rule{.field = "offset", .min = 0, .max = 10'000, .may_miss = true}};
 }
@@ -47,8 +54,8 @@ BOOST_DESCRIBE_STRUCT(FacetValue, (), (value, count))
 struct SearchResult {
   std::int64_t total = 0;
   std::vector<SearchHit> hits;  // best first, then by URN
-  // By "kind", "owner", "classification" and "tag": how many there would be with that value, under
-  // the other filters; at most 50 values each, the most frequent first.
+  // By "kind", "owner", "classification", "tag" and "place": how many there would be with that
+  // value, under the other filters; at most 50 values each, the most frequent first.
   std::map<std::string, std::vector<FacetValue>> facets;
   std::optional<std::int64_t> next_offset;
 };

@@ -102,7 +102,8 @@ Result<void> remove_documents(sql::Tx& tx, const std::string& project, const std
 }
 
 Result<void> put_document(sql::Tx& tx, const SearchDocument& document,
-                          const std::map<std::string, std::int64_t>& words) {
+                          const std::map<std::string, std::int64_t>& words,
+                          const std::string& place) {
   TRY(sql::insert(tx, "search_documents", document));
   // Many rows a statement: on PostgreSQL each is a round trip.
   for (auto at = words.begin(); at != words.end();) {
@@ -120,6 +121,7 @@ Result<void> put_document(sql::Tx& tx, const SearchDocument& document,
   TRY(put_facet(tx, document, "owner", document.owner));
   TRY(put_facet(tx, document, "classification", document.classification));
   for (const std::string& tag : document.tags) TRY(put_facet(tx, document, "tag", tag));
+  if (!place.empty()) TRY(put_facet(tx, document, "place", place));
   return {};
 }
 

@@ -12,7 +12,8 @@ Result<void> move_search(sql::Tx& tx, std::int64_t position);
 Result<void> remove_documents(sql::Tx& tx, const std::string& project, const std::string& urn);
 // `words` with their weights. The document must not be there.
 Result<void> put_document(sql::Tx& tx, const SearchDocument& document,
-                          const std::map<std::string, std::int64_t>& words);
+                          const std::map<std::string, std::int64_t>& words,
+                          const std::string& place);
 
 struct WeightedWord {
   std::string word;

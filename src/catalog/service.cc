@@ -113,10 +113,22 @@ void Service::register_kinds(resources::Service& resources) {
            [this](sql::Tx& tx, const Call& call, const Source& source) {
              return check_source(tx, call, source);
            }),
-       .applied = [this](sql::Tx& tx, const Call& call, const resources::Resource& resource) {
-         return source_applied(tx, call, resource);
-       }});
+       .applied =
+           [this](sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+             return source_applied(tx, call, resource);
+           },
+       .prepare = [this](const Call& call,
+                         const json::object& declaration) { prepare_source(call, declaration); }});
   resources.add({.kind = "entity", .check = resources::checked_as<Entity>(check_entity)});
+}
+
+void Service::prepare_source(const Call& call, const json::object& declaration) {
+  const auto source = decode<Source>(declaration);
+  if (!source) return;
+  const auto known = db_.read(call, [&](sql::Tx& tx) -> Result<bool> {
+    return unchanged(tx, call, "source", source->name, encode(*source).as_object());
+  });
+  if (known && !*known) snapshots_.prepare(*source);
 }
 
 Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& source) {
@@ -139,10 +151,10 @@ Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& 
   }
   const std::string field = source.postgres ? "postgres" : "path";
   const Error& error = found.error();
-  if (error.code == Code::invalid_argument && !source.postgres)
+  if (error.code == Code::invalid_argument && error.violations.empty() && !source.postgres)
     faults.add("path", source.path + " is no readable " + std::string(name_of(source.format)) +
                            " file: " + error.message);
-  else if (error.code == Code::not_found || source.postgres)
+  else if (!error.violations.empty() || source.postgres)
     faults.add(error, field);
   else
     return error;

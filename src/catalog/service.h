@@ -264,7 +264,8 @@ class Service {
 
   // For features and training: sources as tables of a session.
   Result<void> bind(olap::Session& session, const std::vector<Source>& sources) {
-    return snapshots_.bind(session, sources);
+    TRY(snapshots_.bind(session, sources));
+    return {};
   }
   Result<std::string> snapshot_digest(const Source& source) { return snapshots_.digest(source); }
   Result<std::string> local_path(const std::string& path) const {
@@ -273,6 +274,7 @@ class Service {
   Snapshots& snapshots() { return snapshots_; }
 
  private:
+  void prepare_source(const Call& call, const json::object& declaration);
   Result<void> check_source(sql::Tx& tx, const Call& call, const Source& source);
   Result<void> source_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource);
   Result<void> describe(sql::Tx& tx, const Call& call, std::vector<TraceNode>& nodes);

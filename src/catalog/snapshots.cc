@@ -12,7 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t files_max = 10'000;
+// How old what is read of another system may be: of looking at it, and of reading its rows.
+constexpr Micros look_age = std::chrono::minutes(1), read_age = std::chrono::minutes(10);
 
 // How DuckDB calls a type that a column is read as; empty: as the file has it.
 std::string_view engine_type(ColumnType type) {
@@ -36,18 +37,18 @@ std::string_view reader_of(Format format) {
   return "";
 }
 
-// Whether a file of a directory belongs to a source of this format, by how its name ends.
-bool belongs(const std::string& name, Format format) {
-  const auto ends = [&](std::initializer_list<const char*> endings) {
-    return std::any_of(endings.begin(), endings.end(),
-                       [&](const char* ending) { return name.ends_with(ending); });
-  };
-  switch (format) {
-    case Format::parquet: return ends({".parquet", ".parq"});
-    case Format::csv: return ends({".csv", ".csv.gz", ".tsv"});
-    case Format::json: return ends({".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz"});
-  }
-  return false;
+// FROM of these files.
+std::string scan_of(const std::vector<SourceFile>& files, Format format) {
+  std::string list;
+  for (const SourceFile& file : files)
+    list += (list.empty() ? "" : ", ") + olap::quoted_text(file.path);
+  std::string out = std::string(reader_of(format)) + "([" + list + "]";
+  if (format == Format::json) out += ", format = 'newline_delimited'";
+  const bool directory = files.size() > 1 || files.front().name != ".";
+  if (directory) out += ", union_by_name = true";
+  if (directory && files.front().name.find('=') != std::string::npos)
+    out += ", hive_partitioning = true";
+  return out + ")";
 }
 
 Error gone(const Source& source, const std::string& path, const std::string& why) {
@@ -90,15 +91,31 @@ Result<std::string> Snapshots::local_path(const std::string& path) const {
                    {{"path", "must not hold \"..\": write the place itself"}}};
   if (path.find('\0') != std::string::npos || path.find("://") != std::string::npos ||
       path.find_first_of("*?[") != std::string::npos)
-    return Error{Code::invalid_argument,
-                 "path must be one local file or directory",
-                 {{"path", "must be one local file or directory, without *, ? or ["}}};
+    return Error{
+        Code::invalid_argument,
+        "path must be one local file or directory",
+        {{"path",
+          "must be one local file or directory, without *, ? or [; or s3://BUCKET/PREFIX/"}}};
   return given.is_absolute() ? path : (fs::path(options_.data_directory) / given).string();
 }
 
 std::vector<Violation> Snapshots::place_faults(const Source& source) const {
   if (source.path.empty() == !source.postgres.has_value())
     return {{"path", "must be given where postgres is not, and only there"}};
+  const bool objects = is_object_path(source.path);
+  if (objects) {
+    const auto place = object_place(source.path);
+    if (!place) return place.error().violations;
+    const auto& known = options_.buckets_of;
+    if (source.connection && std::ranges::find(known, *source.connection) != known.end()) return {};
+    std::string names;
+    for (const std::string& name : known) names += (names.empty() ? "" : ", ") + name;
+    return {{"connection", names.empty()
+                               ? "names an S3 connection, and penstock.yaml has none: see "
+                                 "connections there"
+                               : "must name an S3 connection of penstock.yaml: " + names}};
+  }
+  if (source.connection) return {{"connection", "is only for paths that begin with s3://"}};
   if (!source.postgres) {
     const auto path = local_path(source.path);
     return path ? std::vector<Violation>() : path.error().violations;
@@ -110,9 +127,9 @@ std::vector<Violation> Snapshots::place_faults(const Source& source) const {
 }
 
 // A stretch of a directory's files in the order of their names; one file is itself.
-Result<std::vector<Snapshots::File>> Snapshots::files(const Source& source) const {
+Result<std::vector<SourceFile>> Snapshots::local_files(const Source& source) const {
   const std::string path = TRY(local_path(source.path));
-  std::vector<File> out;
+  std::vector<SourceFile> out;
   std::error_code fault;
   const auto add = [&](const fs::path& file) {
     const std::uintmax_t size = fs::file_size(file, fault);
@@ -120,7 +137,7 @@ Result<std::vector<Snapshots::File>> Snapshots::files(const Source& source) cons
     const auto changed = fs::last_write_time(file, fault);
     if (fault) return false;
     out.push_back({file.string(), file.lexically_relative(path).string(), size,
-                   std::chrono::file_clock::to_sys(changed).time_since_epoch().count()});
+                   std::chrono::file_clock::to_sys(changed).time_since_epoch().count(), ""});
     return true;
   };
   if (!fs::is_directory(path, fault)) {
@@ -149,39 +166,50 @@ Result<std::vector<Snapshots::File>> Snapshots::files(const Source& source) cons
   if (fault) return gone(source, path, fault.message());
   if (out.empty())
     return gone(source, path, "holds no " + std::string(name_of(source.format)) + " file");
-  std::ranges::sort(out, {}, &File::path);
+  std::ranges::sort(out, {}, &SourceFile::path);
   return out;
 }
 
-Result<std::vector<tables::Column>> Snapshots::columns(olap::Session& session,
-                                                       const Source& source) {
+Result<std::vector<SourceFile>> Snapshots::files(const Source& source, Micros age_max) {
+  return is_object_path(source.path) ? objects_.all(source, age_max) : local_files(source);
+}
+
+void Snapshots::prepare(const Source& source) {
+  if (is_object_path(source.path) && place_faults(source).empty())
+    static_cast<void>(objects_.some(source));
+}
+
+Result<std::vector<tables::Column>> Snapshots::columns(olap::Session& session, const Source& source,
+                                                       bool whole) {
   if (source.postgres) return TRY(describe_table(*source.postgres)).columns;
+  const bool some = is_object_path(source.path) && !whole;
+  const auto found = TRY(some ? objects_.some(source) : files(source, look_age));
   std::vector<tables::Column> out;
-  for (olap::Column& column : TRY(session.describe("SELECT * FROM " + TRY(scan(source))))) {
+  for (olap::Column& column :
+       TRY(session.describe("SELECT * FROM " + scan_of(found, source.format)))) {
     std::string native = column.declared;
     out.push_back({std::move(column), std::move(native)});
   }
   return out;
 }
 
-Result<std::string> Snapshots::scan(const Source& source) {
-  if (source.postgres)
-    return "read_parquet(" + olap::quoted_text(TRY(copied(source, std::chrono::minutes(10))).path) +
-           ")";
-  const auto found = TRY(files(source));
-  std::string list;
-  for (const File& file : found) list += (list.empty() ? "" : ", ") + olap::quoted_text(file.path);
-  std::string out = std::string(reader_of(source.format)) + "([" + list + "]";
-  if (source.format == Format::json) out += ", format = 'newline_delimited'";
-  const bool directory = found.size() > 1 || found.front().name != ".";
-  if (directory) out += ", union_by_name = true";
-  if (directory && found.front().name.find('=') != std::string::npos)
-    out += ", hive_partitioning = true";
-  return out + ")";
+Result<Snapshots::Bound> Snapshots::bound(const Source& source) {
+  if (source.postgres) {
+    const Copy copy = TRY(copied(source, read_age));
+    return Bound{"read_parquet(" + olap::quoted_text(copy.path) + ")", copy.digest};
+  }
+  const auto found = TRY(files(source, read_age));
+  Bound out{.from = scan_of(found, source.format)};
+  if (is_object_path(source.path)) out.digest = TRY(files_digest(found));
+  return out;
 }
 
-Result<void> Snapshots::bind(olap::Session& session, const std::vector<Source>& sources) {
+Result<std::string> Snapshots::scan(const Source& source) { return TRY(bound(source)).from; }
+
+Result<std::vector<std::optional<std::string>>> Snapshots::bind(
+    olap::Session& session, const std::vector<Source>& sources) {
   std::string statements;
+  std::vector<std::optional<std::string>> digests;
   for (const Source& source : sources) {
     std::string list;
     for (const SourceColumn& column : source.columns) {
@@ -190,13 +218,17 @@ Result<void> Snapshots::bind(olap::Session& session, const std::vector<Source>& 
       list += (list.empty() ? "" : ", ") +
               (type.empty() ? name : "CAST(" + name + " AS " + std::string(type) + ") AS " + name);
     }
+    Bound one = TRY(bound(source));
     statements += "CREATE OR REPLACE TEMP VIEW " + olap::quoted_name(source.name) + " AS SELECT " +
-                  list + " FROM " + TRY(scan(source)) + ";\n";
+                  list + " FROM " + one.from + ";\n";
+    digests.push_back(std::move(one.digest));
   }
-  return session.run(statements);
+  TRY(session.run(statements));
+  return digests;
 }
 
-Result<std::string> Snapshots::file_digest(const File& file) {
+Result<std::string> Snapshots::file_digest(const SourceFile& file) {
+  if (!file.digest.empty()) return file.digest;
   {
     const std::lock_guard hold(turn_);
     const auto found = known_.find(file.path);
@@ -211,26 +243,29 @@ Result<std::string> Snapshots::file_digest(const File& file) {
   return digest;
 }
 
-Result<std::string> Snapshots::digest(const Source& source) {
-  if (source.postgres) return TRY(copied(source, std::chrono::minutes(1))).digest;
-  const auto found = TRY(files(source));
-  if (found.size() == 1 && found.front().name == ".") return file_digest(found.front());
+Result<std::string> Snapshots::files_digest(const std::vector<SourceFile>& files) {
+  if (files.size() == 1 && files.front().name == ".") return file_digest(files.front());
   std::string names;
-  for (const File& file : found) names += file.name + '\0' + TRY(file_digest(file)) + '\n';
+  for (const SourceFile& file : files) names += file.name + '\0' + TRY(file_digest(file)) + '\n';
   return sha256_hex(names);
+}
+
+Result<std::string> Snapshots::digest(const Source& source) {
+  if (source.postgres) return TRY(copied(source, look_age)).digest;
+  return files_digest(TRY(files(source, look_age)));
 }
 
 Result<Extent> Snapshots::extent(const Source& source) {
   Extent out;
   if (source.postgres) {
-    const Copy copy = TRY(copied(source, std::chrono::minutes(1)));
+    const Copy copy = TRY(copied(source, look_age));
     std::error_code fault;
     out.bytes = static_cast<std::int64_t>(fs::file_size(copy.path, fault));
     out.files = 1;
     out.changed = copy.at;
     return out;
   }
-  for (const File& file : TRY(files(source))) {
+  for (const SourceFile& file : TRY(files(source, look_age))) {
     out.bytes += static_cast<std::int64_t>(file.size);
     ++out.files;
     const Timestamp changed(std::chrono::floor<Micros>(std::chrono::nanoseconds(file.changed)));

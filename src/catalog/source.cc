@@ -53,6 +53,10 @@ std::vector<Difference> differences(const Source& before, const Source& after) {
     out.push_back({"format " + std::string(name_of(before.format)) + " -> " +
                        std::string(name_of(after.format)),
                    true});
+  if (before.connection != after.connection)
+    out.push_back(
+        {"connection " + text_or_none(before.connection) + " -> " + text_or_none(after.connection),
+         true});
   if (encode(before.postgres) != encode(after.postgres))
     out.push_back(
         {"postgres: " + (after.postgres ? after.postgres->table : std::string("none")), true});

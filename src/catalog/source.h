@@ -111,11 +111,12 @@ struct Source {
   std::optional<Micros> refresh_every;
   std::vector<std::string> tags;
   json::object contract;
+  std::optional<std::string> connection;
 };
 BOOST_DESCRIBE_STRUCT(Source, (),
                       (name, owner, description, path, format, event_time, columns, checks,
                        postgres, primary_key, compatibility, freshness, refresh_every, tags,
-                       contract))
+                       contract, connection))
 constexpr auto rules_of(const Source&) {
   return std::array{
       Rule{.field = "name", .min = 1, .max = 200},
@@ -124,7 +125,8 @@ constexpr auto rules_of(const Source&) {
       Rule{.field = "path",
            .doc =
                "A file, or a directory of such files (hive partitions are columns). Absolute, or "
-               "below the data folder; never with \"..\".",
+               "below the data folder; never with \"..\". Or s3://BUCKET/PREFIX/, all such objects "
+               "below it.",
            .max = 2000,
            .may_miss = true},
       Rule{.field = "format", .may_miss = true},
@@ -141,7 +143,11 @@ constexpr auto rules_of(const Source&) {
       Rule{.field = "tags", .max = 100},
       Rule{.field = "contract",
            .doc = "What a data contract said that has no field of its own here.",
-           .may_miss = true}};
+           .may_miss = true},
+      Rule{.field = "connection",
+           .doc = "For s3://: which of the server's connections (penstock.yaml) holds the keys.",
+           .min = 1,
+           .max = 200}};
 }
 
 struct JoinKey {

@@ -64,7 +64,8 @@ Result<std::optional<std::string>> Names::declared_at(const Name& name) {
   if (!on_disk && name.space.find("://") == std::string::npos) return None();
   const std::string wanted = on_disk ? place_of(name.name) : name.space + "/" + place_of(name.name);
   const auto same = [&](const std::string& place) {
-    return on_disk ? place_of(place) == wanted : place == wanted;
+    return on_disk ? place_of(place) == wanted
+                   : place == wanted || (place.ends_with('/') && place_of(place) == wanted);
   };
   for (const auto& resource : TRY(resources::list(tx_, call_.project, "source"))) {
     const json::value* path = resource.declaration.if_contains("path");
@@ -99,8 +100,13 @@ Result<void> Names::declared(const std::string& urn, const std::string& path) {
   if (const std::size_t scheme = path.find("://"); scheme != path.npos) {
     const std::size_t slash = path.find('/', scheme + 3);
     if (slash == path.npos) return {};
-    spellings = {{path.substr(0, slash), path.substr(slash + 1)},
-                 {path.substr(0, slash), path.substr(slash)}};
+    const std::string space = path.substr(0, slash);
+    spellings = {{space, path.substr(slash + 1)}, {space, path.substr(slash)}};
+    if (path.ends_with('/'))  // a prefix is written with its slash and without
+      for (int i = 0; i < 2; ++i)
+        spellings.push_back(
+            {space, spellings[static_cast<std::size_t>(i)].name.substr(
+                        0, spellings[static_cast<std::size_t>(i)].name.size() - 1)});
   } else if (const auto local = catalog_.local_path(path)) {
     spellings = {{"file", *local}, {"file", local->substr(1)}, {"file://", *local}};
   }

@@ -133,6 +133,13 @@ Result<ApplyOutput> Service::apply(const Call& call, const ApplyInput& input) {
     }
   }
 
+  for (std::size_t k = 0; k < handlers_.size(); ++k)
+    for (const std::size_t i : by_kind[k]) {
+      json::object declaration = input.documents[i].declaration;
+      declaration.erase("kind");
+      if (handlers_[k].prepare) handlers_[k].prepare(call, declaration);
+    }
+
   // A plan runs the whole apply and then drops it, so what it shows is what would be.
   ApplyOutput planned;
   auto result = db_.write(call, [&](sql::Tx& tx) -> Result<ApplyOutput> {

@@ -9,8 +9,8 @@
 
 namespace penstock::resources {
 
-// What a component says of a kind that it owns. Both functions run inside the transaction of apply,
-// after the declarations of kinds that were registered before this one were stored.
+// What a component says of a kind that it owns. `check` and `applied` run inside the transaction of
+// apply, after the declarations of kinds that were registered before this one were stored.
 struct KindHandler {
   std::string kind;
   // Checks the declaration (without `kind`), and gives it back with its defaults filled in. Faults
@@ -20,6 +20,8 @@ struct KindHandler {
       check;
   // After the row was stored and only if it changed: lineage edges, tables of the component.
   std::function<Result<void>(sql::Tx& tx, const Call& call, const Resource& resource)> applied;
+  // Before that transaction: asks other machines for what `check` will look at. May be none.
+  std::function<void(const Call& call, const json::object& declaration)> prepare = {};
 };
 
 // A KindHandler::check for a described struct whose members are `name`, `owner`, ... and which

@@ -20,12 +20,13 @@ class Server:
     def __init__(self, data: Path):
         self.data = data
         self.out = data.parent / "server.out"
+        self.err = data.parent / "server.err"
         self.process = None
 
     def start(self, http: str = "127.0.0.1:0") -> None:
         self.process = subprocess.Popen(
             [PENSTOCK, "serve", "--data", str(self.data), "--http", http],
-            stdout=self.out.open("w"), stderr=subprocess.DEVNULL)
+            stdout=self.out.open("w"), stderr=self.err.open("w"))
         for _ in range(3000):
             found = re.search(r"http://(\S+)", self.out.read_text())
             if found:

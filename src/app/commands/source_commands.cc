@@ -28,6 +28,9 @@ std::optional<json::value> ask_long(Globals& globals, const std::string& target,
 
 std::string place_of(const json::value& source) {
   const json::value& postgres = source.at("postgres");
+  if (const std::string connection = text_of(source, "connection"); !connection.empty())
+    return text_of(source, "path") + " (" + text_of(source, "format") + ", connection " +
+           connection + ")";
   return postgres.is_null() ? text_of(source, "path") + " (" + text_of(source, "format") + ")"
                             : text_of(postgres, "table") + " (postgres)";
 }
@@ -119,17 +122,19 @@ std::string declaration_text(const json::value& source) {
 
 void add_discover(CLI::App& sources, Globals& globals) {
   struct Options {
-    std::string location, table, name, owner, format, output;
+    std::string location, table, name, owner, format, connection, output;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
       sources.add_subcommand("discover", "Propose a declaration from what is there");
   command
       ->add_option("location", options->location,
-                   "A file or directory of the server; with --table a PostgreSQL connection, such "
-                   "as ${ENV:WAREHOUSE}")
+                   "A file or directory of the server, or s3://BUCKET/PREFIX/; with --table a "
+                   "PostgreSQL connection, such as ${ENV:WAREHOUSE}")
       ->required();
   command->add_option("--table", options->table, "A table there: public.flights");
+  command->add_option("--connection", options->connection,
+                      "Of s3://: its name in penstock.yaml; else the only one");
   command->add_option("--name", options->name, "What to call the source");
   command->add_option("--owner", options->owner, "Whose it is; else you");
   command->add_option("--format", options->format, "parquet, csv or json");
@@ -137,6 +142,7 @@ void add_discover(CLI::App& sources, Globals& globals) {
   command->callback([&globals, options] {
     json::object body{{"name", options->name}, {"owner", options->owner}};
     if (!options->format.empty()) body["format"] = options->format;
+    if (!options->connection.empty()) body["connection"] = options->connection;
     if (options->table.empty())
       body["path"] = options->location;
     else
@@ -366,7 +372,7 @@ void add_contracts(CLI::App& sources, Globals& globals) {
 
 void add_search(CLI::App& parent, Globals& globals) {
   struct Options {
-    std::vector<std::string> words, kinds, owners, classes, tags;
+    std::vector<std::string> words, kinds, owners, classes, tags, places;
     int limit = 20, offset = 0;
   };
   auto options = std::make_shared<Options>();
@@ -376,6 +382,7 @@ void add_search(CLI::App& parent, Globals& globals) {
   command->add_option("--owner", options->owners);
   command->add_option("--class", options->classes, "public, internal, confidential, restricted");
   command->add_option("--tag", options->tags);
+  command->add_option("--place", options->places, "Of sources: file, s3, postgres");
   command->add_option("--limit", options->limit)->check(CLI::Range(1, 100));
   command->add_option("--offset", options->offset)->check(CLI::Range(0, 10'000));
   command->callback([&globals, options] {
@@ -388,7 +395,8 @@ void add_search(CLI::App& parent, Globals& globals) {
         "GET", "/api/v1/search?text=" + list(options->words, " ") +
                    "&kind=" + list(options->kinds, ",") + "&owner=" + list(options->owners, ",") +
                    "&classification=" + list(options->classes, ",") +
-                   "&tag=" + list(options->tags, ",") + "&limit=" + std::to_string(options->limit) +
+                   "&tag=" + list(options->tags, ",") + "&place=" + list(options->places, ",") +
+                   "&limit=" + std::to_string(options->limit) +
                    "&offset=" + std::to_string(options->offset));
     if (!result) return;
     globals.show(*result, [&] {
