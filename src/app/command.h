@@ -63,6 +63,7 @@ void add_monitor_commands(CLI::App& parent, Globals& globals);   // monitors
 void add_release_commands(CLI::App& parent, Globals& globals);   // releases
 void add_approval_commands(CLI::App& parent, Globals& globals);  // approvals
 void add_policy_commands(CLI::App& parent, Globals& globals);    // policies
+void add_freeze_commands(CLI::App& parent, Globals& globals);    // freezes
 void add_incident_commands(CLI::App& parent, Globals& globals);  // incidents
 void add_cost_commands(CLI::App& parent, Globals& globals);      // cost
 void add_audit_commands(CLI::App& parent, Globals& globals);     // audit

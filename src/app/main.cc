@@ -30,6 +30,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_release_commands(app, globals);
   add_approval_commands(app, globals);
   add_policy_commands(app, globals);
+  add_freeze_commands(app, globals);
   add_monitor_commands(app, globals);
   add_incident_commands(app, globals);
   add_cost_commands(app, globals);

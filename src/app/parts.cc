@@ -170,6 +170,7 @@ void System::Parts::make_components() {
   datasets = std::make_unique<catalog::DatasetBuilder>(*db, *olap_in_order, *blobs, *catalog, clock,
                                                        path("scratch"));
   incidents = std::make_unique<incidents::Service>(*db, clock);
+  freezes = std::make_unique<freezes::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
   features =
       std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog, clock,
@@ -240,6 +241,7 @@ void System::Parts::join_components() {
   for (auto& kind : release->kinds()) resources->add(std::move(kind));
   resources->add(approvals->kind());
   resources->add(policies->kind());
+  resources->add(freezes->kind());
   approvals->answer_for("model", registry->approvable());
   approvals->answer_for("release", release->approvable());
   registered_models->served_by(release->served());

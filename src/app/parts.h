@@ -23,6 +23,7 @@
 #include "costs/service.h"
 #include "evidence/service.h"
 #include "features/service.h"
+#include "freezes/service.h"
 #include "incidents/service.h"
 #include "lineage/emitter.h"
 #include "lineage/service.h"
@@ -95,6 +96,7 @@ struct System::Parts {
   std::unique_ptr<catalog::Search> search;
   std::unique_ptr<catalog::DatasetBuilder> datasets;
   std::unique_ptr<incidents::Service> incidents;
+  std::unique_ptr<freezes::Service> freezes;
   std::unique_ptr<costs::Service> costs;
   std::unique_ptr<features::Service> features;
   std::unique_ptr<artifacts::Files> files;

@@ -8,6 +8,7 @@
 #include "api/http/cost_routes.h"
 #include "api/http/evidence_routes.h"
 #include "api/http/features_routes.h"
+#include "api/http/freeze_routes.h"
 #include "api/http/governance_routes.h"
 #include "api/http/lineage_routes.h"
 #include "api/http/monitor_routes.h"
@@ -51,6 +52,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::classification_routes(*classification, *lowerings));
   add(api::lineage_routes(*catalog, *lineage));
   add(api::incident_routes(*incidents));
+  add(api::freeze_routes(*freezes));
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
   add(api::registry_routes(*registry, *artifacts));

@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/urn.h"
 #include "catalog/lineage.h"
+#include "freezes/service.h"
 #include "policies/service.h"
 #include "registry/store.h"
 
@@ -202,9 +203,12 @@ approvals::Approvable Service::approvable() const {
         TRY(catalog::add_edge(tx, call, now, subject.urn,
                               "approval:" + subject.scope + "/" + subject.digest.substr(0, 16),
                               "approved_by"));
+        const VersionName name = TRY(version_name(subject.urn));
+        TRY(freezes::check(
+            tx, call.project, now,
+            {.what = freezes::What::approve, .urn = subject.urn, .model = name.model}));
         TRY(policies::enforce_and_note(tx, call, now,
                                        {.action = policies::Action::approve, .urn = subject.urn}));
-        const VersionName name = TRY(version_name(subject.urn));
         const auto found = TRY(version(tx, call.project, name.model, name.version));
         if (!given.standing.granted || found.status != Status::registered) return {};
         return set_status(tx, call, now, found, Status::approved);

@@ -35,6 +35,36 @@ Call call_of(const Release& release) {
           .request_id = "release:" + release.id};
 }
 
+// What calls and guards allow next, once `safe` says that every required guard is proven.
+struct Next {
+  State to;
+  std::string reason;
+};
+std::optional<Next> next_of(const Release& release, bool safe) {
+  const Plan& plan = release.plan;
+  const std::int64_t calls = release.stage_calls;
+  if (release.state == State::shadow && calls >= plan.shadow.calls)
+    return Next{State::canary, "the shadow answered"};
+  if (release.state == State::canary && safe && calls >= plan.stage.calls) {
+    const bool last = static_cast<std::size_t>(release.stage) + 1 >= plan.canary.size();
+    return Next{last ? State::bake : State::canary, "every required guard is proven safe"};
+  }
+  if (release.state == State::bake && safe && calls >= plan.bake.calls)
+    return Next{State::watch, "promoted: every required guard is proven safe"};
+  if (release.state == State::watch && calls >= plan.watch.calls)
+    return Next{State::closed, "watched"};
+  return {};
+}
+
+// The quantile of the live version's times in the shadow stage; 0 where it had no calls.
+std::int64_t slow_limit(const Release& release) {
+  auto micros = release.live_micros;
+  std::sort(micros.begin(), micros.end());
+  if (micros.empty()) return release.slow_micros;
+  return micros[static_cast<std::size_t>(release.plan.slow_quantile *
+                                         static_cast<double>(micros.size() - 1))];
+}
+
 }  // namespace
 
 struct Controller::Turn {
@@ -171,6 +201,7 @@ Result<void> Controller::look(sql::Tx& tx, Turn& turn, Release& release) {
 
 Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
   const Call call = call_of(release);
+  turn.moved = false;
   bool safe = true;
   for (const GuardState& kept : TRY(store::guards(tx, release.project, release.id))) {
     if (kept.verdict == "harmful") {
@@ -193,28 +224,15 @@ Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
       if (guard.name == kept.guard && guard.required) safe = safe && kept.verdict == "proven_safe";
   }
   if (release.paused) return {};
+  const auto next = next_of(release, safe);
+  if (!next) return {};
+  // A freeze keeps versions from getting more traffic; what all of it goes to may be closed.
+  if (next->to != State::closed && TRY(service_.held(tx, call, release))) return {};
   turn.moved = true;
-  const Plan& plan = release.plan;
-  if (release.state == State::shadow && release.stage_calls >= plan.shadow.calls) {
-    auto micros = release.live_micros;
-    std::sort(micros.begin(), micros.end());
-    if (!micros.empty())
-      release.slow_micros = micros[static_cast<std::size_t>(
-          plan.slow_quantile * static_cast<double>(micros.size() - 1))];
-    return service_.move(tx, call, release, State::canary, "the shadow answered");
-  }
-  if (release.state == State::canary && safe && release.stage_calls >= plan.stage.calls) {
-    if (static_cast<std::size_t>(release.stage) + 1 < plan.canary.size())
-      return service_.advance_stage(tx, call, release);
-    return service_.move(tx, call, release, State::bake, "every required guard is proven safe");
-  }
-  if (release.state == State::bake && safe && release.stage_calls >= plan.bake.calls)
-    return service_.move(tx, call, release, State::watch,
-                         "promoted: every required guard is proven safe");
-  if (release.state == State::watch && release.stage_calls >= plan.watch.calls)
-    return service_.move(tx, call, release, State::closed, "watched");
-  turn.moved = false;
-  return {};
+  if (release.state == State::shadow) release.slow_micros = slow_limit(release);
+  if (release.state == State::canary && next->to == State::canary)
+    return service_.advance_stage(tx, call, release);
+  return service_.move(tx, call, release, next->to, next->reason);
 }
 
 Result<bool> Controller::advance() {

@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "catalog/lineage.h"
 #include "catalog/service.h"
+#include "freezes/service.h"
 #include "incidents/service.h"
 #include "policies/service.h"
 #include "registry/service.h"
@@ -28,6 +29,10 @@ approvals::Subject subject_of(const Release& release) {
           .scope = std::string(release_scope),
           .author = release.author,
           .needed = release.plan.approvals};
+}
+
+freezes::Subject subject_of(const Release& release, freezes::What what) {
+  return {.what = what, .urn = urn_of(release), .route = release.route, .model = release.model};
 }
 
 Result<Release> must_find(sql::Tx& tx, const Call& call, const std::string& id) {
@@ -208,6 +213,8 @@ approvals::Approvable Service::approvable() {
                       const approvals::Given& given) -> Result<void> {
         TRY(catalog::add_edge(tx, call, given.approval.at, subject.urn, call.actor, "approved_by"));
         Release release = TRY(must_find(tx, call, subject.urn.substr(subject.urn.find(':') + 1)));
+        TRY(freezes::check(tx, call.project, given.approval.at,
+                           subject_of(release, freezes::What::approve)));
         TRY(policies::enforce_and_note(
             tx, call, given.approval.at,
             {.action = policies::Action::approve, .urn = subject.urn, .route = release.route}));
@@ -232,6 +239,7 @@ Result<Release> Service::approve(const Call& call, const ActInput& input) {
 
 // The first version of a route has nothing to be compared with: the approval alone carries it.
 Result<void> Service::start(sql::Tx& tx, const Call& call, Release& release) {
+  TRY(freezes::check(tx, call.project, clock_.now(), subject_of(release, freezes::What::release)));
   const auto policies = TRY(check_releasable(tx, call, release));
   if (!policies.empty())
     TRY(audit::record(tx, call, clock_.now(),
@@ -306,6 +314,20 @@ Result<void> Service::move(sql::Tx& tx, const Call& call, Release& release, Stat
                          {"stage", release.stage},
                          {"reason", reason},
                          {"guards", guards}}});
+}
+
+Result<bool> Service::held(sql::Tx& tx, const Call& call, Release& release) {
+  const auto freezes = TRY(freezes::in_force(tx, release.project, clock_.now(),
+                                             subject_of(release, freezes::What::release)));
+  if (freezes.empty()) return false;
+  const std::string said = "held by freeze " + freezes.front().freeze + " ";
+  if (release.reason.starts_with(said)) return true;
+  release.reason = "held by " + freezes::text_of(freezes.front());
+  TRY(audit::record(tx, call, clock_.now(),
+                    {"release.held",
+                     urn_of(release),
+                     {{"state", name_of(release.state)}, {"freezes", encode(freezes)}}}));
+  return true;
 }
 
 Result<void> Service::advance_stage(sql::Tx& tx, const Call& call, Release& release) {

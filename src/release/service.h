@@ -81,7 +81,7 @@ class Service {
   // that does not hold), or where the route has an open release.
   Result<Release> create(const Call& call, const CreateInput& input);
   // Of the plan and version as they stand; never by the author, and once by each. The last approval
-  // that is needed starts the release.
+  // that is needed starts the release; in a freeze it is refused, and comes again after it.
   Result<Release> approve(const Call& call, const ActInput& input);
   approvals::Approvable approvable();
   // From every state with traffic, always.
@@ -106,6 +106,9 @@ class Service {
   Result<void> advance_stage(sql::Tx& tx, const Call& call, Release& release);
   Result<void> roll_back(sql::Tx& tx, const Call& call, Release& release, const std::string& reason,
                          const json::object& evidence);
+  // Whether a freeze keeps it from going on. That it does is said once, as its reason and in the
+  // audit log.
+  Result<bool> held(sql::Tx& tx, const Call& call, Release& release);
 
  private:
   Result<void> start(sql::Tx& tx, const Call& call, Release& release);

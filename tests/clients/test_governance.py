@@ -33,6 +33,7 @@ def world(server, tmp_path_factory):
     """The server, a folder, and ana and bo."""
     class World:
         folder = tmp_path_factory.mktemp("governance")
+        data = server.data
         ana = server.run("tokens", "create", "ana", "--actor", "user:ana", "--role", "developer").stdout.strip()
         bo = server.run("tokens", "create", "bo", "--actor", "user:bo", "--role", "approver").stdout.strip()
 
@@ -101,8 +102,6 @@ def test_registering_is_refused_in_the_words_of_each_protocol(world):
     refused = world.register("licensed-a-v1")
     assert refused.returncode == 1
     assert "policy licence" in refused.stderr and "No licence: set licence" in refused.stderr
-    problem = world.ask("POST", "/api/v1/models", {"model_id": "licensed-a-v1", "artifact_uri": "x", "owner": "ml"})
-    assert problem.status_code in (404, 405, 409)
     # MLflow's
     client = MlflowClient()
     client.create_registered_model("licensed-b")
@@ -158,3 +157,51 @@ def test_an_approval_is_refused_and_a_warning_is_kept(world):
     assert said["version-has-evaluation"]["outcome"] == "passed"
     assert said["licence"]["shown"] == [{"subject": urn, "message": "set licence"}]
     assert world.run("audit", "verify").returncode == 0
+
+
+FREEZE = """kind: freeze
+name: christmas
+owner: platform
+reason: nobody is here
+applies_to: [{what}]
+models: ["frozen-*"]
+from: 2020-01-01T00:00:00Z
+until: {until}
+"""
+
+
+def test_a_freeze_holds_an_approval_until_an_operator_lets_it_through(world):
+    bad = world.apply("kind: freeze\nname: bad\nowner: o\nreason: r\ntime_zone: Mars/Olympus\n"
+                      "weekly:\n  - {from: \"fri 4 pm\", until: \"mon 08:00\"}\n")
+    assert bad.returncode != 0 and "weekly[0].from" in bad.stderr, bad.stderr
+    assert world.apply(FREEZE.format(what="approve", until="2999-01-01T00:00:00Z")).returncode == 0
+    listed = world.run("freezes", "list").stdout
+    assert "christmas" in listed and "IN FORCE until 2999-01-01T00:00:00Z" in listed
+    with mlflow.start_run() as run:
+        mlflow.log_metric("rmse", 0.5)
+        mlflow.log_text("weights", "model/data")
+    client = MlflowClient()
+    client.create_registered_model("frozen-a")
+    made = client.create_model_version("frozen-a", source=f"runs:/{run.info.run_id}/model", run_id=run.info.run_id)
+    urn = f"model:frozen-a@v{made.version}"
+    held = world.run("approvals", "give", urn, "--for", "production", token=world.bo)
+    assert held.returncode == 1
+    assert "held by freeze christmas until 2999-01-01T00:00:00Z: nobody is here" in held.stderr
+    assert f"penstock freezes override {urn}" in held.stderr
+    # who may not break the glass, and how not to
+    for token in (world.ana, world.bo):
+        denied = world.run("freezes", "override", urn, "--reason", "it cannot wait", token=token)
+        assert denied.returncode == 1 and "may not operate" in denied.stderr, denied.stderr
+    assert world.run("freezes", "override", urn, "--reason", "short").returncode == 2
+    assert world.run("freezes", "override", "route:desk", "--reason", "it cannot wait").returncode == 2
+    assert world.run("approvals", "give", urn, "--for", "production", token=world.bo).returncode == 1
+    opened = world.run("freezes", "override", urn, "--reason", "the other model is wrong")
+    assert opened.returncode == 0 and "does not hold" in opened.stdout, opened.stderr
+    assert world.run("approvals", "give", urn, "--for", "production", token=world.bo).returncode == 0
+    incidents = world.run("incidents", "list").stdout
+    assert f"lets {urn} through freeze christmas: the other model is wrong" in incidents
+    # it ends by being changed
+    assert world.apply(FREEZE.format(what="approve", until="2020-02-01T00:00:00Z")).returncode == 0
+    assert "over" in world.run("freezes", "list").stdout
+    nothing = world.run("freezes", "override", urn, "--reason", "there is no freeze")
+    assert nothing.returncode == 1 and "no freeze is in force" in nothing.stderr
