@@ -95,6 +95,18 @@ catalog::OpenBucket open_buckets(const std::map<std::string, S3Options>& connect
   };
 }
 
+// Policies are asked beside a component that does not ask them itself.
+approvals::Approvable under_policies(approvals::Approvable approvable) {
+  approvable.given = [given = std::move(approvable.given)](
+                         sql::Tx& tx, const Call& call, const approvals::Subject& subject,
+                         const approvals::Given& approval) -> Result<void> {
+    if (given) TRY(given(tx, call, subject, approval));
+    return policies::enforce_and_note(tx, call, approval.approval.at,
+                                      {.action = policies::Action::approve, .urn = subject.urn});
+  };
+  return approvable;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -249,7 +261,7 @@ void System::Parts::join_components() {
       [this](sql::Tx& tx, const Call& call, const serving::RouteDeclaration& route) {
         return release->align(tx, call, route);
       });
-  approvals->answer_for("source/lower-class", lowerings->approvable());
+  approvals->answer_for("source/lower-class", under_policies(lowerings->approvable()));
   resources->on_applied([this](const Call&, const resources::ApplyOutput& output) {
     for (const resources::Change& change : output.changes)
       if (change.kind == "stream" && change.action != resources::Action::unchanged) {

@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "catalog/store.h"
+#include "policies/service.h"
 
 namespace penstock::catalog {
 namespace {
@@ -163,6 +164,10 @@ Result<Dataset> DatasetBuilder::create(const Call& call, const DatasetRequest& r
   TRY(check_repeatable(asked.sql, "sql"));
   const auto session = TRY(olap_.session());
   Inputs inputs = TRY(inputs_of(call, *session, asked.sql));
+  std::vector<std::string> read;
+  for (const VersionedSource& source : inputs.sources) read.push_back(source.urn());
+  for (const auto& [name, dataset] : inputs.datasets) read.push_back(dataset.urn());
+  TRY(policies::enforce_reads(db_, call, clock_.now(), read, "dataset:" + asked.name));
   TRY(take_snapshots(inputs));
   inputs.digest = sha256_hex(
       canonical(json::object{{"sql", asked.sql}, {"snapshots", encode(inputs.snapshots)}}));

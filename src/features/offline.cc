@@ -7,6 +7,7 @@
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "policies/service.h"
 
 namespace penstock::features {
 namespace {
@@ -251,6 +252,8 @@ Result<HistoricalOutput> Offline::write(const Call& call, const SchemaHandle& sc
   const auto session = TRY(olap_.session());
   const Joined joined = TRY(join(call, *session, schema, source.rows, source.field, true,
                                  {.known_as_of = input.known_as_of}));
+  TRY(policies::enforce_reads(db_, call, clock_.now(), joined.sources,
+                              input.dataset.empty() ? "features" : "dataset:" + input.dataset));
   const Staged staged(staged_path());
   const auto copied = session->run("COPY (" + joined.statement + ") TO " +
                                    olap::quoted_text(staged.path()) + std::string(output_format));

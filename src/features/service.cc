@@ -5,6 +5,7 @@
 
 #include "features/columns.h"
 #include "features/online.h"
+#include "policies/service.h"
 
 namespace penstock::features {
 namespace {
@@ -221,9 +222,10 @@ Result<std::string> Service::historical_statement(const Call& call, olap::Sessio
                                                   const std::string& schema,
                                                   const std::string& rows) {
   const auto handle = TRY(open_schema(call, schema));
-  return TRY(offline_->join(call, session, *handle, rows, "rows", false,
-                            {.numbers = true, .oldest = true}))
-      .statement;
+  auto joined = TRY(offline_->join(call, session, *handle, rows, "rows", false,
+                                   {.numbers = true, .oldest = true}));
+  TRY(policies::enforce_reads(db_, call, clock_.now(), joined.sources, "batch"));
+  return std::move(joined.statement);
 }
 
 Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& call,

@@ -175,6 +175,25 @@ Result<void> enforce_and_note(sql::Tx& tx, const Call& call, Timestamp now,
   return audit::record(tx, call, now, {"policies.asked", subject.urn, detail});
 }
 
+Result<void> enforce_reads(sql::Database& db, const Call& call, Timestamp now,
+                           const std::vector<std::string>& urns, const std::string& purpose) {
+  const bool asked = TRY(db.read(call, [&](sql::Tx& tx) -> Result<bool> {
+    for (const auto& declared : TRY(resources::list(tx, call.project, "policy"))) {
+      const auto policy = decode<Policy>(declared.declaration);
+      if (!policy || std::count(policy->applies_to.begin(), policy->applies_to.end(), Action::read))
+        return true;
+    }
+    return false;
+  }));
+  if (!asked) return {};
+  return db.write(call, [&](sql::Tx& tx) -> Result<void> {
+    for (const std::string& urn : urns)
+      TRY(enforce_and_note(tx, call, now,
+                           {.action = Action::read, .urn = urn, .purpose = purpose}));
+    return {};
+  });
+}
+
 json::array told(const std::vector<Finding>& findings) {
   json::array out;
   for (const Finding& finding : findings)

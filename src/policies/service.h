@@ -26,6 +26,11 @@ Result<std::vector<Finding>> enforce(sql::Tx& tx, const Call& call, Timestamp no
 // The same for those whose decision has no event that could tell it: it gets one, policies.asked.
 Result<void> enforce_and_note(sql::Tx& tx, const Call& call, Timestamp now, const Subject& subject);
 
+// Before data is given to whoever reads it: each of `urns` is a subject. In a transaction of its
+// own, and in none where no policy speaks of reads.
+Result<void> enforce_reads(sql::Database& db, const Call& call, Timestamp now,
+                           const std::vector<std::string>& urns, const std::string& purpose);
+
 // What was kept for a subject, newest first.
 Result<std::vector<Finding>> results_of(sql::Tx& tx, const std::string& project,
                                         const std::string& subject);

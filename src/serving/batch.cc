@@ -6,6 +6,7 @@
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "policies/service.h"
 #include "serving/decide.h"
 #include "serving/store.h"
 #include "serving/text.h"
@@ -381,6 +382,9 @@ Result<BatchResult> BatchScorer::score(const Call& call, const BatchInput& input
   if (!route->features.read)
     return Error{Code::failed_precondition,
                  "route " + input.route + " has no feature schema; batch reads features by it"};
+  const Deployment& scored = *route->targets.front().deployment;
+  const std::string version = "model:" + scored.model + "@v" + std::to_string(scored.version);
+  TRY(policies::enforce_reads(db_, call, clock_.now(), {version}, "batch:" + input.output));
   return Run(*this, call, input, std::move(route)).all();
 }
 

@@ -205,3 +205,48 @@ def test_a_freeze_holds_an_approval_until_an_operator_lets_it_through(world):
     assert "over" in world.run("freezes", "list").stdout
     nothing = world.run("freezes", "override", urn, "--reason", "there is no freeze")
     assert nothing.returncode == 1 and "no freeze is in force" in nothing.stderr
+
+
+def test_a_policy_of_reads_stops_a_dataset(world):
+    pandas = pytest.importorskip("pandas")
+    sources = world.data / "sources"
+    sources.mkdir(exist_ok=True)
+    pandas.DataFrame({"id": [1, 2], "card": ["a", "b"]}).to_parquet(sources / "cards.parquet")
+    assert world.apply("""kind: source
+name: cards
+owner: desk
+path: cards.parquet
+columns:
+  - {name: id, type: bigint, classification: public}
+  - {name: card, type: text, classification: restricted}
+---
+kind: policy
+name: no-cards
+owner: desk
+applies_to: [read]
+message: Cards stay where they are
+sql: |
+  SELECT u.urn AS subject, s.actor || ' wants them for ' || s.purpose AS message
+  FROM policy_subject AS s CROSS JOIN policy_upstream AS u WHERE u.class_rank >= 3
+""").returncode == 0
+    body = {"name": "copy", "sql": "SELECT id FROM cards"}
+    refused = world.ask("POST", "/api/v1/datasets", body)
+    assert refused.status_code == 409, refused.text
+    assert "Cards stay where they are: user:admin wants them for dataset:copy" in refused.json()["detail"]
+    checked = world.run("policies", "check", "source:cards@1", "--action", "read", "--purpose", "dataset:copy")
+    assert checked.returncode == 1 and "no-cards" in checked.stdout and "REFUSES" in checked.stdout
+
+
+def test_a_policy_of_approvals_speaks_of_lower_classes_too(world):
+    asked = world.run("sources", "lower-class", "cards", "card", "internal", "--reason", "test data", token=world.ana)
+    assert asked.returncode == 0, asked.stderr
+    assert world.apply("""kind: policy
+name: no-lowering
+owner: desk
+applies_to: [approve]
+message: Classes stay as they are
+sql: SELECT s.urn AS subject FROM policy_subject AS s WHERE s.kind = 'source' AND s.name = 'cards'
+""").returncode == 0
+    refused = world.run("approvals", "give", "source:cards", "--for", "lower-class:card", token=world.bo)
+    assert refused.returncode == 1 and "policy no-lowering" in refused.stderr, refused.stderr
+    assert "restricted" in world.run("sources", "classes", "cards").stdout

@@ -1,5 +1,6 @@
 #include "adapters/localfs/localfs.h"
 #include "catalog/dataset_builder.h"
+#include "policies/service.h"
 #include "tests/unit/catalog/catalog_fixture.h"
 
 namespace penstock::catalog {
@@ -150,6 +151,40 @@ TEST_F(DatasetTest, RefusesWhatWouldNotBeTheSameTwice) {
   EXPECT_FALSE(builder_.diff(ana_, {"d@1", "d@2"}));
   EXPECT_EQ(test::count(*db_, "datasets"), 0);
   EXPECT_TRUE(test::must(blobs_->list("datasets")).empty());
+}
+
+TEST_F(DatasetTest, APolicyOfReadsIsAskedBeforeItIsMade) {
+  policies::Service policies(*db_, resources_, clock_);
+  resources_.add(policies.kind());
+  const auto declare = [&](const std::string& severity) {
+    test::must(apply(
+        "kind: policy\nname: confidential\nowner: o\napplies_to: [read]\nseverity: " + severity +
+        "\nmessage: Confidential data\nsql: SELECT u.urn AS subject, s.purpose AS "
+        "message FROM policy_subject AS s CROSS JOIN policy_upstream AS u WHERE "
+        "u.class_rank >= 2\n"));
+  };
+  declare("block");
+  const auto refused = create("d", "SELECT delay FROM flights");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::failed_precondition);
+  EXPECT_EQ(refused.error().message,
+            "to read source:flights@1 is refused by policy confidential: Confidential data: "
+            "dataset:d");
+  EXPECT_FALSE(create("d", "SELECT n.x FROM numbers AS n CROSS JOIN flights AS f"));
+  EXPECT_EQ(test::count(*db_, "datasets"), 0);
+  EXPECT_EQ(test::count(*db_, "policy_results"), 0);
+  test::must(create("e", "SELECT x FROM numbers"));
+  declare("warn");
+  test::must(create("d", "SELECT delay FROM flights"));
+  EXPECT_EQ(test::count(*db_,
+                        "policy_results WHERE subject = 'source:flights@1' AND purpose = "
+                        "'dataset:d' AND outcome = 'violated' AND allowed"),
+            1);
+  // What was made from it bears its class.
+  declare("block");
+  EXPECT_FALSE(create("f", "SELECT delay FROM \"d@1\""));
+  EXPECT_FALSE(create("d", "SELECT delay FROM flights")) << "not even what is there already";
+  EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'policies.asked'"), 2);
 }
 
 }  // namespace

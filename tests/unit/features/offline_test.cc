@@ -1,5 +1,6 @@
 #include <fstream>
 
+#include "policies/service.h"
 #include "tests/unit/features/features_fixture.h"
 
 namespace penstock::features {
@@ -135,6 +136,31 @@ TEST_F(OfflineTest, SaysWhichViewCouldNotBeEvaluated) {
   ASSERT_FALSE(out);
   EXPECT_EQ(out.error().code, Code::failed_precondition);
   EXPECT_NE(out.error().message.find("sensor_heat@2 could not be evaluated"), std::string::npos);
+}
+
+TEST_F(OfflineTest, APolicyOfReadsIsAskedBeforeRowsAreGiven) {
+  policies::Service policies(*db_, resources_, clock_);
+  resources_.add(policies.kind());
+  const std::string sql = "SELECT place, sensor, seen AS event_time, note AS said FROM readings";
+  test::must(apply(
+      "kind: policy\nname: confidential\nowner: o\napplies_to: [read]\nmessage: Confidential data\n"
+      "sql: SELECT s.urn AS subject FROM policy_subject AS s CROSS JOIN policy_upstream AS u WHERE "
+      "u.class_rank >= 2 AND s.purpose = 'features'\n"));
+  const auto refused = ask(sql);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::failed_precondition);
+  EXPECT_NE(refused.error().message.find("policy confidential"), std::string::npos);
+  EXPECT_TRUE(features_.historical(
+      ana_, {.entity_sql = sql, .feature_schema = "features_v1", .dataset = "d"}))
+      << "the policy speaks of another purpose";
+  // What batches read is asked for too, as batch.
+  test::must(
+      apply("kind: policy\nname: confidential\nowner: o\napplies_to: [read]\nmessage: m\n"
+            "sql: SELECT s.urn AS subject FROM policy_subject AS s WHERE s.purpose = "
+            "'batch'\n"));
+  const auto session = test::must(olap_->session());
+  EXPECT_FALSE(features_.historical_statement(ana_, *session, "features_v1", sql));
+  EXPECT_TRUE(ask(sql));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "adapters/localfs/localfs.h"
 #include "adapters/sqlite/sqlite.h"
 #include "migrations/migrations.h"
+#include "policies/service.h"
 #include "tests/unit/serving/world.h"
 
 namespace penstock::serving {
@@ -267,6 +268,35 @@ TEST(BatchKill, GivesTheSameBytesOnce) {
   EXPECT_EQ(test::count(*after.db, "batch_outputs"), 15);
   EXPECT_EQ(test::count(*after.db, "audit_events WHERE action = 'serving.batch.published'"), 15);
   EXPECT_EQ(after.world.events().size(), 15u);
+}
+
+TEST_F(BatchTest, APolicyOfReadsIsAskedBeforeAnythingIsScored) {
+  resources::Service resources(*batch_.db, batch_.world.clock);
+  policies::Service policies(*batch_.db, resources, batch_.world.clock);
+  resources.add(policies.kind());
+  const auto declare = [&](const std::string& purpose) {
+    must(resources.apply(
+        test::call(),
+        {.documents = {
+             {.declaration = {{"kind", "policy"},
+                              {"name", "not-now"},
+                              {"owner", "o"},
+                              {"applies_to", json::array{"read"}},
+                              {"message", "Not now"},
+                              {"sql",
+                               "SELECT s.urn AS subject FROM policy_subject AS s WHERE "
+                               "s.name = 'flight-delay' AND s.version = 1 AND s.purpose = '" +
+                                   purpose + "'"}}}}}));
+  };
+  declare("batch:september");
+  const auto refused =
+      batch_.scorer.score(test::call(), {"flight-delay", 0, flights(10), "september"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "to read model:flight-delay@v1 is refused by policy not-now: Not now");
+  EXPECT_TRUE(batch_.files().empty());
+  declare("batch:october");
+  EXPECT_EQ(batch_.score().rows, 500);
 }
 
 }  // namespace
