@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "audit/audit.h"
 #include "costs/store.h"
 #include "incidents/service.h"
 #include "resources/service.h"
@@ -57,6 +58,13 @@ Result<void> judge_surprise(sql::Tx& tx, const Call& call, Timestamp now, const 
   return {};
 }
 
+// That of the first price list: a ledger has one.
+Result<std::string> currency_of(sql::Tx& tx, const Call& call) {
+  const auto lists = TRY(resources::list(tx, call.project, "price_list"));
+  if (lists.empty()) return std::string("USD");
+  return TRY(decode<PriceList>(lists.front().declaration)).currency;
+}
+
 Result<void> judge_limit(sql::Tx& tx, const Call& call, Timestamp now, const Budget& budget,
                          std::int64_t hour) {
   const std::int64_t start = period_start(budget.period, hour);
@@ -68,7 +76,7 @@ Result<void> judge_limit(sql::Tx& tx, const Call& call, Timestamp now, const Bud
   const auto warn_share = static_cast<std::int64_t>(budget.warn_at * 1000);
   const bool passed = spent > budget.limit;
   if (!passed && spent <= price_of(warn_share, budget.limit, 1000)) return {};
-  TRY(incidents::open(
+  const auto incident = TRY(incidents::open(
       tx, call, now,
       {.dedup_key = "budget:" + budget.name + (passed ? ":passed:" : ":warned:") + hour_text(start),
        .title = "Budget " + budget.name + (passed ? " is passed: " : " is nearly spent: ") +
@@ -77,7 +85,18 @@ Result<void> judge_limit(sql::Tx& tx, const Call& call, Timestamp now, const Bud
        .subject = "budget:" + budget.name,
        .owner = budget.owner,
        .detail = {{"spent", to_text(spent)}, {"limit", to_text(budget.limit)}}}));
-  return {};
+  if (!passed || incident.occurrences > 1) return {};
+  // Whoever follows the log hears of it once a period.
+  return audit::record(tx, call, now,
+                       {"costs.budget.passed",
+                        "budget:" + budget.name,
+                        {{"spent", to_text(spent)},
+                         {"limit", to_text(budget.limit)},
+                         {"currency", TRY(currency_of(tx, call))},
+                         {"period", name_of(budget.period)},
+                         {"from", hour_text(start)},
+                         {"tenant", budget.tenant},
+                         {"route", budget.route}}});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "base/urn.h"
 #include "registry/version.h"
@@ -13,7 +14,7 @@ constexpr std::size_t value_max = 4'000;
 constexpr std::string_view prompt_mark = "mlflow.prompt.is_prompt",
                            prompt_text = "mlflow.prompt.text", prompt_type = "_mlflow_prompt_type";
 
-enum class Thing { model, version, model_tag, version_tag, alias };
+enum class Thing { model, version, model_tag, version_tag, alias, budget };
 
 // Events by the action that they are made from: of models, and of prompts (empty: not told).
 struct Told {
@@ -34,6 +35,7 @@ constexpr std::array told{
     Told{"registry.alias.set", Thing::alias, "model_version_alias.created", "prompt_alias.created"},
     Told{"registry.alias.removed", Thing::alias, "model_version_alias.deleted",
          "prompt_alias.deleted"},
+    Told{"costs.budget.passed", Thing::budget, "budget_policy.exceeded", ""},
 };
 
 const Told* find_told(const std::string& action) {
@@ -96,6 +98,33 @@ json::value or_null(std::string text) {
   return text.empty() ? json::value(nullptr) : json::value(text);
 }
 
+// Exact amounts are texts here; MLflow's payload has numbers.
+json::value number_in(const json::object& detail, std::string_view key) {
+  const std::string text = text_in(detail, key);
+  double number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+// A budget of ours in the words of MLflow's: a route is its endpoint, a tenant its user.
+json::object data_of_budget(const audit::Stored& change) {
+  const json::object& detail = change.detail;
+  const std::string route = text_in(detail, "route"), tenant = text_in(detail, "tenant");
+  const auto from = from_rfc3339(text_in(detail, "from"));
+  return {{"budget_policy_id", change.subject},
+          {"budget_unit", text_in(detail, "currency")},
+          {"budget_amount", number_in(detail, "limit")},
+          {"current_spend", number_in(detail, "spent")},
+          {"duration_unit", text_in(detail, "period") == "day" ? "DAYS" : "MONTHS"},
+          {"duration_value", 1},
+          {"target_scope", !route.empty()    ? "ENDPOINT"
+                           : !tenant.empty() ? "USER"
+                                             : "GLOBAL"},
+          {"workspace", change.project},
+          {"target_value", or_null(route.empty() ? tenant : route)},
+          {"window_start", from ? from->time_since_epoch().count() / 1'000 : 0}};
+}
+
 Result<json::object> data_of(sql::Tx& tx, const Subject& subject, Thing thing, bool is_prompt,
                              bool is_set, const json::object& detail) {
   json::object data{{"name", text_in(detail, "name")}};
@@ -156,6 +185,8 @@ bool may_be_webhook_news(const std::string& action) { return find_told(action) !
 Result<std::optional<WebhookNews>> webhook_news(sql::Tx& tx, const audit::Stored& change) {
   const std::optional<WebhookNews> none;
   const Told* found = find_told(change.action);
+  if (found && found->thing == Thing::budget)
+    return std::optional(WebhookNews{std::string(found->of_model), data_of_budget(change)});
   const auto urn = Urn::parse(change.subject);
   if (!found || !urn) return none;
   const auto number = registry::version_number(urn->version);

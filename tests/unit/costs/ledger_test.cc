@@ -115,7 +115,12 @@ TEST_F(LedgerTest, APassedLimitIsAnIncident) {
   test::must(costs_.post(call_, {usage("b", "2013-03-02T00:00:00Z", "dear")}));
   EXPECT_EQ(test::count(*db_, "incidents WHERE dedup_key LIKE 'budget:small:warned:%'"), 1);
   test::must(costs_.post(call_, {usage("c", "2013-03-03T00:00:00Z", "dear")}));
+  test::must(costs_.post(call_, {usage("d", "2013-03-03T01:00:00Z", "dear")}));
   EXPECT_EQ(test::count(*db_, "incidents WHERE dedup_key LIKE 'budget:small:passed:%'"), 1);
+  EXPECT_EQ(test::count(*db_,
+                        "audit_events WHERE action = 'costs.budget.passed' AND subject = "
+                        "'budget:small'"),
+            1);
 }
 
 TEST_F(LedgerTest, RefusesWhatItCannotReport) {

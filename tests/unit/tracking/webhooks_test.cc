@@ -143,6 +143,30 @@ prompt_alias.deleted {"alias":"live","name":"p"}
 )");
 }
 
+TEST_F(WebhooksTest, TellsOfBudgetsThatArePassed) {
+  add("money", {"budget_policy.exceeded"});
+  must(db_->write(ana_, [&](sql::Tx& tx) {
+    return audit::record(tx, ana_, clock_.now(),
+                         {"costs.budget.passed",
+                          "budget:desk",
+                          {{"spent", "10.25"},
+                           {"limit", "10"},
+                           {"currency", "EUR"},
+                           {"period", "day"},
+                           {"from", "2026-05-01T00:00:00Z"},
+                           {"tenant", ""},
+                           {"route", "desk"}}});
+  }));
+  run();
+  EXPECT_EQ(
+      told(),
+      R"(budget_policy.exceeded {"budget_amount":1E1,"budget_policy_id":"budget:desk",)"
+      R"("budget_unit":"EUR","current_spend":1.025E1,"duration_unit":"DAYS","duration_value":1,)"
+      R"("target_scope":"ENDPOINT","target_value":"desk","window_start":1777593600000,)"
+      R"("workspace":"p1"})"
+      "\n");
+}
+
 TEST_F(WebhooksTest, SignsWhatItTells) {
   const std::string id = add("signed", {"registered_model.created"}, "a secret");
   must(models_.create(ana_, "m", "", {}));
