@@ -112,10 +112,12 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   }
   if (config.openlineage) {
     options.openlineage_url = config.openlineage->url;
-    if (!options.openlineage_url.starts_with("http://"))
+    if (!options.openlineage_url.starts_with("http://") &&
+        !options.openlineage_url.starts_with("https://"))
       return Error{Code::invalid_argument,
-                   "openlineage.url must begin with http://; put a proxy that speaks TLS before a "
-                   "receiver that needs it"};
+                   "openlineage.url must begin with http:// or https://, and "
+                   "is " +
+                       options.openlineage_url};
     if (config.openlineage->api_key)
       options.openlineage_key = TRY(resolve_secret(*config.openlineage->api_key));
   }

@@ -41,7 +41,8 @@ Result<audit::SigningKey> signing_key(const std::string& given, const std::strin
 // One kept connection to the receiver that the options name; none where they name none.
 lineage::Send openlineage_sender(const SystemOptions& options) {
   if (options.openlineage_url.empty()) return {};
-  const std::size_t slash = options.openlineage_url.find('/', std::string("http://").size());
+  const std::size_t slash =
+      options.openlineage_url.find('/', options.openlineage_url.find("://") + 3);
   const bool has_path = slash != std::string::npos && slash + 1 < options.openlineage_url.size();
   const std::string target = has_path ? options.openlineage_url.substr(slash) : "/api/v1/lineage";
   auto client = std::make_shared<net::Client>(

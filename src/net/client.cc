@@ -1,11 +1,14 @@
 #include "net/client.h"
 
 #include "base/percent.h"
+#include "net/tls.h"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 
 namespace penstock::net {
 namespace {
@@ -13,6 +16,7 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
+namespace ssl = asio::ssl;
 using tcp = asio::ip::tcp;
 
 constexpr std::size_t body_max = 256 << 20;
@@ -51,22 +55,33 @@ Error error_of(int status, const std::string& body) {
   return error;
 }
 
+using TlsStream = beast::ssl_stream<beast::tcp_stream>;
+
 }  // namespace
 
 struct Client::State {
   ClientOptions options;
   std::string authority, host, port;  // "[::1]:80", "::1", "80"
-  bool is_http = true;
+  bool secure = false;
   asio::io_context loop;
-  std::optional<beast::tcp_stream> stream;
+  std::optional<ssl::context> context;  // where it is secure
+  std::optional<TlsStream> tls;         // one of these two, while there is a connection
+  std::optional<beast::tcp_stream> plain;
   beast::flat_buffer buffer;
+
+  bool connected() const { return tls || plain; }
+  beast::tcp_stream& lowest() { return tls ? beast::get_lowest_layer(*tls) : *plain; }
+  void close() {
+    tls.reset();
+    plain.reset();
+  }
 
   // Runs an asynchronous step with the time limit, and waits for it: a blocking call of Asio has
   // none.
   template <class Start>
   boost::system::error_code wait(Start start) {
     boost::system::error_code result = asio::error::would_block;
-    stream->expires_after(options.time_limit);
+    lowest().expires_after(options.time_limit);
     start([&](boost::system::error_code fault, auto&&...) { result = fault; });
     loop.restart();
     loop.run();
@@ -81,22 +96,37 @@ struct Client::State {
       response.headers.emplace_back(std::move(name), std::string(field.value()));
     }
     response.body = std::move(message.body());
-    if (!message.keep_alive()) stream.reset();
+    if (!message.keep_alive()) close();
     return response;
   }
 
   boost::system::error_code connect() {
-    boost::system::error_code fault;
+    boost::system::error_code fault, ignored;
     buffer.clear();
-    stream.emplace(loop);
-    const auto endpoints = tcp::resolver(loop).resolve(host, port, fault);
-    if (!fault) fault = wait([&](auto done) { stream->async_connect(endpoints, done); });
-    boost::system::error_code ignored;
-    if (fault)
-      stream.reset();
+    if (secure && !context) {
+      context.emplace(ssl::context::tls_client);
+      if (fault = trust(*context); fault) return fault;
+    }
+    if (secure)
+      tls.emplace(loop, *context);
     else
-      stream->socket().set_option(tcp::no_delay(true), ignored);
+      plain.emplace(loop);
+    const auto endpoints = tcp::resolver(loop).resolve(host, port, fault);
+    if (!fault) fault = wait([&](auto done) { lowest().async_connect(endpoints, done); });
+    if (!fault) lowest().socket().set_option(tcp::no_delay(true), ignored);
+    if (!fault && secure) fault = shake_hands();
+    if (fault) close();
     return fault;
+  }
+
+  // The certificate must be of the host that was asked for.
+  boost::system::error_code shake_hands() {
+    boost::system::error_code is_name, fault;
+    asio::ip::make_address(host, is_name);
+    if (is_name) SSL_set_tlsext_host_name(tls->native_handle(), host.c_str());
+    tls->set_verify_callback(ssl::host_name_verification(host), fault);
+    if (fault) return fault;
+    return wait([&](auto done) { tls->async_handshake(ssl::stream_base::client, done); });
   }
 
   // Whether the server has hung up since the last answer. Asked before a request is sent:
@@ -104,25 +134,38 @@ struct Client::State {
   bool hung_up() {
     boost::system::error_code fault;
     char byte = 0;
-    stream->socket().non_blocking(true, fault);
-    stream->socket().receive(asio::buffer(&byte, 1), tcp::socket::message_peek, fault);
+    lowest().socket().non_blocking(true, fault);
+    lowest().socket().receive(asio::buffer(&byte, 1), tcp::socket::message_peek, fault);
     return fault != asio::error::would_block;
   }
 
   boost::system::error_code exchange(http::request<http::string_body>& request,
                                      http::response_parser<http::string_body>& parser) {
-    auto fault = wait([&](auto done) { http::async_write(*stream, request, done); });
+    return tls ? exchange_over(*tls, request, parser) : exchange_over(*plain, request, parser);
+  }
+  template <class Stream>
+  boost::system::error_code exchange_over(Stream& stream, http::request<http::string_body>& request,
+                                          http::response_parser<http::string_body>& parser) {
+    auto fault = wait([&](auto done) { http::async_write(stream, request, done); });
     // A server that refuses a body answers before it has read it all: its answer is still there.
     const auto write_fault = fault;
-    fault = wait([&](auto done) { http::async_read(*stream, buffer, parser, done); });
+    fault = wait([&](auto done) { http::async_read(stream, buffer, parser, done); });
     return write_fault && fault ? write_fault : fault;
+  }
+
+  std::string advice(const boost::system::error_code& fault) const {
+    if (fault.category() == asio::error::get_ssl_category())
+      return "; it must speak TLS, with a certificate of " + host +
+             " by an authority that this machine or SSL_CERT_FILE names";
+    return "; is the server running? (penstock serve, --server URL)";
   }
 };
 
 Client::Client(ClientOptions options) : state_(std::make_unique<State>()) {
   std::string_view rest = options.url;
-  state_->is_http = !rest.starts_with("https://");
-  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  state_->secure = rest.starts_with("https://");
+  if (const std::size_t scheme = rest.find("://"); scheme != rest.npos)
+    rest.remove_prefix(scheme + 3);
   rest = rest.substr(0, rest.find('/'));
   std::size_t colon = rest.rfind(':');
   if (rest.ends_with(']')) colon = std::string_view::npos;  // IPv6 without a port
@@ -130,7 +173,9 @@ Client::Client(ClientOptions options) : state_(std::make_unique<State>()) {
   state_->authority = rest;
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
   state_->host = host;
-  state_->port = colon == std::string_view::npos ? "80" : rest.substr(colon + 1);
+  state_->port = colon != std::string_view::npos ? rest.substr(colon + 1)
+                 : state_->secure                ? "443"
+                                                 : "80";
   state_->options = std::move(options);
 }
 Client::~Client() = default;
@@ -140,10 +185,6 @@ Result<ClientResponse> Client::send(
     std::string_view method, std::string_view target, std::string_view body,
     const std::vector<std::pair<std::string, std::string>>& headers) {
   State& state = *state_;
-  if (!state.is_http)
-    return Error{
-        Code::invalid_argument,
-        state.options.url + ": only http:// is spoken here; put a proxy before it for TLS"};
   http::request<http::string_body> request;
   request.method_string(method);
   request.target(target);
@@ -163,8 +204,8 @@ Result<ClientResponse> Client::send(
   // A request that may be sent twice without harm is, if the server closed just as it was sent.
   const bool repeatable = method == "GET" || method == "HEAD";
   for (int attempt = 0; attempt < 2; ++attempt) {
-    if (state.stream && state.hung_up()) state.stream.reset();
-    const bool kept = state.stream.has_value();
+    if (state.connected() && state.hung_up()) state.close();
+    const bool kept = state.connected();
     fault = kept ? boost::system::error_code() : state.connect();
     if (fault) break;
     http::response_parser<http::string_body> parser;
@@ -172,11 +213,11 @@ Result<ClientResponse> Client::send(
     parser.skip(method == "HEAD");
     fault = state.exchange(request, parser);
     if (!fault) return state.take(parser.get());
-    state.stream.reset();
+    state.close();
     if (!kept || !repeatable || fault == beast::error::timeout) break;
   }
   return Error{Code::unavailable, "no answer from " + state.options.url + ": " + fault.message() +
-                                      "; is the server running? (penstock serve, --server URL)"};
+                                      state.advice(fault)};
 }
 
 Result<json::value> Client::call(std::string_view method, std::string_view target,

@@ -17,7 +17,7 @@ struct ClientResponse {
 };
 
 struct ClientOptions {
-  std::string url;    // "http://127.0.0.1:8080"
+  std::string url;    // "http://127.0.0.1:8080", or https:// with a certificate of its host
   std::string token;  // may be empty
   Micros time_limit = std::chrono::seconds(60);
 };

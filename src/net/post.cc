@@ -7,11 +7,12 @@
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
+
+#include "net/tls.h"
 
 namespace penstock::net {
 namespace {
@@ -162,7 +163,6 @@ class Exchange {
     const Fault fault = wait(
         [&](auto done) { stream.async_handshake(asio::ssl::stream_base::client, std::move(done)); },
         [&]() -> bool {
-          stream.set_verify_mode(asio::ssl::verify_peer);
           stream.set_verify_callback(asio::ssl::host_name_verification(target_.host));
           return SSL_set_tlsext_host_name(stream.native_handle(), target_.host.c_str()) == 1;
         });
@@ -177,13 +177,7 @@ class Exchange {
   }
 
   Result<void> trust(asio::ssl::context& context) const {
-    context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
-                        asio::ssl::context::no_tlsv1_1);
-    Fault fault;
-    if (limits_.ca_file.empty())
-      context.set_default_verify_paths(fault);
-    else
-      context.load_verify_file(limits_.ca_file, fault);
+    const Fault fault = net::trust(context, limits_.ca_file);
     if (!fault) return {};
     return Error{Code::failed_precondition,
                  (limits_.ca_file.empty() ? std::string("the system's certificate authorities")

@@ -1,11 +1,16 @@
 """One server tells another what happened in it, as OpenLineage events; the other's lineage shows it."""
 
 import json
+import os
+import shutil
+import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 import requests
 
-from conftest import Server
+from conftest import PENSTOCK, Server
 
 WORLD = """
 kind: source
@@ -237,3 +242,115 @@ def test_a_receiver_that_is_away_hears_it_later(told):
     Server.wait(lambda: any(event["job"]["name"] == "dataset/meanwhile" for event in events(other)))
     names = [event["job"]["name"] for event in events(other)]
     assert names.count("dataset/meanwhile") == 1
+
+
+class Tls:
+    """nginx that speaks TLS before a server, with a certificate of 127.0.0.1."""
+
+    def __init__(self, folder: Path, url: str):
+        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-days", "2", "-subj", "/CN=receiver", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-keyout", str(key), "-out", str(self.certificate)], check=True, capture_output=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        (folder / "nginx.conf").write_text(f"""
+            daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log info;
+            events {{}}
+            http {{
+              access_log {folder}/access.log; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+              fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+              server {{
+                listen 127.0.0.1:{self.port} ssl;
+                ssl_certificate {self.certificate}; ssl_certificate_key {key};
+                location / {{ proxy_pass {url}; }}
+              }}
+            }}""")
+        self.process = subprocess.Popen([shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-c", str(folder / "nginx.conf"),
+                                         "-e", str(folder / "error.log")], stderr=subprocess.DEVNULL)
+        Server.wait(self.answers)
+        self.url = f"https://127.0.0.1:{self.port}"
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, "nginx ended at once"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def tls(told, tmp_path_factory):
+    one = Tls(tmp_path_factory.mktemp("tls"), told[1].url)
+    yield one
+    one.stop()
+
+
+def run_with(authority: Path | None, server, *arguments: str, url: str) -> subprocess.CompletedProcess:
+    known = {"SSL_CERT_FILE": str(authority)} if authority else {}
+    environment = {**os.environ, **known, "PENSTOCK_TOKEN": server.token}
+    return subprocess.run([PENSTOCK, "--server", url, *arguments], capture_output=True, text=True, timeout=60,
+                          env=environment)
+
+
+def test_the_command_line_speaks_tls_and_knows_whom_it_speaks_to(told, tls):
+    other = told[1]
+    assert run_with(tls.certificate, other, "models", "list", url=tls.url).returncode == 0
+    stranger = run_with(None, other, "models", "list", url=tls.url)
+    assert stranger.returncode == 3 and "by an authority that this machine or SSL_CERT_FILE names" in stranger.stderr
+    # The certificate is of 127.0.0.1 and of no other name for it.
+    renamed = run_with(tls.certificate, other, "models", "list", url=f"https://localhost:{tls.port}")
+    assert renamed.returncode == 3 and "with a certificate of localhost" in renamed.stderr
+    plain = run_with(tls.certificate, other, "models", "list", url=other.url.replace("http:", "https:"))
+    assert plain.returncode == 3
+    assert "pst_" not in stranger.stderr + renamed.stderr + plain.stderr
+
+
+def test_events_go_over_tls_to_the_receiver_alone(told, tls, tmp_path):
+    other = told[1]
+    teller = Server(tmp_path / "data")
+    teller.data.mkdir()
+    (teller.data / "penstock.yaml").write_text(
+        f"openlineage:\n  url: {tls.url}\n  api_key: file:{other.data / 'admin.token'}\n")
+    (tmp_path / "rows.csv").write_text("id\n1\n")
+    (tmp_path / "source.yaml").write_text(
+        f"kind: source\nname: few\nowner: me\npath: {tmp_path / 'rows.csv'}\nformat: csv\n"
+        "columns: [{name: id, type: bigint, classification: public}]\n")
+
+    def created(name: str) -> None:
+        made = teller.run("datasets", "create", name, "--sql", "SELECT id FROM few")
+        assert made.returncode == 0, made.stderr
+
+    def jobs() -> list[str]:
+        return [event["job"]["name"] for event in events(other)]
+
+    teller.start()  # it knows no authority of that certificate: nothing is told, and nothing is lost
+    try:
+        assert teller.run("apply", str(tmp_path / "source.yaml")).returncode == 0
+        created("over_tls")
+        log = Path(tls.certificate.parent / "error.log")
+        Server.wait(lambda: "unknown ca" in log.read_text())
+        assert "dataset/over_tls" not in jobs()
+    finally:
+        teller.stop()
+    os.environ["SSL_CERT_FILE"] = str(tls.certificate)
+    try:
+        teller.start()
+    finally:
+        del os.environ["SSL_CERT_FILE"]
+    try:
+        Server.wait(lambda: "dataset/over_tls" in jobs())
+        created("and_another")
+        Server.wait(lambda: "dataset/and_another" in jobs())
+    finally:
+        teller.stop()
+
+
+def test_a_url_that_is_none_is_refused_at_the_start(tmp_path):
+    (tmp_path / "penstock.yaml").write_text("openlineage:\n  url: marquez:5000\n")
+    refused = subprocess.run([PENSTOCK, "serve", "--data", str(tmp_path), "--http", "127.0.0.1:0"], capture_output=True,
+                             text=True, timeout=60)
+    assert refused.returncode == 2 and "must begin with http:// or https://, and is marquez:5000" in refused.stderr
