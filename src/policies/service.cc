@@ -150,29 +150,39 @@ Result<void> keep(sql::Tx& tx, Timestamp now, std::vector<Finding>& findings) {
   return {};
 }
 
+namespace {
+
+Error refused(const Subject& subject, const std::vector<Violation>& why) {
+  return {Code::failed_precondition,
+          "to " + std::string(name_of(subject.action)) + " " + subject.urn + " is refused by " +
+              why[0].field + ": " + why[0].problem +
+              (why.size() > 1 ? " (and by " + std::to_string(why.size() - 1) + " more)" : ""),
+          why};
+}
+
+Result<void> note(sql::Tx& tx, const Call& call, Timestamp now, const Subject& subject,
+                  const std::vector<Finding>& findings) {
+  if (findings.empty()) return {};
+  json::object detail{{"action", name_of(subject.action)}, {"policies", told(findings)}};
+  if (!subject.route.empty()) detail["route"] = subject.route;
+  if (!subject.purpose.empty()) detail["purpose"] = subject.purpose;
+  return audit::record(tx, call, now, {"policies.asked", subject.urn, detail});
+}
+
+}  // namespace
+
 Result<std::vector<Finding>> enforce(sql::Tx& tx, const Call& call, Timestamp now,
                                      const Subject& subject) {
   auto findings = TRY(check(tx, call, now, subject));
   const auto why = refusals(findings);
-  if (!why.empty())
-    return Error{
-        Code::failed_precondition,
-        "to " + std::string(name_of(subject.action)) + " " + subject.urn + " is refused by " +
-            why[0].field + ": " + why[0].problem +
-            (why.size() > 1 ? " (and by " + std::to_string(why.size() - 1) + " more)" : ""),
-        why};
+  if (!why.empty()) return refused(subject, why);
   TRY(keep(tx, now, findings));
   return findings;
 }
 
 Result<void> enforce_and_note(sql::Tx& tx, const Call& call, Timestamp now,
                               const Subject& subject) {
-  const auto findings = TRY(enforce(tx, call, now, subject));
-  if (findings.empty()) return {};
-  json::object detail{{"action", name_of(subject.action)}, {"policies", told(findings)}};
-  if (!subject.route.empty()) detail["route"] = subject.route;
-  if (!subject.purpose.empty()) detail["purpose"] = subject.purpose;
-  return audit::record(tx, call, now, {"policies.asked", subject.urn, detail});
+  return note(tx, call, now, subject, TRY(enforce(tx, call, now, subject)));
 }
 
 Result<void> enforce_reads(sql::Database& db, const Call& call, Timestamp now,
@@ -186,12 +196,21 @@ Result<void> enforce_reads(sql::Database& db, const Call& call, Timestamp now,
     return false;
   }));
   if (!asked) return {};
-  return db.write(call, [&](sql::Tx& tx) -> Result<void> {
-    for (const std::string& urn : urns)
-      TRY(enforce_and_note(tx, call, now,
-                           {.action = Action::read, .urn = urn, .purpose = purpose}));
+  std::optional<Error> first;
+  TRY(db.write(call, [&](sql::Tx& tx) -> Result<void> {
+    first.reset();
+    for (const std::string& urn : urns) {
+      const Subject subject{.action = Action::read, .urn = urn, .purpose = purpose};
+      auto findings = TRY(check(tx, call, now, subject));
+      const auto why = refusals(findings);
+      if (!why.empty() && !first) first = refused(subject, why);
+      TRY(keep(tx, now, findings));
+      TRY(note(tx, call, now, subject, findings));
+    }
     return {};
-  });
+  }));
+  if (first) return *first;
+  return {};
 }
 
 json::array told(const std::vector<Finding>& findings) {

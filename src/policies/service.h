@@ -27,7 +27,7 @@ Result<std::vector<Finding>> enforce(sql::Tx& tx, const Call& call, Timestamp no
 Result<void> enforce_and_note(sql::Tx& tx, const Call& call, Timestamp now, const Subject& subject);
 
 // Before data is given to whoever reads it: each of `urns` is a subject. In a transaction of its
-// own, and in none where no policy speaks of reads.
+// own, so what was refused is kept and audited too; in none where no policy speaks of reads.
 Result<void> enforce_reads(sql::Database& db, const Call& call, Timestamp now,
                            const std::vector<std::string>& urns, const std::string& purpose);
 
