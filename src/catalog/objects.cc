@@ -21,7 +21,7 @@ constexpr std::int64_t step = 4 << 20;
 // What sampled objects may have together, beyond the first.
 constexpr std::size_t sampled_max = 16;
 constexpr std::int64_t sampled_bytes_max = 256 << 20;
-constexpr Micros recent = std::chrono::minutes(1);
+constexpr Micros recent = std::chrono::minutes(1), fault_kept = std::chrono::seconds(10);
 // Times of S3 are whole seconds of another machine's clock: two states of an object may have the
 // same one. Only what was read long after it changed is known by its time and size alone.
 constexpr Micros settled = std::chrono::minutes(15);
@@ -175,11 +175,13 @@ struct ObjectCopies::Place {
   std::shared_ptr<blob::Objects> bucket;
   std::vector<blob::Entry> entries;
   bool one = false;  // `where` is an object, not a prefix
-  std::optional<Timestamp> whole_at, sampled_at, fault_at;
-  std::vector<SourceFile> whole, sampled;
-  Error fault;
+  std::optional<Timestamp> whole_at;
+  std::vector<SourceFile> whole;
   std::map<std::string, Kept> kept;                         // by key
   std::vector<std::pair<std::string, Timestamp>> replaced;  // paths of copies, and since when
+  std::mutex sample_turn;  // for what follows, and never held for long
+  std::optional<Result<std::vector<SourceFile>>> sample;
+  Timestamp sampled_at;
 };
 
 std::shared_ptr<ObjectCopies::Place> ObjectCopies::place_of(const Source& source) {
@@ -402,27 +404,27 @@ Result<std::vector<SourceFile>> ObjectCopies::all(const Source& source, Micros a
   return place->whole;
 }
 
+// Whoever holds a transaction asks after prepare(), and must not wait for a long copy.
 Result<std::vector<SourceFile>> ObjectCopies::some(const Source& source) {
   const auto place = place_of(source);
   if (!place) return object_place(source.path).error();
+  const auto known = [&]() -> std::optional<Result<std::vector<SourceFile>>> {
+    const std::lock_guard hold(place->sample_turn);
+    const Micros age = clock_.now() - place->sampled_at;
+    if (!place->sample || age > (*place->sample ? recent : fault_kept)) return {};
+    if (*place->sample && !all_there(**place->sample)) return {};
+    return place->sample;
+  };
+  if (const auto found = known()) return *found;
   const std::lock_guard hold(place->turn);
+  if (const auto found = known()) return *found;
   const Timestamp now = clock_.now();
-  if (place->whole_at && now - *place->whole_at <= recent && all_there(place->whole))
-    return place->whole;
-  if (place->sampled_at && now - *place->sampled_at <= recent && all_there(place->sampled))
-    return place->sampled;
-  if (place->fault_at && now - *place->fault_at <= std::chrono::seconds(10)) return place->fault;
-  place->fault_at.reset();
-  place->sampled_at.reset();
-  auto got = copy(*place, source, false);
-  if (!got) {
-    place->fault = got.error();
-    place->fault_at = now;
-    return got;
-  }
-  place->sampled = std::move(got).take();
+  const bool whole = place->whole_at && now - *place->whole_at <= recent && all_there(place->whole);
+  auto got = whole ? Result<std::vector<SourceFile>>(place->whole) : copy(*place, source, false);
+  const std::lock_guard keep(place->sample_turn);
+  place->sample.emplace(got);
   place->sampled_at = now;
-  return place->sampled;
+  return got;
 }
 
 Result<std::vector<std::string>> ObjectCopies::keys(const Source& source) {

@@ -58,8 +58,8 @@ class ObjectCopies {
   // there is none, resource_exhausted beyond files_max or bytes_max, unavailable where objects are
   // replaced faster than they are read.
   Result<std::vector<SourceFile>> all(const Source& source, Micros age_max);
-  // Objects from all over the source, enough to see what columns it has; no more than a minute old,
-  // and a fault as old as that is given again.
+  // Objects from all over the source, enough to see what columns it has; no more than a minute old.
+  // A fault is given again for ten seconds.
   Result<std::vector<SourceFile>> some(const Source& source);
   // The keys below the source's path, whatever their format.
   Result<std::vector<std::string>> keys(const Source& source);
