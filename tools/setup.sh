@@ -6,6 +6,7 @@
 #   tools/pins/apt.txt              Debian packages
 #   tools/pins/requirements*.lock   Python packages, into .venv, each by its digest
 #   .deps/bin/versitygw             an S3 server for tests, built by go
+#   .deps/kafka                     a Kafka broker for tests: jars, each by its digest
 #   .deps/{arrow,duckdb,onnxruntime}  headers and libraries that Debian 12 does not have, by their digests
 #
 # cmake/dependencies.cmake looks in .deps only for what the system lacks.
@@ -44,7 +45,7 @@ downloads_there() {
   [[ -f $deps/stamp && $(<"$deps/stamp") == "$1" ]] && "$venv/bin/python" -c '' 2>/dev/null &&
     [[ -f $deps/duckdb/lib/libduckdb.so && -f $deps/duckdb/include/duckdb.h ]] &&
     [[ -f $deps/onnxruntime/include/onnxruntime_c_api.h && -e $deps/onnxruntime/lib/libonnxruntime.so ]] &&
-    versitygw_there &&
+    versitygw_there && kafka_there &&
     [[ -f $deps/arrow/include/arrow/api.h && -e $deps/arrow/lib/libarrow.so.2600 ]]
 }
 
@@ -157,6 +158,30 @@ install_versitygw() {
   echo "$versitygw" >"$deps/bin/versitygw.pin"
 }
 
+# Whether each jar of kafka.txt is there and is the one that is meant.
+kafka_there() {
+  [[ -d $deps/kafka ]] && (cd "$deps/kafka" && kafka_sums | sha256sum --check --status 2>/dev/null)
+}
+kafka_sums() { list "$pins/kafka.txt" | sed -E 's/^([0-9a-f]+)  [^:]+:([^:]+):(.+)$/\1  \2-\3.jar/'; }
+
+# A project that only names the jars, for Maven to fetch them. Nothing is compiled.
+install_kafka() {
+  say "Kafka, the broker of the tests"
+  mkdir -p "$scratch/kafka"
+  {
+    echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+    echo '<groupId>jars</groupId><artifactId>jars</artifactId><version>0</version><packaging>pom</packaging>'
+    echo '<dependencies>'
+    list "$pins/kafka.txt" | sed -E 's#^[0-9a-f]+  ([^:]+):([^:]+):(.+)$#<dependency><groupId>\1</groupId><artifactId>\2</artifactId><version>\3</version><exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>#'
+    echo '</dependencies></project>'
+  } >"$scratch/kafka/pom.xml"
+  rm -rf "$deps/kafka"
+  (cd "$scratch/kafka" && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+    -DoutputDirectory="$deps/kafka") >"$scratch/kafka.log" 2>&1 ||
+    { tail -n 30 "$scratch/kafka.log" >&2; fail "Maven gave no Kafka"; }
+  kafka_there || fail "kafka: a jar is not the one of tools/pins/kafka.txt"
+}
+
 # ---- ----
 
 [[ $(uname -m) == x86_64 ]] || fail "the pinned libraries are for x86_64"
@@ -177,6 +202,7 @@ if ! downloads_there "$wanted"; then
     holds "$part" || fail "$part: a file is not the one of tools/pins/files.sha256"
   done
   versitygw_there || install_versitygw
+  kafka_there || install_kafka
   echo "$wanted" >"$deps/stamp"
   say "done"
 fi

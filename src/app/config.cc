@@ -59,12 +59,30 @@ Result<S3Options> s3_of(const S3Config& config) {
                    .secret_key = TRY(resolve_secret(config.secret_key.value_or("")))};
 }
 
+Result<KafkaOptions> kafka_of(const KafkaConfig& config) {
+  return KafkaOptions{.brokers = config.brokers,
+                      .user = config.user.value_or(""),
+                      .password = TRY(resolve_secret(config.password.value_or(""))),
+                      .mechanism = config.mechanism.value_or("SCRAM-SHA-512"),
+                      .tls = config.tls,
+                      .ca_file = config.ca_file.value_or("")};
+}
+
 Result<void> take_connections(const Config& config, SystemOptions& options) {
   for (const auto& [name, connection] : config.connections) {
     if (name.empty() || name.size() > 200)
       return Error{Code::invalid_argument, "connections: a name must have 1 to 200 characters"};
-    if (!connection.s3)
-      return Error{Code::invalid_argument, "connections." + name + " must say what it is: s3"};
+    if (connection.s3.has_value() == connection.kafka.has_value())
+      return Error{Code::invalid_argument,
+                   "connections." + name + " must say what it is: s3 or kafka"};
+    if (connection.kafka) {
+      auto kafka = kafka_of(*connection.kafka);
+      if (!kafka)
+        return Error{kafka.error().code,
+                     "connections." + name + ".kafka: " + kafka.error().message};
+      options.kafka_connections[name] = std::move(kafka).take();
+      continue;
+    }
     auto s3 = s3_of(*connection.s3);
     if (!s3) return Error{s3.error().code, "connections." + name + ".s3: " + s3.error().message};
     options.s3_connections[name] = std::move(s3).take();

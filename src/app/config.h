@@ -31,10 +31,24 @@ struct S3Config {
 BOOST_DESCRIBE_STRUCT(S3Config, (), (endpoint, region, access_key, secret_key))
 
 // Where sources lie that are not files of the server. Declarations name it; its secrets stay here.
+struct KafkaConfig {
+  std::string brokers;                        // "host:9092,host:9092"
+  std::optional<std::string> user, password;  // the password as metadata: a name of the secret
+  std::optional<std::string> mechanism;       // SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN
+  bool tls = false;
+  std::optional<std::string> ca_file;
+};
+BOOST_DESCRIBE_STRUCT(KafkaConfig, (), (brokers, user, password, mechanism, tls, ca_file))
+constexpr auto rules_of(const KafkaConfig&) {
+  return std::array{Rule{.field = "brokers", .min = 1, .max = 2'000},
+                    Rule{.field = "tls", .may_miss = true}};
+}
+
 struct ConnectionConfig {
   std::optional<S3Config> s3;
+  std::optional<KafkaConfig> kafka;
 };
-BOOST_DESCRIBE_STRUCT(ConnectionConfig, (), (s3))
+BOOST_DESCRIBE_STRUCT(ConnectionConfig, (), (s3, kafka))
 
 struct AuditConfig {
   // Like `metadata`, it names a secret without holding it. Servers of one database share one key.

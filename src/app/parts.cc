@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "adapters/duckdb/duckdb.h"
+#include "adapters/kafka/kafka.h"
 #include "adapters/localfs/localfs.h"
 #include "adapters/onnx/onnx.h"
 #include "adapters/postgres/postgres.h"
@@ -108,6 +109,22 @@ approvals::Approvable under_policies(approvals::Approvable approvable) {
   return approvable;
 }
 
+// Brokers that sources name, each as its connection knows them.
+catalog::OpenTopics open_topics(const std::map<std::string, KafkaOptions>& connections) {
+  return [connections](const std::string& name) -> Result<std::shared_ptr<messages::Reader>> {
+    const auto found = connections.find(name);
+    if (found == connections.end())
+      return Error{Code::failed_precondition, "there is no connection " + name};
+    const KafkaOptions& kafka = found->second;
+    return std::shared_ptr<messages::Reader>(TRY(kafka::open({.brokers = kafka.brokers,
+                                                              .user = kafka.user,
+                                                              .password = kafka.password,
+                                                              .mechanism = kafka.mechanism,
+                                                              .tls = kafka.tls,
+                                                              .ca_file = kafka.ca_file})));
+  };
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -164,6 +181,8 @@ void System::Parts::make_components() {
   postgres_tables = postgres::table_reader();
   std::vector<std::string> buckets_of;
   for (const auto& [name, s3] : options.s3_connections) buckets_of.push_back(name);
+  std::map<std::string, std::string> brokers;
+  for (const auto& [name, kafka] : options.kafka_connections) brokers[name] = kafka.brokers;
   catalog = std::make_unique<catalog::Service>(
       *db, *olap, clock,
       catalog::Options{.data_directory = options.sources,
@@ -173,7 +192,9 @@ void System::Parts::make_components() {
                        .copy_bytes_max = options.limits.source_bytes,
                        .bucket = open_buckets(options.s3_connections),
                        .buckets_of = std::move(buckets_of),
-                       .together = run_together});
+                       .together = run_together,
+                       .topics = open_topics(options.kafka_connections),
+                       .brokers = std::move(brokers)});
   lowerings = std::make_unique<catalog::Lowerings>(*db, clock);
   classification = std::make_unique<classification::Service>(*db, *olap, *catalog, clock);
   lineage = std::make_unique<lineage::Service>(*db, *catalog, clock);

@@ -35,6 +35,12 @@ struct WebhookOptions {
   std::string key;      // what secrets are sealed with; empty: webhooks.key in the data directory
 };
 
+struct KafkaOptions {
+  std::string brokers, user, password, mechanism;  // as kafka::Options
+  bool tls = false;
+  std::string ca_file;
+};
+
 struct SystemOptions {
   std::string data;     // directory of everything that is kept
   std::string sources;  // where relative paths of sources start; empty: data/sources
@@ -46,6 +52,7 @@ struct SystemOptions {
   std::string artifacts;        // "s3://bucket/prefix"; empty: in the data directory
   S3Options s3;
   std::map<std::string, S3Options> s3_connections;  // of sources, by name
+  std::map<std::string, KafkaOptions> kafka_connections;
   // What signs the audit log: PRIVATE+KEY+...; empty: audit.key in the data directory, made at the
   // first start.
   std::string audit_key;

@@ -30,10 +30,11 @@ BOOST_DESCRIBE_STRUCT(ContractOutput, (), (contract))
 // kept in Source::contract, and given back by export_contract.
 Result<ContractSources> import_contract(const Call& call, const ContractInput& input);
 
-// The contract of one source, as apiVersion v3.1.0. `counts` says whether a check's SQL gives one
-// count, or the rows that break the rule.
+// The contract of one source, as apiVersion v3.1.0; `host` is where a topic is. `counts` says
+// whether a check's SQL gives one count, or the rows that break the rule.
 json::object export_contract(const Source& source, std::int64_t version,
-                             const std::function<bool(const std::string& sql)>& counts);
+                             const std::function<bool(const std::string& sql)>& counts,
+                             const std::string& host = "");
 
 // What a source says that the standard has no word for: a custom property of its object, by this
 // name.
@@ -41,12 +42,13 @@ struct ContractExtras {
   std::optional<std::string> event_time;
   std::optional<PostgresTable> postgres;
   std::optional<std::string> connection;
+  std::optional<KafkaTopic> kafka;
   Compatibility compatibility = Compatibility::none;
   std::optional<Micros> refresh_every;
   CheckSeverity freshness_severity = CheckSeverity::error;
 };
 BOOST_DESCRIBE_STRUCT(ContractExtras, (),
-                      (event_time, postgres, connection, compatibility, refresh_every,
+                      (event_time, postgres, connection, kafka, compatibility, refresh_every,
                        freshness_severity))
 constexpr auto rules_of(const ContractExtras&) {
   return std::array{Rule{.field = "compatibility", .may_miss = true},

@@ -37,6 +37,9 @@ json::array texts(const std::vector<std::string>& list) {
 json::object kept_object(const Source& source) {
   for (const json::value& one : loose::list(source.contract, "schema"))
     if (one.is_object()) return one.get_object();
+  if (source.kafka)
+    return {
+        {"name", source.name}, {"physicalName", source.kafka->topic}, {"physicalType", "topic"}};
   return {{"name", source.name}, {"physicalType", source.postgres ? "table" : "file"}};
 }
 
@@ -116,11 +119,15 @@ json::object property_of(const Source& source, const SourceColumn& column,
   return out;
 }
 
-void put_server(const Source& source, json::object& contract) {
+void put_server(const Source& source, const std::string& host, json::object& contract) {
   if (!loose::list(contract, "servers").empty()) return;
   json::object server{{"server", source.name}};
   if (source.postgres) {
     server["type"] = "custom";  // its connection is the name of a secret here
+  } else if (source.kafka) {
+    server["type"] = "kafka";
+    server["host"] = host;
+    server["format"] = name_of(source.kafka->format);
   } else if (is_object_path(source.path)) {
     server["type"] = "s3";
     server["location"] = source.path;
@@ -138,6 +145,7 @@ void put_extras(const Source& source, json::object& object) {
       .event_time = source.event_time,
       .postgres = source.postgres,
       .connection = source.connection,
+      .kafka = source.kafka,
       .compatibility = source.compatibility,
       .refresh_every = source.refresh_every,
       .freshness_severity = source.freshness ? source.freshness->severity : CheckSeverity::error};
@@ -173,7 +181,8 @@ void put_freshness(const Source& source, json::object& contract) {
 
 }  // namespace
 
-json::object export_contract(const Source& source, std::int64_t version, const Counts& counts) {
+json::object export_contract(const Source& source, std::int64_t version, const Counts& counts,
+                             const std::string& host) {
   json::object out = source.contract;
   out["apiVersion"] = "v3.1.0";
   out["kind"] = "DataContract";
@@ -183,7 +192,7 @@ json::object export_contract(const Source& source, std::int64_t version, const C
         std::pair{"status", std::string("active")}})
     if (!out.contains(field)) out[field] = value;
   if (!out.contains("team")) out["team"] = json::object{{"name", source.owner}};
-  put_server(source, out);
+  put_server(source, host, out);
   put_freshness(source, out);
 
   json::object object = kept_object(source);

@@ -80,6 +80,7 @@ class Import {
     const ContractExtras extras = extras_of(object);
     source.postgres = extras.postgres;
     source.connection = extras.connection;
+    source.kafka = extras.kafka;
     source.compatibility = extras.compatibility;
     source.refresh_every = extras.refresh_every;
     take_columns(object, source);
@@ -207,7 +208,7 @@ class Import {
   }
 
   void take_place(const json::object& object, Source& source) {
-    if (source.postgres) return;
+    if (source.postgres || source.kafka) return;
     const std::string physical = loose::text(object, "physicalName").empty()
                                      ? loose::text(object, "name")
                                      : loose::text(object, "physicalName");
@@ -223,6 +224,12 @@ class Import {
         if (type == "s3") take_objects(source);
         return;
       }
+      if (type == "kafka") {
+        source.kafka = KafkaTopic{.connection = loose::text(*server, "server"), .topic = physical};
+        warn(source.name + ": kafka.connection must be the name in penstock.yaml of " +
+             loose::text(*server, "host"));
+        return;
+      }
       if (type != "postgres" && type != "postgresql") continue;
       const std::string schema = loose::text(*server, "schema"),
                         port = loose::text(*server, "port");
@@ -235,7 +242,8 @@ class Import {
       return;
     }
     warn(source.name +
-         " is on no server that is read here (local, s3, postgres): add path or postgres");
+         " is on no server that is read here (local, s3, postgres, kafka): add path, postgres or "
+         "kafka");
   }
 
   // "s3://lake/trips/*.parquet" is all that lies below "s3://lake/trips/".

@@ -1,4 +1,4 @@
-// Tables of other systems, copied to where DuckDB reads them.
+// Tables and topics of other systems, copied to where DuckDB reads them.
 #include <algorithm>
 #include <filesystem>
 
@@ -27,7 +27,7 @@ class Scratch {
 
 // Rows come in any order: sorted, the same rows are the same bytes.
 std::string parquet_of(const std::vector<tables::Column>& columns, const std::string& csv,
-                       const std::string& out) {
+                       const std::string& out, const std::string& offsets) {
   std::string types;
   for (const tables::Column& column : columns)
     types += (types.empty() ? "" : ", ") + olap::quoted_text(column.column.name) + ": " +
@@ -36,7 +36,8 @@ std::string parquet_of(const std::vector<tables::Column>& columns, const std::st
          ", header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', nullstr "
          "= '', allow_quoted_nulls = false, max_line_size = 16777216, columns = {" +
          types + "}) ORDER BY ALL) TO " + olap::quoted_text(out) +
-         " (FORMAT parquet, COMPRESSION zstd)";
+         " (FORMAT parquet, COMPRESSION zstd" +
+         (offsets.empty() ? ")" : ", KV_METADATA {offsets: " + olap::quoted_text(offsets) + "})");
 }
 
 }  // namespace
@@ -65,8 +66,10 @@ Result<tables::Table> Snapshots::describe_table(const PostgresTable& place) {
 }
 
 Result<Snapshots::Copy> Snapshots::copied(const Source& source, Micros age_max) {
-  std::string key = canonical(encode(*source.postgres));
-  for (const SourceColumn& column : source.columns) key += "\n" + column.name;
+  std::string key =
+      source.postgres ? canonical(encode(*source.postgres)) : canonical(encode(*source.kafka));
+  for (const SourceColumn& column : source.columns)
+    key += "\n" + column.name + (source.kafka ? " " + std::string(name_of(column.type)) : "");
   const auto known = [&]() -> std::optional<Copy> {
     const std::lock_guard hold(turn_);
     const auto found = copies_.find(key);
@@ -88,28 +91,37 @@ Result<Snapshots::Copy> Snapshots::copied(const Source& source, Micros age_max) 
   return kept = made;
 }
 
-Result<Snapshots::Copy> Snapshots::copy(const Source& source) {
+Result<std::vector<tables::Column>> Snapshots::write_table(const Source& source,
+                                                           const std::string& csv, Copy& out) {
   const PostgresTable& place = *source.postgres;
-  const tables::Table table = TRY(describe_table(place));
+  out.found = TRY(describe_table(place)).columns;
   std::vector<tables::Column> wanted;
   for (const SourceColumn& column : source.columns) {
     const auto found = std::ranges::find_if(
-        table.columns, [&](const tables::Column& c) { return c.column.name == column.name; });
-    if (found == table.columns.end())
+        out.found, [&](const tables::Column& c) { return c.column.name == column.name; });
+    if (found == out.found.end())
       return Error{Code::failed_precondition,
                    "source " + source.name + ": " + column.name + " is no column of " +
                        place.table + " any more; see penstock sources check " + source.name};
     wanted.push_back(*found);
   }
+  TRY(options_.postgres->copy(TRY(connection_of(place)), place.table, wanted, csv,
+                              options_.copy_bytes_max, std::chrono::hours(1)));
+  return wanted;
+}
+
+Result<Snapshots::Copy> Snapshots::copy(const Source& source) {
   std::error_code fault;
   fs::create_directories(options_.scratch, fault);
   const Timestamp now = clock_.now();
   const std::string base = options_.scratch + "/" + new_ulid(now);
   const Scratch csv(base + ".csv"), parquet(base + ".parquet");
-  TRY(options_.postgres->copy(TRY(connection_of(place)), place.table, wanted, csv.path(),
-                              options_.copy_bytes_max, std::chrono::hours(1)));
-  TRY(TRY(olap_.session())->run(parquet_of(wanted, csv.path(), parquet.path())));
-  Copy out{.digest = TRY(digest_of_file(parquet.path())), .at = now};
+  Copy out{.at = now};
+  std::string offsets;
+  const auto columns = TRY(source.postgres ? write_table(source, csv.path(), out)
+                                           : write_topic(source, csv.path(), out, offsets));
+  TRY(TRY(olap_.session())->run(parquet_of(columns, csv.path(), parquet.path(), offsets)));
+  out.digest = TRY(digest_of_file(parquet.path()));
   out.path = base + "-" + out.digest.substr(0, 16) + ".parquet";
   fs::rename(parquet.path(), out.path, fault);
   if (fault) return Error{Code::unavailable, out.path + ": " + fault.message()};

@@ -43,6 +43,7 @@ std::optional<Format> format_of(const std::string& path) {
 
 // How much a name sounds like the time of an event: more is better, 0 not at all.
 int time_rank(const std::string& name) {
+  if (name == "_timestamp") return 0;  // when it was sent, which a field may say better
   int rank = 1;
   for (const char* word :
        {"date", "timestamp", "ts", "created_at", "occurred_at", "event_at", "event_time"}) {
@@ -137,6 +138,19 @@ Result<void> discover_table(Snapshots& snapshots, const PostgresTable& place, Di
   return {};
 }
 
+// Types are those of the newest messages, nulls and keys those of all that the source would have.
+Result<void> discover_topic(olap::Engine& olap, Snapshots& snapshots, Discovery& out) {
+  const MessageRows seen = TRY(snapshots.sample(out.source));
+  out.notes.push_back(
+      "columns are what the newest " + std::to_string(seen.rows()) + " messages show" +
+      (seen.rejects().empty() ? "" : "; left out: " + rejects_text(seen.rejects())));
+  take_columns(seen.columns(), out);
+  const auto session = TRY(olap.session());
+  TRY(look_at_rows(*session, TRY(snapshots.scan(out.source)), out));
+  propose_key(out);
+  return {};
+}
+
 Result<void> discover_files(olap::Engine& olap, Snapshots& snapshots, const DiscoverInput& input,
                             Discovery& out) {
   const std::string path = out.source.path;
@@ -166,15 +180,28 @@ Result<void> discover_files(olap::Engine& olap, Snapshots& snapshots, const Disc
   return {};
 }
 
+// After the file, table or topic, unless it was given one.
+std::string name_for(const DiscoverInput& input) {
+  if (!input.name.empty()) return usable_name(input.name);
+  if (input.postgres)
+    return usable_name(input.postgres->table.substr(input.postgres->table.find_last_of('.') + 1));
+  if (input.kafka) return usable_name(input.kafka->topic);
+  const fs::path path(input.path);
+  const std::string name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  return usable_name(name.substr(0, name.find('.')));
+}
+
 }  // namespace
 
 Result<Discovery> discover(olap::Engine& olap, Snapshots& snapshots, const Call& call,
                            const DiscoverInput& input) {
   Discovery out;
   Source& place = out.source;
+  place.name = name_for(input);
   place.path = input.path;
   place.postgres = input.postgres;
   place.connection = input.connection;
+  place.kafka = input.kafka;
   if (is_object_path(input.path) && !input.connection && snapshots.bucket_connections().size() == 1)
     place.connection = snapshots.bucket_connections().front();
   const auto faults = snapshots.place_faults(place);
@@ -183,18 +210,11 @@ Result<Discovery> discover(olap::Engine& olap, Snapshots& snapshots, const Call&
                  faults};
   if (input.postgres)
     TRY(discover_table(snapshots, *input.postgres, out));
+  else if (input.kafka)
+    TRY(discover_topic(olap, snapshots, out));
   else
     TRY(discover_files(olap, snapshots, input, out));
   if (out.source.columns.empty()) return refuse("path", "has no columns");
-  std::string name = input.name;
-  if (name.empty() && input.postgres)
-    name = input.postgres->table.substr(input.postgres->table.find_last_of('.') + 1);
-  if (name.empty()) {
-    const fs::path path(input.path);
-    name = (path.has_filename() ? path : path.parent_path()).filename().string();
-  }
-  if (input.name.empty() && !input.postgres) name = name.substr(0, name.find('.'));
-  out.source.name = usable_name(name);
   out.source.owner =
       input.owner.empty() ? call.actor.substr(call.actor.find(':') + 1) : input.owner;
   propose_event_time(out);

@@ -13,8 +13,9 @@ struct DiscoverInput {
   std::optional<Format> format;           // none: by how names end
   std::optional<PostgresTable> postgres;  // a table
   std::optional<std::string> connection;  // of an s3:// path; none: the only one there is
+  std::optional<KafkaTopic> kafka;        // or a topic
 };
-BOOST_DESCRIBE_STRUCT(DiscoverInput, (), (name, owner, path, format, postgres, connection))
+BOOST_DESCRIBE_STRUCT(DiscoverInput, (), (name, owner, path, format, postgres, connection, kafka))
 constexpr auto rules_of(const DiscoverInput&) {
   return std::array{Rule{.field = "name", .max = 200, .may_miss = true},
                     Rule{.field = "owner", .max = 200, .may_miss = true},

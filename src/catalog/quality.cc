@@ -45,6 +45,16 @@ std::vector<SourceCheck> checks_of(const Source& source) {
   return checks;
 }
 
+// That messages are no rows is no reason to do without the others, and nothing to be silent about.
+CheckResult messages_check(const Rejects& rejects) {
+  const std::int64_t count = count_of(rejects);
+  return {.name = "messages are rows",
+          .severity = CheckSeverity::warning,
+          .passed = count == 0,
+          .violations = count,
+          .fault = rejects_text(rejects)};
+}
+
 std::string span_text(double seconds) {
   const auto whole = static_cast<std::int64_t>(seconds);
   if (whole >= 172'800) return std::to_string(whole / 86'400) + " days";
@@ -164,9 +174,10 @@ Result<void> Quality::look(const Subject& subject, bool with_profile, Measure& o
   out.row_count = std::get<std::int64_t>(counted.rows.at(0).at(0));
   if (const auto* newest = std::get_if<std::int64_t>(&counted.rows.at(0).at(1)))
     out.newest = Timestamp(Micros(*newest));
-  else if (!source.event_time)
+  else if (!source.event_time && extent.changed != Timestamp{})
     out.newest = extent.changed;
   judge_freshness(source, out);
+  if (source.kafka) out.checks.push_back(messages_check(TRY(snapshots.rejects(source))));
   for (const SourceCheck& check : checks) {
     out.checks.push_back(TRY(run_check(*session, check, sql_of(check, source, out.at))));
     if (!out.checks.back().passed && check.severity == CheckSeverity::error) out.passed = false;

@@ -85,6 +85,7 @@ Result<void> put(sql::Tx& tx, SearchDocument document, Words words, const std::s
 // Where its rows are, to choose by.
 std::string place_of(const Source& source) {
   if (source.postgres) return "postgres";
+  if (source.kafka) return "kafka";
   return is_object_path(source.path) ? "s3" : "file";
 }
 

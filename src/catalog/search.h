@@ -9,7 +9,7 @@ struct SearchQuery {
   std::string text;  // words; each must begin a word of what is found. Empty: everything
   // One or more values each, with commas between them.
   std::string kind, owner, classification, tag;
-  std::string place;  // of sources: file, s3, postgres
+  std::string place;  // of sources: file, s3, postgres, kafka
   std::int64_t limit = 20, offset = 0;
 };
 BOOST_DESCRIBE_STRUCT(SearchQuery, (),
@@ -21,7 +21,7 @@ constexpr auto rules_of(const SearchQuery&) {
                     Rule{.field = "classification", .max = 100, .may_miss = true},
                     Rule{.field = "tag", .max = 500, .may_miss = true},
                     Rule{.field = "place",
-                         .doc = "Where the rows of a source are: file, s3, postgres.",
+                         .doc = "Where the rows of a source are: file, s3, postgres, kafka.",
                          .max = 100,
                          .may_miss = true},
                     Rule{.field = "limit", .min = 1, .max = 100, .may_miss = true},

@@ -149,9 +149,10 @@ Result<void> Service::check_source(sql::Tx& tx, const Call& call, const Source& 
     for (const Violation& fault : drift(source, *found)) faults.add(fault.field, fault.problem);
     return std::move(faults).result();
   }
-  const std::string field = source.postgres ? "postgres" : "path";
+  const std::string field = source.postgres ? "postgres" : source.kafka ? "kafka" : "path";
   const Error& error = found.error();
-  if (error.code == Code::invalid_argument && error.violations.empty() && !source.postgres)
+  if (error.code == Code::invalid_argument && error.violations.empty() && !source.postgres &&
+      !source.kafka)
     faults.add("path", source.path + " is no readable " + std::string(name_of(source.format)) +
                            " file: " + error.message);
   else if (!error.violations.empty() || source.postgres)

@@ -99,9 +99,35 @@ Result<std::string> Snapshots::local_path(const std::string& path) const {
   return given.is_absolute() ? path : (fs::path(options_.data_directory) / given).string();
 }
 
+namespace {
+
+std::vector<Violation> topic_faults(const KafkaTopic& topic,
+                                    const std::map<std::string, std::string>& connections) {
+  std::vector<Violation> out;
+  std::string names;
+  for (const auto& [name, brokers] : connections) names += (names.empty() ? "" : ", ") + name;
+  if (!connections.contains(topic.connection))
+    out.push_back({"kafka.connection",
+                   names.empty() ? "names a Kafka connection, and penstock.yaml has none: see "
+                                   "connections there"
+                                 : "must name a Kafka connection of penstock.yaml: " + names});
+  const bool usable = std::ranges::all_of(topic.topic, [](unsigned char letter) {
+    return std::isalnum(letter) || letter == '.' || letter == '_' || letter == '-';
+  });
+  if (!usable || topic.topic.empty() || topic.topic == "." || topic.topic == "..")
+    out.push_back({"kafka.topic", "must be a name of letters, digits, . _ and -"});
+  if (topic.since && *topic.since <= Micros{0})
+    out.push_back({"kafka.since", "must be more than 0"});
+  return out;
+}
+
+}  // namespace
+
 std::vector<Violation> Snapshots::place_faults(const Source& source) const {
-  if (source.path.empty() == !source.postgres.has_value())
-    return {{"path", "must be given where postgres is not, and only there"}};
+  if (int{!source.path.empty()} + int{source.postgres.has_value()} +
+          int{source.kafka.has_value()} !=
+      1)
+    return {{"path", "must be given where postgres and kafka are not, and only there"}};
   const bool objects = is_object_path(source.path);
   if (objects) {
     const auto place = object_place(source.path);
@@ -116,6 +142,16 @@ std::vector<Violation> Snapshots::place_faults(const Source& source) const {
                                : "must name an S3 connection of penstock.yaml: " + names}};
   }
   if (source.connection) return {{"connection", "is only for paths that begin with s3://"}};
+  if (source.kafka) {
+    auto faults = topic_faults(*source.kafka, options_.brokers);
+    for (std::size_t i = 0; i < source.columns.size(); ++i)
+      if (const auto type = MessageRows::own_type(source.columns[i].name);
+          type && *type != source.columns[i].type)
+        faults.push_back({"columns[" + std::to_string(i) + "].type",
+                          "must be " + std::string(name_of(*type)) + ": what " +
+                              source.columns[i].name + " is, each message says itself"});
+    return faults;
+  }
   if (!source.postgres) {
     const auto path = local_path(source.path);
     return path ? std::vector<Violation>() : path.error().violations;
@@ -175,13 +211,16 @@ Result<std::vector<SourceFile>> Snapshots::files(const Source& source, Micros ag
 }
 
 void Snapshots::prepare(const Source& source) {
-  if (is_object_path(source.path) && place_faults(source).empty())
-    static_cast<void>(objects_.some(source));
+  if (!place_faults(source).empty()) return;
+  if (is_object_path(source.path)) static_cast<void>(objects_.some(source));
+  if (source.kafka) static_cast<void>(sample(source));
 }
 
 Result<std::vector<tables::Column>> Snapshots::columns(olap::Session& session, const Source& source,
                                                        bool whole) {
   if (source.postgres) return TRY(describe_table(*source.postgres)).columns;
+  if (source.kafka)
+    return whole ? TRY(copied(source, look_age)).found : TRY(sample(source)).columns();
   const bool some = is_object_path(source.path) && !whole;
   const auto found = TRY(some ? objects_.some(source) : files(source, look_age));
   std::vector<tables::Column> out;
@@ -194,7 +233,7 @@ Result<std::vector<tables::Column>> Snapshots::columns(olap::Session& session, c
 }
 
 Result<Snapshots::Bound> Snapshots::bound(const Source& source) {
-  if (source.postgres) {
+  if (source.postgres || source.kafka) {
     const Copy copy = TRY(copied(source, read_age));
     return Bound{"read_parquet(" + olap::quoted_text(copy.path) + ")", copy.digest};
   }
@@ -251,18 +290,18 @@ Result<std::string> Snapshots::files_digest(const std::vector<SourceFile>& files
 }
 
 Result<std::string> Snapshots::digest(const Source& source) {
-  if (source.postgres) return TRY(copied(source, look_age)).digest;
+  if (source.postgres || source.kafka) return TRY(copied(source, look_age)).digest;
   return files_digest(TRY(files(source, look_age)));
 }
 
 Result<Extent> Snapshots::extent(const Source& source) {
   Extent out;
-  if (source.postgres) {
+  if (source.postgres || source.kafka) {
     const Copy copy = TRY(copied(source, look_age));
     std::error_code fault;
     out.bytes = static_cast<std::int64_t>(fs::file_size(copy.path, fault));
     out.files = 1;
-    out.changed = copy.at;
+    out.changed = source.kafka ? copy.newest.value_or(Timestamp{}) : copy.at;
     return out;
   }
   for (const SourceFile& file : TRY(files(source, look_age))) {
@@ -276,14 +315,16 @@ Result<Extent> Snapshots::extent(const Source& source) {
 
 std::vector<Violation> drift(const Source& source, const std::vector<tables::Column>& found) {
   std::vector<Violation> out;
-  const std::string place = source.postgres ? source.postgres->table : source.path;
+  const std::string place = place_name(source);
   for (std::size_t i = 0; i < source.columns.size(); ++i) {
     const SourceColumn& column = source.columns[i];
     const std::string field = "columns[" + std::to_string(i) + "]";
     const auto match = std::ranges::find_if(
         found, [&](const tables::Column& c) { return c.column.name == column.name; });
-    // CSV and JSON have no types of their own: what DuckDB guesses there binds nobody.
-    const bool typed = source.postgres || source.format == Format::parquet;
+    // CSV and JSON have no types of their own: what is guessed there binds nobody.
+    const bool typed = source.postgres || (!source.kafka && source.format == Format::parquet);
+    // Messages need not hold every field.
+    if (match == found.end() && source.kafka && column.nullable) continue;
     if (match == found.end())
       out.push_back({field + ".name", column.name + " is not a column of " + place});
     else if (typed && !reads_as(type_of(match->column.type), column.type))

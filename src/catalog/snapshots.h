@@ -5,12 +5,18 @@
 #include <map>
 #include <mutex>
 
+#include "catalog/message_rows.h"
 #include "catalog/objects.h"
 #include "catalog/source.h"
+#include "ports/messages.h"
 #include "ports/olap.h"
 #include "ports/tables.h"
 
 namespace penstock::catalog {
+
+// The brokers as the connection of that name knows them.
+using OpenTopics =
+    std::function<Result<std::shared_ptr<messages::Reader>>(const std::string& connection)>;
 
 struct Options {
   std::string data_directory;          // what relative paths of sources start from
@@ -22,6 +28,8 @@ struct Options {
   OpenBucket bucket = {};                                // none: no S3
   std::vector<std::string> buckets_of = {};              // the names of S3 connections
   Together together = {};                                // none: objects one after the other
+  OpenTopics topics = {};                                // none: no Kafka
+  std::map<std::string, std::string> brokers = {};       // by the names of Kafka connections
 };
 
 // What its place says of a source.
@@ -57,6 +65,13 @@ class Snapshots {
   Result<std::vector<tables::Column>> columns(olap::Session& session, const Source& source,
                                               bool whole = false);
   Result<tables::Table> describe_table(const PostgresTable& place);
+  // What the newest messages of a topic show.
+  Result<MessageRows> sample(const Source& source);
+  // Messages of a topic that are no rows of it.
+  Result<Rejects> rejects(const Source& source);
+  // Where a topic's brokers are; empty where nobody says it.
+  std::string brokers_of(const std::string& connection) const;
+  const std::map<std::string, std::string>& topic_connections() const { return options_.brokers; }
   // The rows, as FROM takes them. A table of another system is copied for it, at most once a
   // minute.
   Result<std::string> scan(const Source& source);
@@ -78,6 +93,14 @@ class Snapshots {
     std::string path, digest;
     Timestamp at;
     std::string before;  // the copy that this one replaced: views may still read it
+    // Of a topic:
+    Rejects rejects;
+    std::optional<Timestamp> newest;
+    std::vector<tables::Column> found;
+  };
+  struct Sample {
+    Timestamp at;
+    Result<MessageRows> rows;
   };
 
   struct Bound {
@@ -93,14 +116,20 @@ class Snapshots {
   Result<std::string> connection_of(const PostgresTable& place) const;
   Result<Copy> copied(const Source& source, Micros age_max);
   Result<Copy> copy(const Source& source);
+  Result<std::vector<tables::Column>> write_table(const Source& source, const std::string& csv,
+                                                  Copy& out);
+  Result<std::vector<tables::Column>> write_topic(const Source& source, const std::string& csv,
+                                                  Copy& out, std::string& offsets);
+  Result<MessageRows> read_newest(const Source& source);
 
   olap::Engine& olap_;
   const Clock& clock_;
   const Options options_;
   ObjectCopies objects_;
   std::mutex turn_, copying_;
-  std::map<std::string, Known> known_;  // by path
-  std::map<std::string, Copy> copies_;  // by place and columns
+  std::map<std::string, Known> known_;     // by path
+  std::map<std::string, Copy> copies_;     // by place and columns
+  std::map<std::string, Sample> samples_;  // by place
 };
 
 // What the place holds that is not as declared: a column that is missing, undeclared, or of another

@@ -60,6 +60,8 @@ std::vector<Difference> differences(const Source& before, const Source& after) {
   if (encode(before.postgres) != encode(after.postgres))
     out.push_back(
         {"postgres: " + (after.postgres ? after.postgres->table : std::string("none")), true});
+  if (encode(before.kafka) != encode(after.kafka))
+    out.push_back({"kafka: " + (after.kafka ? after.kafka->topic : std::string("none")), true});
   if (before.primary_key != after.primary_key) out.push_back({"primary_key changed", false});
   if (before.compatibility != after.compatibility)
     out.push_back({"compatibility " + std::string(name_of(before.compatibility)) + " -> " +

@@ -70,6 +70,33 @@ constexpr auto rules_of(const PostgresTable&) {
       Rule{.field = "table", .doc = "\"public.flights\".", .min = 1, .max = 200}};
 }
 
+enum class TopicFormat { json };
+BOOST_DESCRIBE_ENUM(TopicFormat, json)
+
+struct KafkaTopic {
+  std::string connection;
+  std::string topic;
+  TopicFormat format = TopicFormat::json;
+  std::int64_t messages_max = 1'000'000;
+  std::optional<Micros> since;
+};
+BOOST_DESCRIBE_STRUCT(KafkaTopic, (), (connection, topic, format, messages_max, since))
+constexpr auto rules_of(const KafkaTopic&) {
+  return std::array{
+      Rule{.field = "connection",
+           .doc = "Which of the server's connections (penstock.yaml) names the brokers.",
+           .min = 1,
+           .max = 200},
+      Rule{.field = "topic", .min = 1, .max = 249},
+      Rule{.field = "format", .doc = "JSON objects, one a message.", .may_miss = true},
+      Rule{.field = "messages_max",
+           .doc = "Its rows are the newest messages, an even share of so many from each partition.",
+           .min = 1,
+           .max = 50'000'000,
+           .may_miss = true},
+      Rule{.field = "since", .doc = "\"7d\": and none of them older."}};
+}
+
 // What a new version may change, as schema registries define it. backward: who reads by the new
 // version reads all rows of the one before. forward: who reads by the version before reads all rows
 // of the new one. full: both. transitive: of every version before.
@@ -96,10 +123,12 @@ constexpr auto rules_of(const FreshnessRule&) {
       Rule{.field = "severity", .may_miss = true}};
 }
 
-// `kind: source`. Where it is: `path`, or a table of another system.
+// `kind: source`. Where it is: `path`, a table of another system, or a topic.
 struct Source {
   std::string name, owner, description;
   std::string path;
+  std::optional<std::string> connection;
+  std::optional<KafkaTopic> kafka;
   Format format = Format::parquet;
   std::optional<std::string> event_time;
   std::vector<SourceColumn> columns;
@@ -111,12 +140,16 @@ struct Source {
   std::optional<Micros> refresh_every;
   std::vector<std::string> tags;
   json::object contract;
-  std::optional<std::string> connection;
 };
 BOOST_DESCRIBE_STRUCT(Source, (),
-                      (name, owner, description, path, format, event_time, columns, checks,
-                       postgres, primary_key, compatibility, freshness, refresh_every, tags,
-                       contract, connection))
+                      (name, owner, description, path, connection, kafka, format, event_time,
+                       columns, checks, postgres, primary_key, compatibility, freshness,
+                       refresh_every, tags, contract))
+// Where its rows are, in the words of whoever asks.
+inline std::string place_name(const Source& source) {
+  if (source.postgres) return source.postgres->table;
+  return source.kafka ? source.kafka->topic : source.path;
+}
 constexpr auto rules_of(const Source&) {
   return std::array{
       Rule{.field = "name", .min = 1, .max = 200},

@@ -96,10 +96,12 @@ Result<ContractOutput> Service::contract(const Call& call, const SourceName& nam
   const auto source = TRY(decode<Source>(resource.declaration));
   const auto session = TRY(olap_.session());
   const bool bound = static_cast<bool>(snapshots_.bind(*session, {source}));
-  return ContractOutput{export_contract(source, resource.version, [&](const std::string& sql) {
+  const auto counts = [&](const std::string& sql) {
     const auto columns = bound ? session->describe(sql) : Result<std::vector<olap::Column>>({});
     return columns && columns->size() == 1 && columns->front().type == olap::Type::bigint;
-  })};
+  };
+  const std::string host = source.kafka ? snapshots_.brokers_of(source.kafka->connection) : "";
+  return ContractOutput{export_contract(source, resource.version, counts, host)};
 }
 
 Result<SourceSchema> Service::schema(const Call& call, const SchemaQuery& query) {

@@ -28,6 +28,8 @@ std::optional<json::value> ask_long(Globals& globals, const std::string& target,
 
 std::string place_of(const json::value& source) {
   const json::value& postgres = source.at("postgres");
+  if (const json::value& kafka = source.at("kafka"); !kafka.is_null())
+    return text_of(kafka, "topic") + " (kafka, connection " + text_of(kafka, "connection") + ")";
   if (const std::string connection = text_of(source, "connection"); !connection.empty())
     return text_of(source, "path") + " (" + text_of(source, "format") + ", connection " +
            connection + ")";
@@ -122,7 +124,7 @@ std::string declaration_text(const json::value& source) {
 
 void add_discover(CLI::App& sources, Globals& globals) {
   struct Options {
-    std::string location, table, name, owner, format, connection, output;
+    std::string location, table, topic, name, owner, format, connection, output;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
@@ -133,6 +135,8 @@ void add_discover(CLI::App& sources, Globals& globals) {
                    "PostgreSQL connection, such as ${ENV:WAREHOUSE}")
       ->required();
   command->add_option("--table", options->table, "A table there: public.flights");
+  command->add_option("--topic", options->topic,
+                      "A topic of Kafka; the location is the name of its connection");
   command->add_option("--connection", options->connection,
                       "Of s3://: its name in penstock.yaml; else the only one");
   command->add_option("--name", options->name, "What to call the source");
@@ -143,7 +147,9 @@ void add_discover(CLI::App& sources, Globals& globals) {
     json::object body{{"name", options->name}, {"owner", options->owner}};
     if (!options->format.empty()) body["format"] = options->format;
     if (!options->connection.empty()) body["connection"] = options->connection;
-    if (options->table.empty())
+    if (!options->topic.empty())
+      body["kafka"] = json::object{{"connection", options->location}, {"topic", options->topic}};
+    else if (options->table.empty())
       body["path"] = options->location;
     else
       body["postgres"] = json::object{{"connection", options->location}, {"table", options->table}};
@@ -382,7 +388,7 @@ void add_search(CLI::App& parent, Globals& globals) {
   command->add_option("--owner", options->owners);
   command->add_option("--class", options->classes, "public, internal, confidential, restricted");
   command->add_option("--tag", options->tags);
-  command->add_option("--place", options->places, "Of sources: file, s3, postgres");
+  command->add_option("--place", options->places, "Of sources: file, s3, postgres, kafka");
   command->add_option("--limit", options->limit)->check(CLI::Range(1, 100));
   command->add_option("--offset", options->offset)->check(CLI::Range(0, 10'000));
   command->callback([&globals, options] {
