@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <sodium.h>
 
+#include "adapters/s3/s3.h"
 #include "api/http/system_routes.h"
 #include "app/classification_commands.h"
 #include "app/command.h"
@@ -61,5 +62,6 @@ int main(int argc, char** argv) {
     // Help and version are successes; all else is a wrong command line.
     return app.exit(fault) == 0 ? EXIT_SUCCESS : static_cast<int>(penstock::app::Exit::usage);
   }
+  penstock::s3::end();
   return static_cast<int>(globals.exit);
 }

@@ -3,10 +3,12 @@
 import json
 import os
 import time
+import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 from conftest import Server
 from s3_server import ACCESS_KEY, PROGRAM, SECRET_KEY, S3Server
 
@@ -77,6 +79,17 @@ def test_the_same_objects_are_the_same_dataset(lake):
     assert digest == measures[0]["snapshot_digest"]
     lineage = lake.run("trace", "dataset:months").stdout
     assert "source:trips@1" in lineage
+
+
+@pytest.mark.parametrize("name", ["trips", "trips/", "/trips"])
+def test_openlineage_events_mean_the_same_prefix(lake, name):
+    event = {"eventType": "COMPLETE", "eventTime": "2026-05-01T12:00:00Z", "producer": "https://example.com/test",
+             "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+             "run": {"runId": str(uuid.uuid4())}, "job": {"namespace": "etl", "name": "load " + name.replace("/", "-")},
+             "inputs": [], "outputs": [{"namespace": "s3://lake", "name": name}]}
+    answer = requests.post(f"{lake.url}/api/v1/lineage", json=event, headers={"Authorization": f"Bearer {lake.token}"})
+    assert answer.ok, answer.text
+    assert event["job"]["name"] in lake.run("trace", "source:trips@1").stdout
 
 
 def test_it_is_found_by_its_place(lake):

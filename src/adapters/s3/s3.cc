@@ -70,6 +70,10 @@ class FewAttempts final : public arrow::fs::S3RetryStrategy {
   }
 };
 
+// What ends Arrow's S3; none before it was loaded. arrow::fs::EnsureFinalized() knows nothing of
+// it.
+std::atomic<arrow::Status (*)()> finalize{nullptr};
+
 // Arrow's S3 lies in a library beside its own, unless a distribution built it in.
 Result<void> load_arrow_s3() {
   static std::mutex turn;
@@ -82,9 +86,15 @@ Result<void> load_arrow_s3() {
   const std::string library = fs::path(arrow_itself.dli_fname).parent_path() /
                               ("libarrow_s3.so." + arrow::GetBuildInfo().so_version);
   std::error_code absent;
-  if (fs::exists(library, absent)) DO_ARROW(arrow::fs::LoadFileSystemFactories(library.c_str()));
-  // Its threads must be gone before the program's own statics are.
-  std::atexit([] { arrow::fs::EnsureFinalized(); });
+  void* where = RTLD_DEFAULT;
+  if (fs::exists(library, absent)) {
+    DO_ARROW(arrow::fs::LoadFileSystemFactories(library.c_str()));
+    where = ::dlopen(library.c_str(), RTLD_NOW | RTLD_NOLOAD);
+    if (!where) return Error{Code::internal, library + " cannot be opened again"};
+  }
+  finalize =
+      reinterpret_cast<arrow::Status (*)()>(::dlsym(where, "_ZN5arrow2fs17EnsureS3FinalizedEv"));
+  if (!finalize) return Error{Code::internal, library + " is not Arrow's S3"};
   loaded = true;
   return {};
 }
@@ -358,6 +368,10 @@ Result<std::unique_ptr<blob::Objects>> open(const Options& options) {
                  "there is no bucket " + options.bucket + "; make it, or name another"};
   }
   return std::unique_ptr<blob::Objects>(std::move(store));
+}
+
+void end() {
+  if (auto* const last = finalize.exchange(nullptr)) static_cast<void>(last());
 }
 
 }  // namespace penstock::s3

@@ -26,6 +26,11 @@ struct Options {
 // times.
 Result<std::unique_ptr<blob::Objects>> open(const Options& options);
 
+// Before main returns, where S3 may have been used: its threads must be gone before its statics
+// are, or half of all ends are a segmentation fault. Every store must be gone, and none is opened
+// after.
+void end();
+
 // "s3://bucket/prefix" into bucket and prefix; invalid_argument.
 Result<void> read_uri(const std::string& uri, Options& options);
 
