@@ -82,6 +82,8 @@ asio::awaitable<Session::Got> Session::read_some(std::size_t most) {
     if (!sent) co_return Got::end;
     phase_ = phase;
     limit_ = limit;
+    // The server may have begun to stop while the answer was on its way.
+    if (edge_.draining) drain();
   }
   auto space = in_.prepare(most);
   auto [fault, size] = co_await socket_.async_read_some(space, token);
