@@ -356,12 +356,19 @@ def test_a_kill_in_the_middle_of_uploads_leaves_nothing(tmp_path):
     server.stop()
 
 
-def test_what_was_deleted_is_freed_and_what_a_version_needs_is_not(tmp_path, monkeypatch):
+@pytest.fixture
+def own(tmp_path):
+    server = Server(tmp_path / "data")
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_what_was_deleted_is_freed_and_what_a_version_needs_is_not(own, monkeypatch):
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    server = Server(tmp_path / "data")
-    server.start()
+    server = own
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", server.token)
     mlflow.set_tracking_uri(server.url)
@@ -393,4 +400,3 @@ def test_what_was_deleted_is_freed_and_what_a_version_needs_is_not(tmp_path, mon
                        params={"name": "needed", "version": "1", "path": "MLmodel"})
     assert got.ok and "sklearn" in got.text, "its files were deleted from the run, and are still those of the version"
     assert "artifacts.collected" in server.run("audit", "list").stdout
-    server.stop()
