@@ -32,13 +32,14 @@ Result<void> gather(sql::Tx& tx, std::vector<RunDetail>& runs, std::size_t from,
   return {};
 }
 
+constexpr std::size_t part_max = 128;
+
 // Calls with the first and the size of each part of `count` things. Sizes are powers of two, so
 // that a few prepared statements do for every size of a batch.
 template <class Each>
 Result<void> in_parts(std::size_t count, const Each& each) {
-  constexpr std::size_t most = 128;
   for (std::size_t from = 0; from < count;) {
-    const std::size_t size = std::min(most, std::bit_floor(count - from));
+    const std::size_t size = std::min(part_max, std::bit_floor(count - from));
     TRY(each(from, size));
     from += size;
   }
@@ -49,16 +50,24 @@ Result<void> in_parts(std::size_t count, const Each& each) {
 template <class T, class Add>
 Result<void> insert_all(sql::Tx& tx, const std::string& begin, const std::string& end,
                         std::size_t width, const std::vector<T>& items, const Add& add) {
+  // One text a size, made once: `Add` is another type at each place that calls.
+  static const std::vector<std::string> texts = [&] {
+    std::vector<std::string> made;
+    for (std::size_t rows = 1; rows <= part_max; rows *= 2) {
+      std::string text = begin;
+      for (std::size_t i = 0; i < rows * width; ++i) {
+        text += i % width == 0 ? (i ? "), ($" : "($") : ", $";
+        text += std::to_string(i + 1);
+      }
+      made.push_back(text + ")" + end);
+    }
+    return made;
+  }();
   return in_parts(items.size(), [&](std::size_t from, std::size_t count) -> Result<void> {
     sql::Row row;
     row.reserve(count * width);
     for (std::size_t i = from; i < from + count; ++i) add(items[i], row);
-    std::string text = begin;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      text += i % width == 0 ? (i ? "), ($" : "($") : ", $";
-      text += std::to_string(i + 1);
-    }
-    TRY(tx.run(text + ")" + end, row));
+    TRY(tx.run(texts[static_cast<std::size_t>(std::countr_zero(count))], row));
     return {};
   });
 }
