@@ -169,6 +169,43 @@ def include_faults(name, lines, known):
             yield f"{name}:{number}: {own} includes {target}, which is no component"
 
 
+def without_texts(code):
+    """The code with its comments and texts blanked out, so that every place stays where it was."""
+    texts = r'R"([^(\s]*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])*\'|//[^\n]*|/\*.*?\*/'
+    return re.sub(texts, lambda found: re.sub(r"[^\n]", " ", found[0]), code, flags=re.S)
+
+
+def fields_of(code, start):
+    """The fields between the brace at `start` and its end, without what stands in blocks of lambdas."""
+    depth, found = 0, [""]
+    block = None  # the depth at which a lambda's block began
+    for place in range(start, len(code)):
+        letter = code[place]
+        if letter == "{" and block is None and place > start and re.search(r"(\)|\w>?|\])\s*$", code[start:place]) and \
+                re.search(r"\[[^\[\]]*\]\s*(\([^()]*\))?\s*(mutable\s*)?(->[^;{}()]*)?$", code[start:place]):
+            block = depth
+        depth += letter in "([{"
+        depth -= letter in ")]}"
+        if block is not None:
+            block = None if depth == block else block
+        elif depth == 0:
+            return found
+        elif letter == "," and depth == 1:
+            found.append("")
+        else:
+            found[-1] += letter
+    return found
+
+
+def leak_faults(name, code):
+    """TRY in a field of an aggregate that has fields before it."""
+    code = without_texts(code)
+    for found in re.finditer(r"\{\s*\.\w+\s*=", code):
+        if any(re.search(r"\bTRY\(", field) for field in fields_of(code, found.start())[1:]):
+            yield (f"{name}:{code.count(chr(10), 0, found.start()) + 1}: gcc 12 never destroys the fields that stand "
+                   "before a TRY that returns: give its value a name on a line before")
+
+
 def faults(root):
     """Everything that is wrong below root, one line each."""
     known = components(root)
@@ -183,6 +220,8 @@ def faults(root):
             yield f"{name}: {len(lines)} lines; the limit is {LINES_MAX}"
         if top == "src":
             yield from include_faults(name, lines, known)
+        if top == "src" and suffix in (".h", ".cc"):
+            yield from leak_faults(name, "\n".join(lines))
         bans = [(re.compile(ban.pattern), ban.why) for ban in BANS
                 if re.fullmatch(ban.where, name) and not re.fullmatch(ban.but, name)]
         for number, line in enumerate(lines, 1):

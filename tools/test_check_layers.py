@@ -105,6 +105,10 @@ REFUSED = [
     ("a lambda in co_await", "src/net/serve.cc", "co_await run_on(workers, [&] { return 1; });", "gcc 12 destroys"),
     ("a braced struct in co_await", "src/net/serve.cc", "co_await send(Response{200});", "gcc 12 destroys"),
     ("co_await in TRY", "src/net/serve.cc", "auto v = TRY(co_await read());", "gcc 12 crashes"),
+    ("TRY behind a field", "src/registry/service.cc", 'return A{.a = f("{"),\n         .b = TRY(g())};',
+     "service.cc:1: gcc 12 never destroys"),
+    ("TRY in an aggregate within one", "src/registry/service.cc", "f({.a = x, .b = {.c = TRY(g())}});",
+     "service.cc:1: gcc 12 never destroys"),
     ("an allowance without a reason", "src/registry/service.h", "std::thread t;  // layers: allow", "use net::run_on"),
     ("a path of one machine", "docs/notes.md", "see /ho" "me/ana/penstock", "docs/notes.md:1: a path of one machine"),
     ("a path in a script", "tools/x.sh", "cd /wo" "rk/main", "tools/x.sh:1: a path of one machine"),
@@ -120,6 +124,10 @@ def test_refuses(faults, name, text, fault):
 
 
 ALLOWED = [
+    ("TRY in the first field", "src/registry/service.cc", "return A{.a = TRY(g()), .b = 1};"),
+    ("TRY in a lambda of its own", "src/registry/service.cc",
+     "return A{.a = x, .b = [&](int c) -> Result<int> { return TRY(g(c)); }};"),
+    ("TRY in a comment", "src/registry/service.cc", "A a{.a = x,  // not TRY(g())\n    .b = y};"),
     ("a line that says why", "src/registry/service.h", "std::thread t;  // layers: allow it ends with the process"),
     ("other words with the same start", "src/registry/service.h", "std::thread_local_thing x; double latency = 1;"),
     ("a thread's id", "src/registry/service.h", "std::thread::id owner;"),

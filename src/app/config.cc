@@ -53,16 +53,19 @@ Result<std::string> resolve_secret(const std::string& text) {
 namespace {
 
 Result<S3Options> s3_of(const S3Config& config) {
+  auto access_key = TRY(resolve_secret(config.access_key.value_or("")));
+  auto secret_key = TRY(resolve_secret(config.secret_key.value_or("")));
   return S3Options{.endpoint = config.endpoint.value_or(""),
                    .region = config.region.value_or(S3Options{}.region),
-                   .access_key = TRY(resolve_secret(config.access_key.value_or(""))),
-                   .secret_key = TRY(resolve_secret(config.secret_key.value_or("")))};
+                   .access_key = std::move(access_key),
+                   .secret_key = std::move(secret_key)};
 }
 
 Result<KafkaOptions> kafka_of(const KafkaConfig& config) {
+  auto password = TRY(resolve_secret(config.password.value_or("")));
   return KafkaOptions{.brokers = config.brokers,
                       .user = config.user.value_or(""),
-                      .password = TRY(resolve_secret(config.password.value_or(""))),
+                      .password = std::move(password),
                       .mechanism = config.mechanism.value_or("SCRAM-SHA-512"),
                       .tls = config.tls,
                       .ca_file = config.ca_file.value_or("")};

@@ -234,7 +234,8 @@ Result<Given> give(sql::Tx& tx, const Call& call, Timestamp now, const Subject& 
                           .expires_at = now + rule.valid_for};
   TRY(sql::insert(tx, "approvals", approval));
   TRY(audit::record(tx, call, now, {"approvals.given", subject.urn, encode(approval).as_object()}));
-  Given given{approval, TRY(standing(tx, call.project, subject, now))};
+  auto stands = TRY(standing(tx, call.project, subject, now));
+  Given given{approval, std::move(stands)};
   if (given.standing.granted)
     for (const Request& request :
          TRY(store::open_requests(tx, call.project, subject.urn, subject.scope)))
@@ -326,8 +327,9 @@ Result<WaitingList> Service::list(const Call& call, const ListInput& input) {
 
 Result<History> Service::show(const Call& call, const ShowInput& input) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<History> {
-    return History{TRY(store::all(tx, call.project, input.subject)),
-                   TRY(store::requests(tx, call.project, input.subject, true, 1'000))};
+    auto approvals = TRY(store::all(tx, call.project, input.subject));
+    auto requests = TRY(store::requests(tx, call.project, input.subject, true, 1'000));
+    return History{std::move(approvals), std::move(requests)};
   });
 }
 

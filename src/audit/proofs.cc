@@ -60,11 +60,12 @@ Result<Inclusion> prove(Tree& tree, const rows::Row& event, std::int64_t size) {
   const RangeHash hash_of = [&](std::int64_t begin, std::int64_t end) {
     return tree.hash_of(begin, end);
   };
+  auto root = to_hex(TRY(tree.hash_of(0, size)));
   Inclusion out{.number = event.number,
                 .size = size,
                 .entry = rows::entry_of(event),
                 .leaf = event.leaf,
-                .root = to_hex(TRY(tree.hash_of(0, size)))};
+                .root = std::move(root)};
   out.path = texts_of(TRY(inclusion_path(event.number, size, hash_of)));
   return out;
 }

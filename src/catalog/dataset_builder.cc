@@ -200,8 +200,9 @@ Result<Dataset> DatasetBuilder::make(const Call& call, olap::Session& session,
   if (!copied) return copied.error();
   TRY(check_read(inputs, read));
 
+  auto digest = TRY(digest_of_file(staged.path()));
   NewDataset made{.name = request.name,
-                  .digest = TRY(digest_of_file(staged.path())),
+                  .digest = std::move(digest),
                   .query = request.sql,
                   .snapshots = inputs.snapshots,
                   .inputs_digest = inputs.digest};

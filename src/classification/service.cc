@@ -309,8 +309,8 @@ Result<Suggestion> Service::decide(const Call& call, const DecideInput& input) {
 Result<SourceClasses> Service::classes(const Call& call, const catalog::SourceName& name) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<SourceClasses> {
     const auto source = TRY(catalog::sources_named(tx, call.project, {name.name})).front();
-    SourceClasses out{.source = source.urn(),
-                      .columns = TRY(catalog::column_classes(tx, call.project, source.source))};
+    auto columns = TRY(catalog::column_classes(tx, call.project, source.source));
+    SourceClasses out{.source = source.urn(), .columns = std::move(columns)};
     for (const catalog::ColumnClass& column : out.columns)
       out.classification = std::max(out.classification, column.classification);
     return out;

@@ -86,9 +86,11 @@ Result<Content> Service::gather(const Call& call, const registry::VersionInput& 
       call, {.urn = urn, .depth = trace_depth, .limit = catalog::trace_nodes_max}));
   std::vector<std::string> approved{urn};
   for (const release::Release& release : content.facts.releases) {
-    ReleaseOf one{.detail = TRY(parts_.release.get(call, {release.id})),
-                  .looks = TRY(parts_.release.looks(call, {release.id})).looks,
-                  .replayed = TRY(parts_.release.replay(call, {release.id}))};
+    auto detail = TRY(parts_.release.get(call, {release.id}));
+    auto looks = TRY(parts_.release.looks(call, {release.id})).looks;
+    auto replayed = TRY(parts_.release.replay(call, {release.id}));
+    ReleaseOf one{
+        .detail = std::move(detail), .looks = std::move(looks), .replayed = std::move(replayed)};
     one.detail.release.live_micros.clear();  // timings: a working state of the shadow stage
     content.releases.push_back(std::move(one));
     approved.push_back("release:" + release.id);

@@ -44,8 +44,9 @@ Result<std::vector<catalog::Edge>> Ingest::column_edges(const std::string& outpu
     };
     if (!is_kept(name.space) || !is_kept(name.name) || !is_kept(field)) return {};
     const json::array* transformations = list_in(input, "transformations");
+    auto to_urn = catalog::column_urn(TRY(names_.dataset(name)), field);
     catalog::Edge edge{.from_urn = from,
-                       .to_urn = catalog::column_urn(TRY(names_.dataset(name)), field),
+                       .to_urn = std::move(to_urn),
                        .relation = std::string(relation),
                        .created_at = std::min(at, now_),
                        .masking = masks(transformations)};

@@ -96,13 +96,15 @@ void add_run(Facts& facts, const training::RunFacts& run) {
 Result<void> add_deployments(sql::Tx& tx, const Call& call, Facts& facts) {
   const registry::ModelVersion& version = facts.version;
   for (const serving::StoredTarget& target :
-       TRY(serving::targets_of(tx, call.project, version.model, version.version)))
+       TRY(serving::targets_of(tx, call.project, version.model, version.version))) {
+    auto owner = TRY(owner_of(tx, call, "route", target.route));
     facts.deployments.push_back({.route = target.route,
-                                 .owner = TRY(owner_of(tx, call, "route", target.route)),
+                                 .owner = std::move(owner),
                                  .arm = target.arm,
                                  .weight = target.weight,
                                  .release = target.release,
                                  .since = target.updated_at});
+  }
   facts.releases = TRY(release::releases_of(tx, call.project, version.model, version.version));
   std::vector<std::string> subjects{version.urn(), "model:" + version.model};
   for (release::Release& release : facts.releases) {

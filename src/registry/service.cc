@@ -51,7 +51,8 @@ Result<VersionName> version_name(std::string_view text) {
   const std::size_t dash = text.rfind("-v");
   VersionName out{std::string(text), 0};
   if (at != std::string_view::npos) {
-    out = {std::string(text.substr(0, at)), TRY(version_number(text.substr(at + 1)))};
+    const std::int64_t number = TRY(version_number(text.substr(at + 1)));
+    out = {std::string(text.substr(0, at)), number};
   } else if (dash != std::string_view::npos) {
     const auto number = version_number(text.substr(dash + 2));
     if (number) out = {std::string(text.substr(0, dash)), *number};

@@ -76,8 +76,10 @@ tracking::ServedBy Service::served() {
                           const std::string& alias) -> Result<std::vector<tracking::ServedRoute>> {
     std::vector<tracking::ServedRoute> out;
     for (const RouteDeclaration& route : TRY(routes_of(tx, call, model)))
-      if (alias.empty() || route.alias == alias)
-        out.push_back({route.name, TRY(live_on(tx, serving_, call, route.name))});
+      if (alias.empty() || route.alias == alias) {
+        auto live = TRY(live_on(tx, serving_, call, route.name));
+        out.push_back({route.name, std::move(live)});
+      }
     return out;
   };
   const auto in_use = [this](sql::Tx& tx, const Call& call, const std::string& model,

@@ -88,8 +88,9 @@ Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& ta
                      "says which"};
   auto& known = loaded_[target.model + "@" + std::to_string(target.version) + "#" + digest];
   if (auto loaded = known.lock()) return loaded;
+  auto session = TRY(runtime_.load(path));
   auto deployment = std::make_shared<const Deployment>(
-      Deployment{target.model, target.version, digest, TRY(runtime_.load(path))});
+      Deployment{target.model, target.version, digest, std::move(session)});
   known = deployment;
   return deployment;
 }
@@ -164,8 +165,8 @@ Result<void> Service::save() const {
 Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const std::string& route,
                                                          std::int64_t version) {
   const auto saved = db_.read(call, [&](sql::Tx& tx) -> Result<SavedRoute> {
-    SavedRoute out{call.project,
-                   TRY(resources::declared<RouteDeclaration>(tx, call.project, "route", route))};
+    auto declared = TRY(resources::declared<RouteDeclaration>(tx, call.project, "route", route));
+    SavedRoute out{call.project, std::move(declared)};
     StoredTarget only{.project = call.project, .route = route, .model = out.declaration.model};
     for (const StoredTarget& target : TRY(store::targets(tx, call.project, route))) {
       const bool asked = version == 0 ? target.weight > only.weight : target.version == version;

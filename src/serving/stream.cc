@@ -95,7 +95,8 @@ Result<std::size_t> StreamScorer::run_once(std::size_t count) {
   const Call call{.actor = "stream:" + stream_.name, .tenant = project_, .project = project_};
   const auto route = TRY(gateway_.route(call, stream_.route));
 
-  Progress progress{.step = {.group = group_, .topic = input_}, .totals = TRY(totals())};
+  auto totals_asked = TRY(totals());
+  Progress progress{.step = {.group = group_, .topic = input_}, .totals = std::move(totals_asked)};
   std::size_t moved = 0;
   std::optional<Error> stopped;
   for (const events::Record& record : records) {

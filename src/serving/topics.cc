@@ -34,10 +34,12 @@ Result<TopicAppendOutput> append(events::Log& log, const Call& call,
 
 Result<TopicReadOutput> read(events::Log& log, const Call& call, const TopicReadInput& input) {
   const std::string topic = TRY(name_in_log(call, input.topic));
-  TopicReadOutput out{.next_offset = input.offset, .end = TRY(log.end(topic))};
+  auto end = TRY(log.end(topic));
+  TopicReadOutput out{.next_offset = input.offset, .end = std::move(end)};
   const auto records = TRY(log.read(topic, input.offset, static_cast<std::size_t>(input.limit)));
   for (const events::Record& record : records) {
-    out.records.push_back({record.offset, record.at, record.key, TRY(parse_exact(record.value))});
+    auto value = TRY(parse_exact(record.value));
+    out.records.push_back({record.offset, record.at, record.key, std::move(value)});
     out.next_offset = record.offset + 1;
   }
   return out;

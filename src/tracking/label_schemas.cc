@@ -196,6 +196,7 @@ Result<LabelSchema> LabelSchemas::create(const Call& call, const CreateLabelSche
     return faulty("type",
                   "must be one of FEEDBACK or EXPECTATION; got '" + input.type.substr(0, 50) + "'");
   if (input.instruction) TRY(check_instruction(*input.instruction));
+  auto input_asked = json::serialize(TRY(checked_input(input.input)));
   LabelSchema made{.project = call.project,
                    .id = new_id(clock_.now()),
                    .experiment = input.experiment,
@@ -203,7 +204,7 @@ Result<LabelSchema> LabelSchemas::create(const Call& call, const CreateLabelSche
                    .type = input.type,
                    .instruction = input.instruction,
                    .enable_comment = input.enable_comment,
-                   .input = json::serialize(TRY(checked_input(input.input))),
+                   .input = std::move(input_asked),
                    .created_by = call.actor,
                    .created_at = now(),
                    .updated_at = now()};

@@ -42,9 +42,11 @@ Result<LoggedModelDetail> detail(sql::Tx& tx, LoggedModel model) {
     return sql::select<Pair>(
         tx, "SELECT key, value FROM " + table + " WHERE model = $1 ORDER BY key", {number});
   };
-  LoggedModelDetail out{.params = TRY(pairs("logged_model_params")),
-                        .tags = TRY(pairs("logged_model_tags")),
-                        .metrics = TRY(metrics_of(tx, model))};
+  auto params = TRY(pairs("logged_model_params"));
+  auto tags = TRY(pairs("logged_model_tags"));
+  auto metrics = TRY(metrics_of(tx, model));
+  LoggedModelDetail out{
+      .params = std::move(params), .tags = std::move(tags), .metrics = std::move(metrics)};
   out.model = std::move(model);
   return out;
 }

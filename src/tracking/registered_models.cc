@@ -68,12 +68,13 @@ Result<RegisteredModelView> RegisteredModels::create(const Call& call, const std
   TRY(check_model_name(name, "name"));
   for (const Pair& tag : tags) TRY(check_model_tag(tag));
   return db_.write(call, [&](sql::Tx& tx) -> Result<RegisteredModelView> {
+    auto model_asked = TRY(free_model(tx, call, name));
     RegisteredModel made{.project = call.project,
                          .name = name,
                          .description = description,
                          .created_at = now(),
                          .updated_at = now(),
-                         .model = TRY(free_model(tx, call, name))};
+                         .model = std::move(model_asked)};
     const auto inserted = TRY(
         tx.run("INSERT INTO registered_models (project, name, description, created_at, updated_at, "
                "model) VALUES ($1, $2, $3, $4, $4, $5) ON CONFLICT (project, name) DO NOTHING "

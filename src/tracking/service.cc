@@ -162,8 +162,9 @@ Result<Experiment> Service::create_experiment(const Call& call, const std::strin
                        (same.front().lifecycle == Lifecycle::deleted
                             ? " in deleted state; restore it, or choose another name"
                             : "")};
+    auto id = TRY(store::next_experiment(tx, call.project));
     Experiment made{.project = call.project,
-                    .id = TRY(store::next_experiment(tx, call.project)),
+                    .id = std::move(id),
                     .name = name,
                     .artifact_location = artifact_location,
                     .created_at = now(),

@@ -123,6 +123,7 @@ Result<WebhookRequest> webhook_request(const Webhook& webhook, const WebhookMess
 }
 
 Result<WebhookDetail> Webhooks::create(const Call& call, const CreateWebhook& input) {
+  auto events = TRY(checked_events(input.events));
   WebhookDetail made{.webhook = {.project = call.project,
                                  .id = new_uuid(),
                                  .name = input.name,
@@ -131,7 +132,7 @@ Result<WebhookDetail> Webhooks::create(const Call& call, const CreateWebhook& in
                                  .status = input.status.empty() ? "ACTIVE" : input.status,
                                  .created_at = now(),
                                  .updated_at = now()},
-                     .events = TRY(checked_events(input.events))};
+                     .events = std::move(events)};
   TRY(check(made.webhook));
   TRY(check_secret(input.secret));
   TRY(net_.check(input.url));

@@ -145,11 +145,12 @@ Result<void> Executor::execute(const Call& call, const Pipeline& pipeline, Run& 
 Result<StepRun> Executor::execute_step(const Call& call, const Pipeline& pipeline, const Run& run,
                                        std::size_t position, const Outputs& made) {
   const PipelineStep& step = pipeline.steps[position];
+  auto environment = TRY(environment_of(step));
   StepRun record{.project = run.project,
                  .run = run.id,
                  .step = step.name,
                  .position = static_cast<std::int64_t>(position),
-                 .environment = TRY(environment_of(step)),
+                 .environment = std::move(environment),
                  .status = RunStatus::succeeded,
                  .started_at = clock_.now()};
   record.cache_key = TRY(cache_key(call, pipeline, run, step, made, record.environment));

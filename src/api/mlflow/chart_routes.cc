@@ -47,12 +47,16 @@ std::vector<Route> mlflow_chart_routes(tracking::Service& service) {
   mlflow::add(routes, "GET", "metrics/get-history-bulk-interval",
               "Show an even sample of the points of several runs", read,
               [&](const Call& call, const Arguments& in) -> Object {
-                return points_of(
-                    TRY(service.samples(call, {.runs = TRY(runs_of(in, "run_ids")),
-                                               .key = TRY(in.text("metric_key")),
-                                               .first_step = TRY(in.whole("start_step")),
-                                               .last_step = TRY(in.whole("end_step")),
-                                               .limit = TRY(in.whole_or("max_results", 2'500))})));
+                auto runs_asked = TRY(runs_of(in, "run_ids"));
+                auto key = TRY(in.text("metric_key"));
+                const auto first_step = TRY(in.whole("start_step"));
+                const auto last_step = TRY(in.whole("end_step"));
+                const auto limit = TRY(in.whole_or("max_results", 2'500));
+                return points_of(TRY(service.samples(call, {.runs = std::move(runs_asked),
+                                                            .key = std::move(key),
+                                                            .first_step = first_step,
+                                                            .last_step = last_step,
+                                                            .limit = limit})));
               });
   mlflow::add(
       routes, "POST", "experiments/search-datasets", "List datasets that runs read", read,

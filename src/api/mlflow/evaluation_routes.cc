@@ -112,12 +112,15 @@ void add_datasets(const Add& add, tracking::EvaluationDatasets& datasets) {
     add(method, "datasets/search", "Search evaluation datasets", read,
         [&](const Call& call, const Arguments& in) -> Object {
           const std::int64_t limit = TRY(in.whole_or("max_results", 0));
-          const auto found =
-              TRY(datasets.search(call, {.experiments = TRY(experiments_of(in)),
-                                         .filter = TRY(in.text_or("filter_string", "")),
-                                         .order_by = TRY(in.texts("order_by")),
-                                         .limit = limit == 0 ? 1'000 : limit,
-                                         .page_token = TRY(in.text_or("page_token", ""))}));
+          auto experiments = TRY(experiments_of(in));
+          auto filter = TRY(in.text_or("filter_string", ""));
+          auto order_by = TRY(in.texts("order_by"));
+          auto page_token = TRY(in.text_or("page_token", ""));
+          const auto found = TRY(datasets.search(call, {.experiments = std::move(experiments),
+                                                        .filter = std::move(filter),
+                                                        .order_by = std::move(order_by),
+                                                        .limit = limit == 0 ? 1'000 : limit,
+                                                        .page_token = std::move(page_token)}));
           json::array items;
           for (const auto& one : found.items) items.push_back(said(one));
           json::object out{{"datasets", std::move(items)}};
@@ -296,25 +299,36 @@ template <class Add>
 void add_issues(const Add& add, tracking::Issues& issues) {
   add("POST", "issues", "Say that something is wrong", write,
       [&](const Call& call, const Arguments& in) -> Object {
+        auto experiment = TRY(experiment_of(in));
+        auto name_asked = TRY(in.text("name"));
+        auto description = TRY(in.text("description"));
+        auto status = TRY(in.text_or("status", ""));
+        auto severity = TRY(in.text_or("severity", ""));
+        auto root_causes = TRY(in.texts("root_causes"));
+        auto categories = TRY(in.texts("categories"));
+        auto source_run = TRY(in.text_or("source_run_id", ""));
+        auto created_by = TRY(in.text_or("created_by", ""));
         return json::object{
-            {"issue",
-             said(TRY(issues.add(call, {.experiment = TRY(experiment_of(in)),
-                                        .name = TRY(in.text("name")),
-                                        .description = TRY(in.text("description")),
-                                        .status = TRY(in.text_or("status", "")),
-                                        .severity = TRY(in.text_or("severity", "")),
-                                        .root_causes = TRY(in.texts("root_causes")),
-                                        .categories = TRY(in.texts("categories")),
-                                        .source_run = TRY(in.text_or("source_run_id", "")),
-                                        .created_by = TRY(in.text_or("created_by", ""))})))}};
+            {"issue", said(TRY(issues.add(call, {.experiment = std::move(experiment),
+                                                 .name = std::move(name_asked),
+                                                 .description = std::move(description),
+                                                 .status = std::move(status),
+                                                 .severity = std::move(severity),
+                                                 .root_causes = std::move(root_causes),
+                                                 .categories = std::move(categories),
+                                                 .source_run = std::move(source_run),
+                                                 .created_by = std::move(created_by)})))}};
       });
   add("POST", "issues/search", "Search issues", read,
       [&](const Call& call, const Arguments& in) -> Object {
-        const auto found =
-            TRY(issues.search(call, {.experiment = TRY(in.whole("experiment_id")),
-                                     .filter = TRY(in.text_or("filter_string", "")),
-                                     .limit = TRY(in.whole_or("max_results", 100)),
-                                     .page_token = TRY(in.text_or("page_token", ""))}));
+        const auto experiment = TRY(in.whole("experiment_id"));
+        auto filter = TRY(in.text_or("filter_string", ""));
+        const auto limit = TRY(in.whole_or("max_results", 100));
+        auto page_token = TRY(in.text_or("page_token", ""));
+        const auto found = TRY(issues.search(call, {.experiment = experiment,
+                                                    .filter = std::move(filter),
+                                                    .limit = limit,
+                                                    .page_token = std::move(page_token)}));
         std::vector<std::string> ids;
         json::array items;
         for (const auto& one : found.items) {
@@ -336,12 +350,17 @@ void add_issues(const Add& add, tracking::Issues& issues) {
       });
   add("PATCH", "issues/{issue_id}", "Change an issue", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        return json::object{{"issue", said(TRY(issues.change(
-                                          call, {.id = TRY(in.text("issue_id")),
-                                                 .name = TRY(in.text_or("name", "")),
-                                                 .description = TRY(in.text_or("description", "")),
-                                                 .status = TRY(in.text_or("status", "")),
-                                                 .severity = TRY(in.text_or("severity", ""))})))}};
+        auto id = TRY(in.text("issue_id"));
+        auto name = TRY(in.text_or("name", ""));
+        auto description = TRY(in.text_or("description", ""));
+        auto status = TRY(in.text_or("status", ""));
+        auto severity = TRY(in.text_or("severity", ""));
+        return json::object{
+            {"issue", said(TRY(issues.change(call, {.id = std::move(id),
+                                                    .name = std::move(name),
+                                                    .description = std::move(description),
+                                                    .status = std::move(status),
+                                                    .severity = std::move(severity)})))}};
       });
 }
 

@@ -1,6 +1,7 @@
 #include "api/mlflow/logged_model_routes.h"
 
 #include "api/mlflow/metric_json.h"
+#include "api/mlflow/pair.h"
 #include "api/mlflow/protocol.h"
 #include "tracking/logged_models.h"
 
@@ -12,8 +13,7 @@ using Object = Result<json::object>;
 
 Result<std::vector<tracking::Pair>> pairs_of(const Arguments& in, std::string_view name) {
   std::vector<tracking::Pair> out;
-  for (const Arguments& one : TRY(in.objects(name)))
-    out.push_back({TRY(one.text("key")), TRY(one.text_or("value", ""))});
+  for (const Arguments& one : TRY(in.objects(name))) out.push_back(TRY(mlflow::pair_of(one)));
   return out;
 }
 
@@ -42,16 +42,19 @@ json::object said(const tracking::LoggedModelDetail& detail) {
 }
 
 Result<tracking::Search> search_of(const Arguments& in) {
-  tracking::Search search{.filter = TRY(in.text_or("filter", "")),
-                          .limit = TRY(in.whole_or("max_results", 50)),
-                          .page_token = TRY(in.text_or("page_token", ""))};
+  auto filter = TRY(in.text_or("filter", ""));
+  const auto limit = TRY(in.whole_or("max_results", 50));
+  auto page_token = TRY(in.text_or("page_token", ""));
+  tracking::Search search{
+      .filter = std::move(filter), .limit = limit, .page_token = std::move(page_token)};
   for (const std::string& id : TRY(in.texts("experiment_ids"))) {
     const Arguments one(json::object{{"experiment_ids", id}});
     search.experiments.push_back(TRY(one.whole_or("experiment_ids", 0)));
   }
   const auto dataset_of = [](const Arguments& one) -> Result<tracking::OnDataset> {
-    return tracking::OnDataset{TRY(one.text_or("dataset_name", "")),
-                               TRY(one.text_or("dataset_digest", ""))};
+    auto name = TRY(one.text_or("dataset_name", ""));
+    auto digest = TRY(one.text_or("dataset_digest", ""));
+    return tracking::OnDataset{std::move(name), std::move(digest)};
   };
   for (const Arguments& one : TRY(in.objects("datasets")))
     search.datasets.push_back(TRY(dataset_of(one)));
@@ -74,13 +77,19 @@ std::vector<Route> mlflow_logged_model_routes(tracking::LoggedModels& models) {
   using enum Permission;
   add("POST", "", "Start a logged model", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        return json::object{{"model", said(TRY(models.create(
-                                          call, {.experiment = TRY(in.whole_or("experiment_id", 0)),
-                                                 .name = TRY(in.text_or("name", "")),
-                                                 .model_type = TRY(in.text_or("model_type", "")),
-                                                 .source_run = TRY(in.text_or("source_run_id", "")),
-                                                 .params = TRY(pairs_of(in, "params")),
-                                                 .tags = TRY(pairs_of(in, "tags"))})))}};
+        const auto experiment = TRY(in.whole_or("experiment_id", 0));
+        auto name = TRY(in.text_or("name", ""));
+        auto model_type = TRY(in.text_or("model_type", ""));
+        auto source_run = TRY(in.text_or("source_run_id", ""));
+        auto params = TRY(pairs_of(in, "params"));
+        auto tags = TRY(pairs_of(in, "tags"));
+        return json::object{
+            {"model", said(TRY(models.create(call, {.experiment = experiment,
+                                                    .name = std::move(name),
+                                                    .model_type = std::move(model_type),
+                                                    .source_run = std::move(source_run),
+                                                    .params = std::move(params),
+                                                    .tags = std::move(tags)})))}};
       });
   add("POST", "/search", "Search logged models", read,
       [&](const Call& call, const Arguments& in) -> Object {

@@ -1,6 +1,7 @@
 // MLflow's REST as its clients speak it: proto3 JSON in and out, and its own shape of errors.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "api/route.h"
@@ -17,7 +18,8 @@ Response error_response(const Error& error, int status = 0);
 class Arguments {
  public:
   static Result<Arguments> read(const Request& request);
-  explicit Arguments(json::object fields) : fields_(std::move(fields)) {}
+  explicit Arguments(json::object fields)
+      : root_(std::make_shared<const json::object>(std::move(fields))), fields_(root_.get()) {}
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
   Result<std::string> text(std::string_view name) const;  // required
@@ -31,11 +33,16 @@ class Arguments {
   Result<std::vector<std::string>> texts(std::string_view name) const;  // none: empty
   Result<std::vector<Arguments>> objects(std::string_view name) const;  // none: empty
   Result<Arguments> object(std::string_view name) const;                // none: empty
-  const json::object& fields() const { return fields_; }
+  const json::object& fields() const { return *fields_; }
 
  private:
+  Arguments(std::shared_ptr<const json::object> root, const json::object& fields)
+      : root_(std::move(root)), fields_(&fields) {}
   const json::value* find(std::string_view name) const;
-  json::object fields_;
+  // An object within a request is a look at it: a batch has thousands, and copies cost more than
+  // what is done with them.
+  std::shared_ptr<const json::object> root_;
+  const json::object* fields_;
 };
 
 // Path values and query as they are; a handler gives the answer's body.

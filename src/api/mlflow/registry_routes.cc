@@ -2,6 +2,7 @@
 
 #include <cctype>
 
+#include "api/mlflow/pair.h"
 #include "api/mlflow/protocol.h"
 #include "tracking/registered_models.h"
 
@@ -13,8 +14,7 @@ using Object = Result<json::object>;
 
 Result<std::vector<tracking::Pair>> tags_of(const Arguments& in) {
   std::vector<tracking::Pair> out;
-  for (const Arguments& one : TRY(in.objects("tags")))
-    out.push_back({TRY(one.text("key")), TRY(one.text_or("value", ""))});
+  for (const Arguments& one : TRY(in.objects("tags"))) out.push_back(TRY(mlflow::pair_of(one)));
   return out;
 }
 
@@ -26,10 +26,14 @@ Result<std::int64_t> version_of(const Arguments& in) {
 }
 
 Result<tracking::Search> search_of(const Arguments& in, std::int64_t limit) {
-  return tracking::Search{.filter = TRY(in.text_or("filter", "")),
-                          .order_by = TRY(in.texts("order_by")),
-                          .limit = TRY(in.whole_or("max_results", limit)),
-                          .page_token = TRY(in.text_or("page_token", ""))};
+  auto filter = TRY(in.text_or("filter", ""));
+  auto order_by = TRY(in.texts("order_by"));
+  const auto limit_asked = TRY(in.whole_or("max_results", limit));
+  auto page_token = TRY(in.text_or("page_token", ""));
+  return tracking::Search{.filter = std::move(filter),
+                          .order_by = std::move(order_by),
+                          .limit = limit_asked,
+                          .page_token = std::move(page_token)};
 }
 
 // As MLflow reads them: in any case.
@@ -147,8 +151,7 @@ void add_models(const Add& add, tracking::RegisteredModels& models) {
         });
   add("POST", "set-tag", "Set a tag of a registered model", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        TRY(models.set_tag(call, TRY(in.text("name")),
-                           {TRY(in.text("key")), TRY(in.text_or("value", ""))}));
+        TRY(models.set_tag(call, TRY(in.text("name")), TRY(mlflow::pair_of(in))));
         return json::object{};
       });
   add("DELETE", "delete-tag", "Delete a tag of a registered model", write,
@@ -177,13 +180,18 @@ void add_versions(const Add& add, tracking::RegisteredModels& models) {
   using enum Permission;
   add("POST", "create", "Register a model version", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        return as_version(
-            TRY(models.create_version(call, {.model = TRY(in.text("name")),
-                                             .source = TRY(in.text("source")),
-                                             .run = TRY(in.text_or("run_id", "")),
-                                             .logged_model = TRY(in.text_or("model_id", "")),
-                                             .description = TRY(in.text_or("description", "")),
-                                             .tags = TRY(tags_of(in))})));
+        auto model = TRY(in.text("name"));
+        auto source = TRY(in.text("source"));
+        auto run = TRY(in.text_or("run_id", ""));
+        auto logged_model = TRY(in.text_or("model_id", ""));
+        auto description = TRY(in.text_or("description", ""));
+        auto tags = TRY(tags_of(in));
+        return as_version(TRY(models.create_version(call, {.model = std::move(model),
+                                                           .source = std::move(source),
+                                                           .run = std::move(run),
+                                                           .logged_model = std::move(logged_model),
+                                                           .description = std::move(description),
+                                                           .tags = std::move(tags)})));
       });
   add("GET", "get", "Show a model version", read,
       [&](const Call& call, const Arguments& in) -> Object {
@@ -201,11 +209,15 @@ void add_versions(const Add& add, tracking::RegisteredModels& models) {
       });
   add("POST", "transition-stage", "Move a version to another stage", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        return as_version(TRY(models.move_stage(
-            call, {.model = TRY(in.text("name")),
-                   .version = TRY(version_of(in)),
-                   .to = TRY(stage_of(TRY(in.text("stage")))),
-                   .archive_others = TRY(flag_of(in, "archive_existing_versions"))})));
+        auto model = TRY(in.text("name"));
+        auto version = TRY(version_of(in));
+        auto to = TRY(stage_of(TRY(in.text("stage"))));
+        auto archive_others = TRY(flag_of(in, "archive_existing_versions"));
+        return as_version(
+            TRY(models.move_stage(call, {.model = std::move(model),
+                                         .version = std::move(version),
+                                         .to = std::move(to),
+                                         .archive_others = std::move(archive_others)})));
       });
   add("GET", "get-download-uri", "Say where a version's files are", read,
       [&](const Call& call, const Arguments& in) -> Object {
@@ -220,7 +232,7 @@ void add_versions(const Add& add, tracking::RegisteredModels& models) {
   add("POST", "set-tag", "Set a tag of a model version", write,
       [&](const Call& call, const Arguments& in) -> Object {
         TRY(models.set_version_tag(call, TRY(in.text("name")), TRY(version_of(in)),
-                                   {TRY(in.text("key")), TRY(in.text_or("value", ""))}));
+                                   TRY(mlflow::pair_of(in))));
         return json::object{};
       });
   add("DELETE", "delete-tag", "Delete a tag of a model version", write,

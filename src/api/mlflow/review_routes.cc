@@ -103,12 +103,16 @@ template <class Add>
 void add_schemas(const Add& add, tracking::LabelSchemas& schemas) {
   add("POST", "label-schemas/create", "Ask a question about an experiment's traces", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        tracking::CreateLabelSchema made{
-            .experiment = TRY(experiment_of(in)),
-            .name = TRY(in.text("name")),
-            .type = TRY(word_of(in, "type", schema_types)),
-            .input = TRY(in.object("input")).fields(),
-            .enable_comment = TRY(in.flag_or("enable_comment", false))};
+        auto experiment = TRY(experiment_of(in));
+        auto name_asked = TRY(in.text("name"));
+        auto type = TRY(word_of(in, "type", schema_types));
+        auto input = TRY(in.object("input")).fields();
+        const auto enable_comment = TRY(in.flag_or("enable_comment", false));
+        tracking::CreateLabelSchema made{.experiment = std::move(experiment),
+                                         .name = std::move(name_asked),
+                                         .type = std::move(type),
+                                         .input = std::move(input),
+                                         .enable_comment = enable_comment};
         if (in.has("instruction")) made.instruction = TRY(in.text_or("instruction", ""));
         return json::object{{"label_schema", said(TRY(schemas.create(call, made)))}};
       });
@@ -149,14 +153,18 @@ template <class Add>
 void add_queues(const Add& add, tracking::ReviewQueues& queues) {
   add("POST", "review-queues/create", "Make a queue of traces to review", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        return json::object{
-            {"review_queue",
-             said(TRY(queues.create(call, {.experiment = TRY(experiment_of(in)),
-                                           .name = TRY(in.text("name")),
-                                           .type = TRY(word_of(in, "queue_type", queue_types)),
-                                           .owner = user_of(call),
-                                           .users = TRY(in.texts("users")),
-                                           .schemas = TRY(in.texts("schema_ids"))})))}};
+        auto experiment = TRY(experiment_of(in));
+        auto name = TRY(in.text("name"));
+        auto type = TRY(word_of(in, "queue_type", queue_types));
+        auto users = TRY(in.texts("users"));
+        auto schemas_asked = TRY(in.texts("schema_ids"));
+        return json::object{{"review_queue", said(TRY(queues.create(
+                                                 call, {.experiment = std::move(experiment),
+                                                        .name = std::move(name),
+                                                        .type = std::move(type),
+                                                        .owner = user_of(call),
+                                                        .users = std::move(users),
+                                                        .schemas = std::move(schemas_asked)})))}};
       });
   add("POST", "review-queues/get-or-create-user", "The review queue of one user", write,
       [&](const Call& call, const Arguments& in) -> Object {
@@ -175,12 +183,16 @@ void add_queues(const Add& add, tracking::ReviewQueues& queues) {
       });
   add("GET", "review-queues/list", "List an experiment's review queues", read,
       [&](const Call& call, const Arguments& in) -> Object {
-        return page("review_queues",
-                    TRY(queues.list(call, {.experiment = TRY(experiment_of(in)),
-                                           .user = TRY(in.text_or("user", "")),
-                                           .item = TRY(in.text_or("item_id", "")),
-                                           .limit = TRY(in.whole_or("max_results", 1'000)),
-                                           .page_token = TRY(in.text_or("page_token", ""))})));
+        auto experiment = TRY(experiment_of(in));
+        auto user = TRY(in.text_or("user", ""));
+        auto item = TRY(in.text_or("item_id", ""));
+        const auto limit = TRY(in.whole_or("max_results", 1'000));
+        auto page_token = TRY(in.text_or("page_token", ""));
+        return page("review_queues", TRY(queues.list(call, {.experiment = std::move(experiment),
+                                                            .user = std::move(user),
+                                                            .item = std::move(item),
+                                                            .limit = limit,
+                                                            .page_token = std::move(page_token)})));
       });
   add("POST", "review-queues/update", "Change a review queue", write,
       [&](const Call& call, const Arguments& in) -> Object {
@@ -220,17 +232,22 @@ void add_items(const Add& add, tracking::ReviewQueues& queues) {
       });
   add("GET", "review-queues/items/list", "List the traces of a review queue", read,
       [&](const Call& call, const Arguments& in) -> Object {
-        return page("items",
-                    TRY(queues.items(call, {.queue = TRY(in.text("queue_id")),
-                                            .status = TRY(word_of(in, "status", statuses)),
-                                            .limit = TRY(in.whole_or("max_results", 1'000)),
-                                            .page_token = TRY(in.text_or("page_token", ""))})));
+        auto queue_asked = TRY(in.text("queue_id"));
+        auto status = TRY(word_of(in, "status", statuses));
+        const auto limit = TRY(in.whole_or("max_results", 1'000));
+        auto page_token = TRY(in.text_or("page_token", ""));
+        return page("items", TRY(queues.items(call, {.queue = std::move(queue_asked),
+                                                     .status = std::move(status),
+                                                     .limit = limit,
+                                                     .page_token = std::move(page_token)})));
       });
   add("POST", "review-queues/items/set-status", "Say how far the review of a trace is", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        tracking::MoveReviewItem move{.queue = TRY(in.text("queue_id")),
-                                      .item = TRY(in.text("item_id")),
-                                      .status = TRY(word_of(in, "status", statuses))};
+        auto queue = TRY(in.text("queue_id"));
+        auto item = TRY(in.text("item_id"));
+        auto status = TRY(word_of(in, "status", statuses));
+        tracking::MoveReviewItem move{
+            .queue = std::move(queue), .item = std::move(item), .status = std::move(status)};
         // Who did it is who asks; a caller's word counts only where nobody is asked for a token.
         if (const std::string user = user_of(call); !user.empty()) {
           if (move.status != "pending") move.completed_by = user;

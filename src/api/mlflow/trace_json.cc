@@ -1,5 +1,7 @@
 #include "api/mlflow/trace_json.h"
 
+#include "api/mlflow/pair.h"
+
 #include <charconv>
 #include <cmath>
 
@@ -130,8 +132,7 @@ Error no_time(const std::string& field, const std::string& text, const char* for
 
 Result<std::vector<tracking::Pair>> list_of(const Arguments& in, std::string_view name) {
   std::vector<tracking::Pair> out;
-  for (const Arguments& one : TRY(in.objects(name)))
-    out.push_back({TRY(one.text("key")), TRY(one.text_or("value", ""))});
+  for (const Arguments& one : TRY(in.objects(name))) out.push_back(TRY(mlflow::pair_of(one)));
   return out;
 }
 
@@ -222,17 +223,24 @@ bool is_whole(const tracking::TraceDetail& detail, std::size_t spans) {
 }
 
 Result<tracking::StartTrace> start_of(const Arguments& in) {
-  tracking::StartTrace out{.metadata = TRY(pairs_of(in, "trace_metadata")),
-                           .tags = TRY(pairs_of(in, "tags"))};
+  auto metadata = TRY(pairs_of(in, "trace_metadata"));
+  auto tags = TRY(pairs_of(in, "tags"));
+  tracking::StartTrace out{.metadata = std::move(metadata), .tags = std::move(tags)};
   const Arguments place = TRY(in.object("trace_location"));
   const Arguments location = TRY(place.object("mlflow_experiment"));
   const std::string began = TRY(in.text("request_time"));
-  out.trace = {.id = TRY(in.text("trace_id")),
-               .experiment = TRY(location.whole_or("experiment_id", 0)),
-               .request_time = TRY(milliseconds_of_time(began, "request_time")),
-               .client_request_id = TRY(in.text_or("client_request_id", "")),
-               .request_preview = TRY(in.text_or("request_preview", "")),
-               .response_preview = TRY(in.text_or("response_preview", ""))};
+  auto id = TRY(in.text("trace_id"));
+  const auto experiment = TRY(location.whole_or("experiment_id", 0));
+  auto request_time = TRY(milliseconds_of_time(began, "request_time"));
+  auto client_request_id = TRY(in.text_or("client_request_id", ""));
+  auto request_preview = TRY(in.text_or("request_preview", ""));
+  auto response_preview = TRY(in.text_or("response_preview", ""));
+  out.trace = {.id = std::move(id),
+               .experiment = experiment,
+               .request_time = std::move(request_time),
+               .client_request_id = std::move(client_request_id),
+               .request_preview = std::move(request_preview),
+               .response_preview = std::move(response_preview)};
   if (const std::string took = TRY(in.text_or("execution_duration", "")); !took.empty())
     out.trace.duration = TRY(milliseconds_of_duration(took, "execution_duration"));
   const std::string state = TRY(in.text_or("state", "STATE_UNSPECIFIED"));
@@ -243,18 +251,20 @@ Result<tracking::StartTrace> start_of(const Arguments& in) {
 }
 
 Result<tracking::StartTrace> old_start_of(const Arguments& in, const std::string& id) {
-  tracking::StartTrace out{.metadata = TRY(list_of(in, "request_metadata")),
-                           .tags = TRY(list_of(in, "tags"))};
-  out.trace = {.id = id,
-               .experiment = TRY(in.whole_or("experiment_id", 0)),
-               .request_time = TRY(in.whole_or("timestamp_ms", 0))};
+  auto metadata = TRY(list_of(in, "request_metadata"));
+  auto tags = TRY(list_of(in, "tags"));
+  tracking::StartTrace out{.metadata = std::move(metadata), .tags = std::move(tags)};
+  const auto experiment = TRY(in.whole_or("experiment_id", 0));
+  const auto request_time = TRY(in.whole_or("timestamp_ms", 0));
+  out.trace = {.id = id, .experiment = experiment, .request_time = request_time};
   return out;
 }
 
 Result<tracking::StartTrace> old_end_of(const Arguments& in, const tracking::TraceDetail& before) {
-  tracking::StartTrace out{.trace = before.trace,
-                           .metadata = TRY(list_of(in, "request_metadata")),
-                           .tags = TRY(list_of(in, "tags"))};
+  auto metadata = TRY(list_of(in, "request_metadata"));
+  auto tags = TRY(list_of(in, "tags"));
+  tracking::StartTrace out{
+      .trace = before.trace, .metadata = std::move(metadata), .tags = std::move(tags)};
   const std::int64_t end = TRY(in.whole_or("timestamp_ms", before.trace.request_time));
   out.trace.duration = end - before.trace.request_time;
   const std::string status = TRY(in.text_or("status", "OK"));

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "api/mlflow/pair.h"
 #include "api/mlflow/trace_json.h"
 #include "tracking/artifacts.h"
 #include "tracking/trace_metrics.h"
@@ -24,10 +25,14 @@ Result<std::vector<std::int64_t>> experiments_of(const Arguments& in) {
 }
 
 Result<tracking::Search> search_of(const Arguments& in) {
-  return tracking::Search{.filter = TRY(in.text_or("filter", "")),
-                          .order_by = TRY(in.texts("order_by")),
-                          .limit = TRY(in.whole_or("max_results", 100)),
-                          .page_token = TRY(in.text_or("page_token", ""))};
+  auto filter = TRY(in.text_or("filter", ""));
+  auto order_by = TRY(in.texts("order_by"));
+  const auto limit = TRY(in.whole_or("max_results", 100));
+  auto page_token = TRY(in.text_or("page_token", ""));
+  return tracking::Search{.filter = std::move(filter),
+                          .order_by = std::move(order_by),
+                          .limit = limit,
+                          .page_token = std::move(page_token)};
 }
 
 Result<std::vector<std::int64_t>> locations_of(const Arguments& in) {
@@ -162,8 +167,7 @@ void add_changes(std::vector<Route>& routes, Traces& traces, const std::string& 
   };
   add("PATCH", "{" + id + "}/tags", "Set a tag of a trace",
       [&, id](const Call& call, const Arguments& in) -> Object {
-        TRY(traces.set_tag(call, TRY(in.text(id)),
-                           {TRY(in.text("key")), TRY(in.text_or("value", ""))}));
+        TRY(traces.set_tag(call, TRY(in.text(id)), TRY(mlflow::pair_of(in))));
         return json::object{};
       });
   add("DELETE", "{" + id + "}/tags", "Delete a tag of a trace",
@@ -174,11 +178,13 @@ void add_changes(std::vector<Route>& routes, Traces& traces, const std::string& 
   add("POST", "delete-traces", "Delete traces",
       [&](const Call& call, const Arguments& in) -> Object {
         TRY(in.text("experiment_id"));
-        const std::int64_t gone =
-            TRY(traces.remove(call, {.experiment = TRY(in.whole_or("experiment_id", 0)),
-                                     .ids = TRY(in.texts("request_ids")),
-                                     .until = TRY(in.whole("max_timestamp_millis")),
-                                     .limit = TRY(in.whole("max_traces"))}));
+        const auto experiment = TRY(in.whole_or("experiment_id", 0));
+        auto ids = TRY(in.texts("request_ids"));
+        const auto until = TRY(in.whole("max_timestamp_millis"));
+        const auto limit = TRY(in.whole("max_traces"));
+        const std::int64_t gone = TRY(traces.remove(
+            call,
+            {.experiment = experiment, .ids = std::move(ids), .until = until, .limit = limit}));
         return json::object{{"traces_deleted", gone}};
       });
   add("POST", "link-to-run", "Link traces to a run",
@@ -300,16 +306,26 @@ Result<Enum> word_of(const Arguments& in, const char* field) {
 }
 
 Result<tracking::TraceMetricQuery> metric_query_of(const Arguments& in) {
-  tracking::TraceMetricQuery out{.experiments = TRY(experiments_of(in)),
-                                 .view = TRY(word_of<tracking::MetricView>(in, "view_type")),
-                                 .metric = TRY(in.text("metric_name")),
-                                 .dimensions = TRY(in.texts("dimensions")),
-                                 .filters = TRY(in.texts("filters")),
-                                 .interval = TRY(in.whole_or("time_interval_seconds", 0)),
-                                 .from = TRY(in.whole("start_time_ms")),
-                                 .to = TRY(in.whole("end_time_ms")),
-                                 .limit = TRY(in.whole_or("max_results", 1'000)),
-                                 .page_token = TRY(in.text_or("page_token", ""))};
+  auto experiments = TRY(experiments_of(in));
+  auto view = TRY(word_of<tracking::MetricView>(in, "view_type"));
+  auto metric = TRY(in.text("metric_name"));
+  auto dimensions = TRY(in.texts("dimensions"));
+  auto filters = TRY(in.texts("filters"));
+  const auto interval = TRY(in.whole_or("time_interval_seconds", 0));
+  const auto from = TRY(in.whole("start_time_ms"));
+  const auto to = TRY(in.whole("end_time_ms"));
+  const auto limit = TRY(in.whole_or("max_results", 1'000));
+  auto page_token = TRY(in.text_or("page_token", ""));
+  tracking::TraceMetricQuery out{.experiments = std::move(experiments),
+                                 .view = std::move(view),
+                                 .metric = std::move(metric),
+                                 .dimensions = std::move(dimensions),
+                                 .filters = std::move(filters),
+                                 .interval = interval,
+                                 .from = from,
+                                 .to = to,
+                                 .limit = limit,
+                                 .page_token = std::move(page_token)};
   for (const Arguments& one : TRY(in.objects("aggregations"))) {
     tracking::Aggregate& aggregate = out.aggregates.emplace_back();
     aggregate.type = TRY(word_of<tracking::Aggregation>(one, "aggregation_type"));

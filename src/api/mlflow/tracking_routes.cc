@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "api/mlflow/metric_json.h"
+#include "api/mlflow/pair.h"
 #include "api/mlflow/protocol.h"
 #include "tracking/service.h"
 
@@ -31,22 +32,18 @@ Result<std::string> run_of(const Arguments& in) {
                               : in.text("run_id");
 }
 
-Result<tracking::Pair> pair_of(const Arguments& in) {
-  return tracking::Pair{TRY(in.text("key")), TRY(in.text_or("value", ""))};
-}
-
 Result<std::vector<tracking::Pair>> pairs_of(const Arguments& in, std::string_view name) {
   std::vector<tracking::Pair> out;
-  for (const Arguments& one : TRY(in.objects(name))) out.push_back(TRY(pair_of(one)));
+  for (const Arguments& one : TRY(in.objects(name))) out.push_back(TRY(mlflow::pair_of(one)));
   return out;
 }
 
 Result<tracking::Metric> metric_of(const Arguments& in) {
   constexpr double largest = std::numeric_limits<double>::max();
-  tracking::Metric metric{.key = TRY(in.text("key")),
-                          .step = TRY(in.whole_or("step", 0)),
-                          .at = TRY(in.whole_or("timestamp", 0)),
-                          .value = TRY(in.real("value"))};
+  auto key = TRY(in.text("key"));
+  const auto step = TRY(in.whole_or("step", 0)), at = TRY(in.whole_or("timestamp", 0));
+  const double value = TRY(in.real("value"));
+  tracking::Metric metric{.key = std::move(key), .step = step, .at = at, .value = value};
   metric.is_nan = std::isnan(metric.value);
   if (metric.is_nan) metric.value = 0;
   if (std::isinf(metric.value)) metric.value = metric.value > 0 ? largest : -largest;
@@ -58,10 +55,11 @@ Result<void> add_metric(const Arguments& in, tracking::Batch& batch) {
   batch.metrics.push_back(TRY(metric_of(in)));
   const std::string model = TRY(in.text_or("model_id", ""));
   if (model.empty()) return {};
-  batch.model_metrics.push_back(
-      {.model = model,
-       .point = batch.metrics.back(),
-       .dataset = {TRY(in.text_or("dataset_name", "")), TRY(in.text_or("dataset_digest", ""))}});
+  auto name = TRY(in.text_or("dataset_name", ""));
+  auto digest = TRY(in.text_or("dataset_digest", ""));
+  batch.model_metrics.push_back({.model = model,
+                                 .point = batch.metrics.back(),
+                                 .dataset = {std::move(name), std::move(digest)}});
   return {};
 }
 
@@ -70,12 +68,18 @@ Result<std::vector<tracking::DatasetInput>> datasets_of(const Arguments& in) {
   for (const Arguments& one : TRY(in.objects("datasets"))) {
     const Arguments set = TRY(one.object("dataset"));
     const auto tags = TRY(pairs_of(one, "tags"));
-    tracking::DatasetInput input{.name = TRY(set.text("name")),
-                                 .digest = TRY(set.text("digest")),
-                                 .source_type = TRY(set.text_or("source_type", "")),
-                                 .source = TRY(set.text_or("source", "")),
-                                 .schema_text = TRY(set.text_or("schema", "")),
-                                 .profile = TRY(set.text_or("profile", "")),
+    auto name = TRY(set.text("name"));
+    auto digest = TRY(set.text("digest"));
+    auto source_type = TRY(set.text_or("source_type", ""));
+    auto source = TRY(set.text_or("source", ""));
+    auto schema_text = TRY(set.text_or("schema", ""));
+    auto profile = TRY(set.text_or("profile", ""));
+    tracking::DatasetInput input{.name = std::move(name),
+                                 .digest = std::move(digest),
+                                 .source_type = std::move(source_type),
+                                 .source = std::move(source),
+                                 .schema_text = std::move(schema_text),
+                                 .profile = std::move(profile),
                                  .tags = json::serialize(encode(tags))};
     for (const tracking::Pair& tag : tags)
       if (tag.key == "mlflow.data.context") input.context = tag.value;
@@ -86,8 +90,11 @@ Result<std::vector<tracking::DatasetInput>> datasets_of(const Arguments& in) {
 
 Result<std::vector<tracking::ModelUse>> uses_of(const Arguments& in, bool is_output) {
   std::vector<tracking::ModelUse> out;
-  for (const Arguments& one : TRY(in.objects("models")))
-    out.push_back({TRY(one.text("model_id")), is_output, TRY(one.whole_or("step", 0))});
+  for (const Arguments& one : TRY(in.objects("models"))) {
+    auto model = TRY(one.text("model_id"));
+    const auto step = TRY(one.whole_or("step", 0));
+    out.push_back({std::move(model), is_output, step});
+  }
   return out;
 }
 
@@ -102,11 +109,16 @@ Result<tracking::View> view_of(const Arguments& in, std::string_view field) {
 }
 
 Result<tracking::Search> search_of(const Arguments& in, std::string_view view) {
-  return tracking::Search{.view = TRY(view_of(in, view)),
-                          .filter = TRY(in.text_or("filter", "")),
-                          .order_by = TRY(in.texts("order_by")),
-                          .limit = TRY(in.whole_or("max_results", 1'000)),
-                          .page_token = TRY(in.text_or("page_token", ""))};
+  auto view_asked = TRY(view_of(in, view));
+  auto filter = TRY(in.text_or("filter", ""));
+  auto order_by = TRY(in.texts("order_by"));
+  const auto limit = TRY(in.whole_or("max_results", 1'000));
+  auto page_token = TRY(in.text_or("page_token", ""));
+  return tracking::Search{.view = std::move(view_asked),
+                          .filter = std::move(filter),
+                          .order_by = std::move(order_by),
+                          .limit = limit,
+                          .page_token = std::move(page_token)};
 }
 
 const char* stage_of(tracking::Lifecycle lifecycle) {
@@ -217,7 +229,7 @@ void add_experiments(std::vector<Route>& routes, tracking::Service& service) {
         });
   add("POST", "set-experiment-tag", "Set a tag of an experiment", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        TRY(service.set_experiment_tag(call, TRY(experiment_of(in)), TRY(pair_of(in))));
+        TRY(service.set_experiment_tag(call, TRY(experiment_of(in)), TRY(mlflow::pair_of(in))));
         return json::object{};
       });
   add("POST", "delete-experiment-tag", "Delete a tag of an experiment", write,
@@ -241,12 +253,16 @@ void add_runs(std::vector<Route>& routes, tracking::Service& service) {
   };
   add("POST", "runs/create", "Start a run", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        const auto run =
-            TRY(service.create_run(call, {.experiment = TRY(in.whole_or("experiment_id", 0)),
-                                          .name = TRY(in.text_or("run_name", "")),
-                                          .user_id = TRY(in.text_or("user_id", "")),
-                                          .start_time = TRY(in.whole("start_time")),
-                                          .tags = TRY(pairs_of(in, "tags"))}));
+        const auto experiment = TRY(in.whole_or("experiment_id", 0));
+        auto name_asked = TRY(in.text_or("run_name", ""));
+        auto user_id = TRY(in.text_or("user_id", ""));
+        const auto start_time = TRY(in.whole("start_time"));
+        auto tags = TRY(pairs_of(in, "tags"));
+        const auto run = TRY(service.create_run(call, {.experiment = experiment,
+                                                       .name = std::move(name_asked),
+                                                       .user_id = std::move(user_id),
+                                                       .start_time = start_time,
+                                                       .tags = std::move(tags)}));
         return json::object{{"run", said(run)}};
       });
   add("GET", "runs/get", "Show a run", read, [&](const Call& call, const Arguments& in) -> Object {
@@ -254,9 +270,11 @@ void add_runs(std::vector<Route>& routes, tracking::Service& service) {
   });
   add("POST", "runs/update", "End a run, or rename it", write,
       [&](const Call& call, const Arguments& in) -> Object {
-        tracking::UpdateRun input{.id = TRY(run_of(in)),
-                                  .name = TRY(in.text_or("run_name", "")),
-                                  .end_time = TRY(in.whole("end_time"))};
+        auto id = TRY(run_of(in));
+        auto name = TRY(in.text_or("run_name", ""));
+        const auto end_time = TRY(in.whole("end_time"));
+        tracking::UpdateRun input{
+            .id = std::move(id), .name = std::move(name), .end_time = end_time};
         if (const std::string status = TRY(in.text_or("status", "")); !status.empty()) {
           tracking::Status read{};
           if (!Kind<tracking::Status>::hear(status, read))
@@ -303,13 +321,17 @@ void add_logging(std::vector<Route>& routes, tracking::Service& service) {
     TRY(add_metric(in, batch));
     return batch;
   });
-  add("runs/log-parameter", "Log a parameter",
-      [](const Arguments& in) -> Result<Batch> { return Batch{.params = {TRY(pair_of(in))}}; });
-  add("runs/set-tag", "Set a tag of a run",
-      [](const Arguments& in) -> Result<Batch> { return Batch{.tags = {TRY(pair_of(in))}}; });
+  add("runs/log-parameter", "Log a parameter", [](const Arguments& in) -> Result<Batch> {
+    return Batch{.params = {TRY(mlflow::pair_of(in))}};
+  });
+  add("runs/set-tag", "Set a tag of a run", [](const Arguments& in) -> Result<Batch> {
+    return Batch{.tags = {TRY(mlflow::pair_of(in))}};
+  });
   add("runs/log-batch", "Log metrics, parameters and tags",
       [](const Arguments& in) -> Result<Batch> {
-        Batch batch{.params = TRY(pairs_of(in, "params")), .tags = TRY(pairs_of(in, "tags"))};
+        auto params = TRY(pairs_of(in, "params"));
+        auto tags = TRY(pairs_of(in, "tags"));
+        Batch batch{.params = std::move(params), .tags = std::move(tags)};
         for (const Arguments& one : TRY(in.objects("metrics"))) TRY(add_metric(one, batch));
         return batch;
       });

@@ -102,12 +102,18 @@ std::vector<Route> mlflow_webhook_routes(tracking::Webhooks& webhooks) {
   };
   add("POST", "webhooks", "Tell an address of changes to models",
       [&](const Call& call, const Arguments& in) -> Object {
-        return answer(TRY(webhooks.create(call, {.name = TRY(in.text("name")),
-                                                 .description = TRY(in.text_or("description", "")),
-                                                 .url = TRY(in.text("url")),
-                                                 .secret = TRY(in.text_or("secret", "")),
-                                                 .status = TRY(in.text_or("status", "")),
-                                                 .events = TRY(events_of(in))})));
+        auto name = TRY(in.text("name"));
+        auto description = TRY(in.text_or("description", ""));
+        auto url = TRY(in.text("url"));
+        auto secret = TRY(in.text_or("secret", ""));
+        auto status = TRY(in.text_or("status", ""));
+        auto events = TRY(events_of(in));
+        return answer(TRY(webhooks.create(call, {.name = std::move(name),
+                                                 .description = std::move(description),
+                                                 .url = std::move(url),
+                                                 .secret = std::move(secret),
+                                                 .status = std::move(status),
+                                                 .events = std::move(events)})));
       });
   add("GET", "webhooks", "List webhooks",
       [&](const Call& call, const Arguments& in) { return list(webhooks, call, in); });
