@@ -124,3 +124,5 @@ BENCHMARK(ProveInclusion)->Arg(1'000)->Arg(100'000)->Iterations(500)->Unit(bench
 
 }  // namespace
 }  // namespace penstock::audit
+
+BENCHMARK_MAIN();  // not the one of the test library, which would run no test
