@@ -20,9 +20,8 @@ Result<Timestamp> oldest_kept(const std::string& unused_for, Timestamp now) {
 
 }  // namespace
 
-Result<Collected> Collector::run(const Call& call, const CollectInput& input) {
+Result<void> Collector::collect(const Call& call, const CollectInput& input, Collected& out) {
   const Timestamp before = TRY(oldest_kept(input.unused_for, clock_.now()));
-  Collected out{.dry_run = input.dry_run};
   std::map<std::string, std::int64_t> held;  // sizes by digest: what only an artifact may hold
   std::set<std::string> gone;
   const auto take = [&](const std::string& digest, std::int64_t size) -> Result<bool> {
@@ -36,43 +35,49 @@ Result<Collected> Collector::run(const Call& call, const CollectInput& input) {
     out.bytes += size;
     return true;
   };
-  std::int64_t seen = 0;
-  for (std::string after; !out.more;) {
-    const auto found = TRY(files_.unused(before, after, page));
+  out.next = input.after;
+  for (std::int64_t seen = 0; !out.more;) {
+    const auto found = TRY(files_.unused(before, out.next, page));
     if (found.empty()) break;
     for (const StoredFile& file : found) {
-      if (seen++ == input.limit) {
-        out.more = true;
-        break;
-      }
-      if (clock_.now() > call.deadline)
-        return Error{Code::deadline_exceeded, "collecting took too long; give a smaller limit"};
-      after = file.digest;
+      out.more = seen++ == input.limit || clock_.now() > call.deadline;
+      if (out.more) break;
       if (!TRY(take(file.digest, file.size))) held.emplace(file.digest, file.size);
-    }
-  }
-  // The list of an artifact holds its files, and may have come after them.
-  for (std::size_t freed = 1; freed > 0 && !held.empty();) {
-    freed = 0;
-    for (auto one = held.begin(); one != held.end();) {
-      if (!TRY(take(one->first, one->second))) {
-        ++one;
-        continue;
-      }
-      ++freed;
-      one = held.erase(one);
+      out.next = file.digest;
     }
   }
   out.kept = std::ssize(held);
-  if (input.dry_run || out.files == 0) return out;
-  return db_.write(call, [&](sql::Tx& tx) -> Result<Collected> {
-    TRY(audit::record(
-        tx, call, clock_.now(),
-        {"artifacts.collected",
-         "artifact:store",
-         {{"unused_for", input.unused_for}, {"files", out.files}, {"bytes", out.bytes}}}));
-    return out;
-  });
+  // The list of an artifact holds its files, and may have come after them.
+  for (bool freed = out.files > 0; freed && !out.more;) {
+    freed = false;
+    for (auto one = held.begin(); one != held.end() && clock_.now() <= call.deadline;) {
+      const bool goes = TRY(take(one->first, one->second));
+      freed = freed || goes;
+      one = goes ? held.erase(one) : std::next(one);
+      out.kept = std::ssize(held);
+    }
+  }
+  if (!out.more) out.next.clear();
+  return {};
+}
+
+Result<Collected> Collector::run(const Call& call, const CollectInput& input) {
+  Collected out{.dry_run = input.dry_run};
+  const auto done = collect(call, input, out);
+  if (!input.dry_run && out.files > 0) {
+    // What is gone must be told, however late it is.
+    Call late = call;
+    late.deadline = Timestamp::max();
+    TRY(db_.write(late, [&](sql::Tx& tx) {
+      return audit::record(
+          tx, call, clock_.now(),
+          {"artifacts.collected",
+           "artifact:store",
+           {{"unused_for", input.unused_for}, {"files", out.files}, {"bytes", out.bytes}}});
+    }));
+  }
+  if (!done) return done.error();
+  return out;
 }
 
 }  // namespace penstock::artifacts

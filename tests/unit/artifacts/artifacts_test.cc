@@ -269,6 +269,48 @@ TEST_F(ArtifactTest, FreesWhatNothingRefersToAndSaysHowMuch) {
   EXPECT_EQ(test::count(*db_, "audit_events"), 1) << "nothing went, nothing is told";
 }
 
+TEST_F(ArtifactTest, CollectsPastWhatIsInUseInSmallSteps) {
+  artifacts::Collector collector(*db_, files_, clock_);
+  for (int at = 0; at < 6; ++at) {
+    must(logged_.put(call_, "run/" + std::to_string(at), "in use " + std::to_string(at)));
+    must(files_.put("useless " + std::to_string(at)));
+  }
+  clock_.advance(std::chrono::days(8));
+  Call late = call_;
+  late.deadline = clock_.now() - std::chrono::seconds(1);
+  const auto none = must(collector.run(late, {}));
+  EXPECT_TRUE(none.more && none.files == 0 && none.next.empty()) << "it had no time at all";
+  artifacts::CollectInput input{.limit = 2};
+  std::int64_t files = 0, kept = 0, calls = 0;
+  for (bool more = true; more && calls < 20; ++calls) {
+    const auto part = must(collector.run(call_, input));
+    files += part.files;
+    kept += part.kept;
+    input.after = part.next;
+    more = part.more;
+  }
+  EXPECT_EQ(files, 6) << "also those behind files that stay";
+  EXPECT_EQ(kept, 6);
+  EXPECT_EQ(rows(), 6);
+}
+
+TEST_F(ArtifactTest, TellsWhatWentAlsoWhereAnErrorEndedIt) {
+  std::set<std::string> digests;
+  for (const char* bytes : {"a", "b", "c"}) digests.insert(must(files_.put(bytes)).digest);
+  files_.held_by("nobody knows", [&](sql::Tx&, const std::string& digest) -> Result<bool> {
+    if (digest == *digests.rbegin()) return Error{Code::unavailable, "away"};
+    return false;
+  });
+  clock_.advance(std::chrono::days(8));
+  artifacts::Collector collector(*db_, files_, clock_);
+  refused(Code::unavailable, collector.run(call_, {}), "away");
+  EXPECT_EQ(rows(), 1);
+  EXPECT_EQ(test::count(*db_,
+                        "audit_events WHERE action = 'artifacts.collected' AND detail LIKE "
+                        "'%\"files\":2%'"),
+            1);
+}
+
 TEST_F(ArtifactTest, IsNotMadeOfFilesThatWereCollected) {
   const std::string digest = must(files_.put("here for a week")).digest;
   clock_.advance(std::chrono::days(8));
