@@ -12,8 +12,6 @@
 namespace penstock::tracking {
 namespace {
 
-constexpr std::size_t values_max = 1'000'000;
-
 enum class Offers { count, spread, all };  // which aggregates a metric has
 
 struct KnownMetric {
@@ -125,12 +123,17 @@ class Statement {
   Statement(const KnownMetric& metric, const TraceMetricQuery& query)
       : metric_(metric), query_(query) {}
 
-  // Rows of: the time of a bucket, the value or what has it, each dimension or what has it.
-  Result<std::string> text() {
-    std::string columns = time() + ", " + std::string(metric_.column), from = "traces t";
+  // What both statements share. Before them.
+  Result<void> prepare() {
+    columns_ = time() + ", " + std::string(metric_.column);
+    if (metric_.column == "x.body" || metric_.column == "x.usage") weigh(metric_.column);
     for (const std::string& one : query_.dimensions)
-      for (const Dimension& dimension : dimensions)
-        if (dimension.name == one) columns += ", " + std::string(dimension.column);
+      for (const Dimension& dimension : dimensions) {
+        if (dimension.name != one) continue;
+        columns_ += ", " + std::string(dimension.column);
+        if (dimension.column == "x.body") weigh(dimension.column);
+      }
+    std::string from = "traces t";
     const auto join = [&](const char* table, const char* name, const char* key) {
       from += std::string(" JOIN ") + table + " " + name + " ON " + name +
               ".trace = t.number AND " + name + ".key = " + conditions_.mark(std::string(key));
@@ -144,9 +147,16 @@ class Statement {
     if (metric_.column == usage) join("trace_metadata", "usage", "mlflow.trace.tokenUsage");
     if (metric_.name == "session_count") join("trace_metadata", "session", "mlflow.trace.session");
     TRY(narrow());
-    return "SELECT " + columns + " FROM " + from + " WHERE " + clauses_.where + " LIMIT " +
-           std::to_string(values_max + 1);
+    rest_ = " FROM " + from + " WHERE " + clauses_.where;
+    return {};
   }
+  // One row: how many values there are, and the letters of what they are read from.
+  std::string size_text() const {
+    return "SELECT count(*), CAST(coalesce(sum(" + (weight_.empty() ? "0" : weight_) +
+           "), 0) AS BIGINT)" + rest_;
+  }
+  // Rows of: the time of a bucket, the value or what has it, each dimension or what has it.
+  std::string text() const { return "SELECT " + columns_ + rest_; }
   const sql::Row& parameters() const { return clauses_.parameters; }
   void own(const std::string& project) {
     conditions_.add("t.project = " + conditions_.mark(project));
@@ -157,6 +167,9 @@ class Statement {
   }
 
  private:
+  void weigh(std::string_view column) {
+    weight_ += (weight_.empty() ? "length(" : " + length(") + std::string(column) + ")";
+  }
   static bool has(const std::vector<std::string>& words, std::string_view word) {
     return std::find(words.begin(), words.end(), word) != words.end();
   }
@@ -224,6 +237,7 @@ class Statement {
   const TraceMetricQuery& query_;
   Clauses clauses_;
   Conditions conditions_{clauses_};
+  std::string columns_, rest_, weight_;
 };
 
 json::value parsed(const std::string& text) {
@@ -367,13 +381,19 @@ Result<Found<MetricGroup>> Traces::metrics(const Call& call, const TraceMetricQu
   const std::int64_t offset = TRY(offset_page::begin(query.page_token));
   Statement statement(metric, query);
   statement.own(call.project);
-  const std::string text = TRY(statement.text());
-  const auto rows =
-      TRY(db_.read(call, [&](sql::Tx& tx) { return tx.run(text, statement.parameters()); }));
-  if (rows.size() > values_max)
-    return Error{Code::resource_exhausted,
-                 "more than " + std::to_string(values_max) +
-                     " values match; narrow start_time_ms and end_time_ms, or filter"};
+  TRY(statement.prepare());
+  const auto rows = TRY(db_.read(call, [&](sql::Tx& tx) -> Result<std::vector<sql::Row>> {
+    const auto size = TRY(tx.run(statement.size_text(), statement.parameters()));
+    const auto values = std::get<std::int64_t>(size.at(0).at(0));
+    const auto bytes = std::get<std::int64_t>(size.at(0).at(1));
+    if (values > query.values_max || bytes > query.bytes_max)
+      return Error{Code::resource_exhausted,
+                   std::to_string(values) + " values match, read from " + std::to_string(bytes) +
+                       " letters; at most " + std::to_string(query.values_max) + " and " +
+                       std::to_string(query.bytes_max) +
+                       " are: narrow start_time_ms and end_time_ms, or filter"};
+    return tx.run(statement.text(), statement.parameters());
+  }));
   std::map<GroupKey, Group> groups;
   for (const sql::Row& row : rows) {
     const auto value = value_of(metric, row.at(1));

@@ -2,7 +2,8 @@
 // what they cost, how they were judged. Groups come by their time bucket, then their dimensions;
 // what has no value, or lacks a dimension, is not counted. Percentiles are interpolated between
 // neighbours (Hyndman and Fan's method 7). invalid_argument where a metric does not go with a view,
-// an aggregate or a dimension; resource_exhausted beyond a million values.
+// an aggregate or a dimension; resource_exhausted beyond half a
+// million values, or 256 MB of what they are read from.
 #pragma once
 
 #include <map>
@@ -35,6 +36,8 @@ struct TraceMetricQuery {
   std::optional<std::int64_t> from, to;  // milliseconds since 1970, both within
   std::int64_t limit = 1'000;
   std::string page_token;
+  // What one question may hold in memory; nobody outside says so.
+  std::int64_t values_max = 500'000, bytes_max = 256 << 20;
 };
 struct MetricGroup {
   std::map<std::string, std::string> dimensions;  // time_bucket too: RFC 3339

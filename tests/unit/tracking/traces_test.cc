@@ -1,5 +1,5 @@
 // Traces, their spans and assessments, on both databases.
-#include "tracking/traces.h"
+#include "tracking/trace_metrics.h"
 
 #include <gtest/gtest.h>
 
@@ -347,6 +347,39 @@ TEST_F(TraceSearchTest, DeletesWithAllThatHangsOnThem) {
        {DeleteTraces{}, DeleteTraces{.ids = {"tr-1"}, .until = 5},
         DeleteTraces{.ids = {"tr-1"}, .limit = 1}, DeleteTraces{.until = 5, .limit = 0}})
     EXPECT_EQ(traces_.remove(ana_, wrong).error().code, Code::invalid_argument);
+}
+
+TEST_F(TracesTest, FiguresAreGroupedAndHaveBounds) {
+  add({span("tr-1", "a", "", 1'000, 1'010), span("tr-1", "b", "a", 1'002, 1'004),
+       span("tr-2", "c", "", 61'000, 61'050)});
+  for (const char* id : {"tr-1", "tr-2"})
+    must(traces_.set_tag(ana_, id, {"mlflow.traceName", "n"}));
+  TraceMetricQuery query{.experiments = {0},
+                         .metric = "latency",
+                         .aggregates = {{Aggregation::AVG}, {Aggregation::PERCENTILE, 25}},
+                         .dimensions = {"trace_name"}};
+  const auto all = must(traces_.metrics(ana_, query));
+  ASSERT_EQ(all.items.size(), 1u);
+  EXPECT_EQ(all.items[0].values.at("AVG"), 30);
+  EXPECT_EQ(all.items[0].values.at("P25.0"), 20) << "a quarter of the way from 10 to 50";
+  query.interval = 60, query.from = 0, query.to = 100'000;
+  EXPECT_EQ(must(traces_.metrics(ana_, query)).items.size(), 2u) << "a minute each";
+  Call elsewhere = ana_;
+  elsewhere.project = "p2";
+  EXPECT_TRUE(must(traces_.metrics(elsewhere, query)).items.empty());
+
+  query = {.experiments = {0},
+           .view = MetricView::SPANS,
+           .metric = "span_count",
+           .aggregates = {{Aggregation::COUNT}}};
+  query.values_max = 3;
+  EXPECT_EQ(must(traces_.metrics(ana_, query)).items.at(0).values.at("COUNT"), 3);
+  query.bytes_max = 10;
+  EXPECT_TRUE(traces_.metrics(ana_, query)) << "no body is read for it";
+  query.dimensions = {"span_model_name"};
+  EXPECT_EQ(traces_.metrics(ana_, query).error().code, Code::resource_exhausted);
+  query.bytes_max = 10'000, query.values_max = 2;
+  EXPECT_EQ(traces_.metrics(ana_, query).error().code, Code::resource_exhausted);
 }
 
 TEST_F(TracesTest, AssessmentsOverrideEachOther) {
