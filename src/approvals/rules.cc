@@ -3,20 +3,10 @@
 
 #include "access/token.h"
 #include "approvals/service.h"
+#include "base/pattern.h"
 
 namespace penstock::approvals {
 namespace {
-
-bool matches(const std::string& pattern, const std::string& text) {
-  if (!pattern.ends_with('*')) return pattern == text;
-  return text.starts_with(std::string_view(pattern).substr(0, pattern.size() - 1));
-}
-
-bool any_matches(const std::vector<std::string>& patterns, const std::string& text) {
-  return patterns.empty() ||
-         std::any_of(patterns.begin(), patterns.end(),
-                     [&](const std::string& pattern) { return matches(pattern, text); });
-}
 
 bool is_role(const std::string& name) {
   return std::any_of(access::role_rights.begin(), access::role_rights.end(),
@@ -53,7 +43,7 @@ Result<Rule> rule_for(sql::Tx& tx, const std::string& project, const std::string
   Rule out;
   for (const auto& resource : TRY(resources::list(tx, project, "approval_rule"))) {
     const auto rule = TRY(decode<RuleDeclaration>(resource.declaration));
-    if (!any_matches(rule.subjects, urn) || !any_matches(rule.scopes, scope)) continue;
+    if (!fits(rule.subjects, urn) || !fits(rule.scopes, scope)) continue;
     const Micros valid_for = duration_from(rule.valid_for).value_or(Micros(0));
     out.needed = std::max(out.needed, rule.needed);
     // The first rule takes the place of the default, which may be the shorter.

@@ -3,20 +3,13 @@
 #include <algorithm>
 
 #include "audit/audit.h"
+#include "base/pattern.h"
 #include "base/urn.h"
 #include "freezes/calendar.h"
 #include "incidents/service.h"
 
 namespace penstock::freezes {
 namespace {
-
-bool fits(const std::vector<std::string>& patterns, const std::string& name) {
-  return patterns.empty() ||
-         std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-           return pattern.ends_with("*") ? name.starts_with(pattern.substr(0, pattern.size() - 1))
-                                         : name == pattern;
-         });
-}
 
 bool speaks_of(const Freeze& freeze, const Subject& subject) {
   return std::find(freeze.applies_to.begin(), freeze.applies_to.end(), subject.what) !=

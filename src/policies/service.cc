@@ -4,6 +4,7 @@
 
 #include "audit/audit.h"
 #include "base/id.h"
+#include "base/pattern.h"
 #include "base/urn.h"
 #include "base/yaml.h"
 #include "policies/select.h"
@@ -15,13 +16,6 @@ namespace {
 constexpr std::size_t shown_max = 20, told_max = 3;
 constexpr std::int64_t rows_max = 101;
 
-bool fits(const std::vector<std::string>& patterns, const std::string& name) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-    return pattern.ends_with("*") ? name.starts_with(pattern.substr(0, pattern.size() - 1))
-                                  : name == pattern;
-  });
-}
-
 bool applies(const Policy& policy, const Subject& subject) {
   if (std::find(policy.applies_to.begin(), policy.applies_to.end(), subject.action) ==
       policy.applies_to.end())
@@ -29,7 +23,7 @@ bool applies(const Policy& policy, const Subject& subject) {
   const auto urn = Urn::parse(subject.urn);
   if (!policy.models.empty() && (!urn || urn->kind != "model" || !fits(policy.models, urn->name)))
     return false;
-  return policy.routes.empty() || fits(policy.routes, subject.route);
+  return fits(policy.routes, subject.route);
 }
 
 Result<sql::Answer> run(sql::Tx& tx, const Call& call, Timestamp now, const Policy& policy,
