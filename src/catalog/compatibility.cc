@@ -74,6 +74,7 @@ class Reading {
 
 bool reads_as(ColumnType writer, ColumnType reader) {
   if (writer == reader) return true;
+  if (writer == ColumnType::list) return reader == ColumnType::text;  // "[1, 2]"
   if (writer == ColumnType::bigint)
     return reader == ColumnType::decimal || reader == ColumnType::real;
   return writer == ColumnType::decimal && reader == ColumnType::real;

@@ -16,6 +16,7 @@ const char* logical_type(ColumnType type) {
     case ColumnType::decimal: return "number";
     case ColumnType::text: return "string";
     case ColumnType::timestamp: return "timestamp";
+    case ColumnType::list: return "array";
   }
   return "string";
 }

@@ -120,10 +120,10 @@ void take_columns(const std::vector<tables::Column>& found, Discovery& out) {
   for (const tables::Column& column : found) {
     SourceColumn& made = out.source.columns.emplace_back();
     made.name = column.column.name;
-    made.type = type_of(column.column.type);
+    made.type = type_of(column.column);
     made.nullable = column.nullable;
     if (!column.description.empty()) made.description = column.description;
-    if (column.column.type == olap::Type::other)
+    if (column.column.type == olap::Type::other && made.type == ColumnType::text)
       out.notes.push_back("column " + made.name + " is " + column.native + ", read as text");
   }
 }

@@ -117,6 +117,8 @@ std::optional<std::string> cell(const json::value& value, ColumnType type) {
       const auto at = text ? from_rfc3339(*text) : std::nullopt;
       return at ? std::optional(time_text(*at)) : std::nullopt;
     }
+    case ColumnType::list:
+      return value.is_array() ? std::optional(csv_text(json::serialize(value))) : std::nullopt;
   }
   return {};
 }
@@ -245,6 +247,7 @@ tables::Column MessageRows::column(const std::string& name, ColumnType type) {
     case ColumnType::real: return {{name, olap::Type::real, "DOUBLE"}, "number"};
     case ColumnType::decimal: return {{name, olap::Type::decimal, "DECIMAL(38,12)"}, "number"};
     case ColumnType::timestamp: return {{name, olap::Type::timestamp, "TIMESTAMP"}, "time"};
+    case ColumnType::list:
     case ColumnType::text: return {{name, olap::Type::text, "VARCHAR"}, "text"};
   }
   return {};

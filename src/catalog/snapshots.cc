@@ -23,7 +23,8 @@ std::string_view engine_type(ColumnType type) {
     case ColumnType::real: return "DOUBLE";
     case ColumnType::text: return "VARCHAR";
     case ColumnType::timestamp: return "TIMESTAMP";
-    case ColumnType::decimal: return "";
+    case ColumnType::decimal:
+    case ColumnType::list: return "";
   }
   return "";
 }
@@ -70,6 +71,10 @@ ColumnType type_of(olap::Type type) {
     case olap::Type::other: return ColumnType::text;
   }
   return ColumnType::text;
+}
+
+ColumnType type_of(const olap::Column& column) {
+  return column.declared.ends_with(']') ? ColumnType::list : type_of(column.type);
 }
 
 Result<std::string> digest_of_file(const std::string& path) {
@@ -327,7 +332,7 @@ std::vector<Violation> drift(const Source& source, const std::vector<tables::Col
     if (match == found.end() && source.kafka && column.nullable) continue;
     if (match == found.end())
       out.push_back({field + ".name", column.name + " is not a column of " + place});
-    else if (typed && !reads_as(type_of(match->column.type), column.type))
+    else if (typed && !reads_as(type_of(match->column), column.type))
       out.push_back({field + ".type", column.name + " is " + match->native + " in " + place +
                                           ", not " + std::string(name_of(column.type))});
   }

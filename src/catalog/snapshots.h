@@ -137,6 +137,7 @@ class Snapshots {
 std::vector<Violation> drift(const Source& source, const std::vector<tables::Column>& found);
 
 ColumnType type_of(olap::Type type);
+ColumnType type_of(const olap::Column& column);  // lists too
 // SHA-256 of a file's bytes, hex.
 Result<std::string> digest_of_file(const std::string& path);
 

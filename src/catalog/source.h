@@ -23,16 +23,17 @@ boost::mp11::mp_list<NamedEnumerator<Classification::open, classification_names>
 boost_enum_descriptor_fn(Classification**);
 
 // In text "double" for real, else as they are called here. Integers of every width are bigint,
-// dates timestamps at midnight UTC.
-enum class ColumnType { boolean, bigint, real, text, timestamp, decimal };
-inline constexpr std::array column_type_names = {"boolean", "bigint",    "double",
-                                                 "text",    "timestamp", "decimal"};
+// dates timestamps at midnight UTC. Lists (and arrays of one size) are as the file has them.
+enum class ColumnType { boolean, bigint, real, text, timestamp, decimal, list };
+inline constexpr std::array column_type_names = {"boolean",   "bigint",  "double", "text",
+                                                 "timestamp", "decimal", "list"};
 boost::mp11::mp_list<NamedEnumerator<ColumnType::boolean, column_type_names>,
                      NamedEnumerator<ColumnType::bigint, column_type_names>,
                      NamedEnumerator<ColumnType::real, column_type_names>,
                      NamedEnumerator<ColumnType::text, column_type_names>,
                      NamedEnumerator<ColumnType::timestamp, column_type_names>,
-                     NamedEnumerator<ColumnType::decimal, column_type_names>>
+                     NamedEnumerator<ColumnType::decimal, column_type_names>,
+                     NamedEnumerator<ColumnType::list, column_type_names>>
 boost_enum_descriptor_fn(ColumnType**);
 
 struct SourceColumn {

@@ -30,6 +30,7 @@ Shape shape_of(ColumnType type) {
     case ColumnType::real:
     case ColumnType::decimal: return Shape::real;
     case ColumnType::timestamp: return Shape::time;
+    case ColumnType::list:
     case ColumnType::text: return Shape::text;
   }
   return Shape::text;

@@ -4,11 +4,13 @@
 #include <charconv>
 #include <cstring>
 
+#include "features/values.h"
+
 namespace penstock::features {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "rows are kept little-endian");
-constexpr char row_format = 1;
+constexpr char first_row_format = 1, row_format = 2, watermark_format = 1;
 constexpr std::size_t times_size = 1 + 8 + 8;
 
 void put(std::string& out, std::int64_t value) {
@@ -41,6 +43,13 @@ class Bytes {
 
 Error damaged() { return {Code::data_loss, "a row of the online store is damaged"}; }
 
+std::string_view nulls_of(std::string_view stored, std::size_t count) {
+  return stored.substr(times_size, (count + 7) / 8);
+}
+bool is_null(std::string_view nulls, std::size_t at) { return nulls[at / 8] & (1 << (at % 8)); }
+
+// ---- format 1: values one after the other ----
+
 bool take_value(Bytes& bytes, FeatureType type, Scalar& out) {
   std::int64_t whole = 0;
   double real = 0;
@@ -63,23 +72,111 @@ bool take_value(Bytes& bytes, FeatureType type, Scalar& out) {
       if (!bytes.take(size) || !bytes.take(size, text)) return false;
       out = std::string(text);
       return true;
+    default: return false;  // no row of format 1 has any other
   }
-  return false;
 }
 
-void put_value(std::string& out, const Scalar& value) {
-  if (const auto* real = std::get_if<double>(&value)) {
-    put(out, std::bit_cast<std::int64_t>(*real));
-  } else if (const auto* whole = std::get_if<std::int64_t>(&value)) {
-    put(out, *whole);
-  } else if (const auto* truth = std::get_if<bool>(&value)) {
-    put(out, *truth);
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    const auto size = static_cast<std::uint32_t>(text->size());
-    out.append(reinterpret_cast<const char*>(&size), sizeof size);
-    out += *text;
-  }
+Result<std::vector<Scalar>> decode_first_format(const ViewHandle& view, std::string_view stored) {
+  const std::size_t count = view.view.features.size();
+  Bytes bytes(stored.substr(times_size));
+  std::string_view nulls;
+  if (!bytes.take((count + 7) / 8, nulls)) return damaged();
+  std::vector<Scalar> values(count);
+  for (std::size_t i = 0; i < count; ++i)
+    if (!is_null(nulls, i) && !take_value(bytes, view.view.features[i].type, values[i]))
+      return damaged();
+  if (!bytes.empty()) return damaged();
+  return values;
 }
+
+// ---- format 2: a cell of 8 bytes for each value, and what does not fit there behind them ----
+
+constexpr std::size_t cell_size = 8;
+
+struct Place {
+  std::uint32_t begin, size;  // behind the cells
+};
+static_assert(sizeof(Place) == cell_size);
+
+bool fits_cell(FeatureType type) {
+  return type == FeatureType::real || type == FeatureType::bigint || type == FeatureType::boolean ||
+         type == FeatureType::timestamp;
+}
+
+std::int64_t cell_of(const Scalar& value) {
+  if (const auto* real = std::get_if<double>(&value)) return std::bit_cast<std::int64_t>(*real);
+  if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole;
+  const auto* truth = std::get_if<bool>(&value);
+  return truth && *truth;
+}
+
+bool take_long(const Feature& feature, std::string_view bytes, Scalar& out) {
+  if (feature.type == FeatureType::embedding) {
+    if (bytes.size() != static_cast<std::size_t>(feature.dimension.value_or(0)) * sizeof(float))
+      return false;
+  } else if (!is_value(feature.type, bytes)) {
+    return false;
+  }
+  out = std::string(bytes);
+  return true;
+}
+
+// The values of a row whose format and times were read.
+class Cells {
+ public:
+  Cells(const ViewHandle& view, std::string_view stored)
+      : features_(view.view.features), nulls_(nulls_of(stored, features_.size())) {
+    const std::size_t begin = times_size + (features_.size() + 7) / 8;
+    const std::size_t size = cell_size * features_.size();
+    whole_ = stored.size() >= begin + size;
+    if (!whole_) return;
+    cells_ = stored.substr(begin, size);
+    long_ = stored.substr(begin + size);
+  }
+
+  bool take(std::size_t at, Scalar& out) const {
+    if (!whole_) return false;
+    if (is_null(nulls_, at)) return true;
+    const FeatureType type = features_[at].type;
+    if (!fits_cell(type)) {
+      const Place place = cell<Place>(at);
+      return place.begin <= long_.size() && place.size <= long_.size() - place.begin &&
+             take_long(features_[at], long_.substr(place.begin, place.size), out);
+    }
+    if (type == FeatureType::real)
+      out = cell<double>(at);
+    else if (type == FeatureType::boolean)
+      out = cell<std::int64_t>(at) != 0;
+    else
+      out = cell<std::int64_t>(at);
+    return true;
+  }
+
+  // Whether the row ends where its last long value does: nothing was cut off.
+  bool ends() const {
+    if (!whole_) return false;
+    std::size_t end = 0;
+    for (std::size_t i = 0; i < features_.size(); ++i) {
+      if (fits_cell(features_[i].type) || is_null(nulls_, i)) continue;
+      const Place place = cell<Place>(i);
+      if (place.begin != end) return false;
+      end += place.size;
+    }
+    return end == long_.size();
+  }
+
+ private:
+  template <class T>
+  T cell(std::size_t at) const {
+    T out;
+    std::memcpy(&out, cells_.data() + cell_size * at, sizeof out);
+    return out;
+  }
+
+  const std::vector<Feature>& features_;
+  std::string_view nulls_, cells_, long_;
+  bool whole_ = false;
+};
 
 }  // namespace
 
@@ -121,17 +218,28 @@ std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys
 
 std::string encode_row(const ViewHandle& view, const StoredRow& row) {
   const std::size_t count = view.view.features.size();
-  std::string out(1, row_format);
-  out.reserve(times_size + (count + 7) / 8 + 8 * count);
+  const std::size_t nulls = times_size, cells = nulls + (count + 7) / 8;
+  std::string out;
+  out.reserve(cells + cell_size * count);
+  out += row_format;
   put(out, row.event_time.time_since_epoch().count());
   put(out, row.created_time.time_since_epoch().count());
-  const std::size_t nulls = out.size();
-  out.append((count + 7) / 8, '\0');
+  out.append((count + 7) / 8 + cell_size * count, '\0');
+  std::uint32_t end = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (row.values[i].index() == 0)
+    const Scalar& value = row.values[i];
+    char* cell = out.data() + cells + cell_size * i;
+    if (value.index() == 0) {
       out[nulls + i / 8] = static_cast<char>(out[nulls + i / 8] | (1 << (i % 8)));
-    else
-      put_value(out, row.values[i]);
+    } else if (const auto* text = std::get_if<std::string>(&value)) {
+      const Place place{end, static_cast<std::uint32_t>(text->size())};
+      std::memcpy(cell, &place, sizeof place);
+      end += place.size;
+      out += *text;
+    } else {
+      const std::int64_t whole = cell_of(value);
+      std::memcpy(cell, &whole, sizeof whole);
+    }
   }
   return out;
 }
@@ -140,7 +248,8 @@ Result<RowTimes> times_of(std::string_view stored) {
   Bytes bytes(stored);
   char format = 0;
   std::int64_t event = 0, created = 0;
-  if (!bytes.take(format) || format != row_format || !bytes.take(event) || !bytes.take(created))
+  if (!bytes.take(format) || (format != row_format && format != first_row_format) ||
+      !bytes.take(event) || !bytes.take(created))
     return damaged();
   return RowTimes{Timestamp(Micros(event)), Timestamp(Micros(created))};
 }
@@ -148,21 +257,31 @@ Result<RowTimes> times_of(std::string_view stored) {
 Result<StoredRow> decode_row(const ViewHandle& view, std::string_view stored) {
   const RowTimes times = TRY(times_of(stored));
   StoredRow row{.event_time = times.event_time, .created_time = times.created_time};
-  const std::size_t count = view.view.features.size();
-  Bytes bytes(stored.substr(times_size));
-  std::string_view nulls;
-  if (!bytes.take((count + 7) / 8, nulls)) return damaged();
-  row.values.resize(count);
-  for (std::size_t i = 0; i < count; ++i)
-    if (!(nulls[i / 8] & (1 << (i % 8))) &&
-        !take_value(bytes, view.view.features[i].type, row.values[i]))
-      return damaged();
-  if (!bytes.empty()) return damaged();
+  if (stored.front() == first_row_format) {
+    row.values = TRY(decode_first_format(view, stored));
+    return row;
+  }
+  row.values.resize(view.view.features.size());
+  const Cells cells(view, stored);
+  if (!cells.ends()) return damaged();
+  for (std::size_t i = 0; i < row.values.size(); ++i)
+    if (!cells.take(i, row.values[i])) return damaged();
   return row;
 }
 
+Result<Scalar> decode_value(const ViewHandle& view, std::string_view stored, std::size_t feature) {
+  TRY(times_of(stored));
+  if (stored.front() == first_row_format) {
+    auto values = TRY(decode_first_format(view, stored));
+    return std::move(values.at(feature));
+  }
+  Scalar out;
+  if (!Cells(view, stored).take(feature, out)) return damaged();
+  return out;
+}
+
 std::string encode_watermark(const Watermark& watermark) {
-  std::string out(1, row_format);
+  std::string out(1, watermark_format);
   put(out, watermark.at.time_since_epoch().count());
   return out + watermark.digest;
 }
@@ -171,7 +290,7 @@ Result<Watermark> decode_watermark(std::string_view stored) {
   Bytes bytes(stored);
   char format = 0;
   std::int64_t at = 0;
-  if (!bytes.take(format) || format != row_format || !bytes.take(at)) return damaged();
+  if (!bytes.take(format) || format != watermark_format || !bytes.take(at)) return damaged();
   return Watermark{Timestamp(Micros(at)), std::string(bytes.rest())};
 }
 

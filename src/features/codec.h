@@ -22,9 +22,13 @@ std::optional<std::string> spelt(const catalog::JoinKey& key, std::string_view t
 // `keys` in the order of the view's keys, spelt.
 std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys);
 
+// The values must be of the features' types, as values.h says them.
 std::string encode_row(const ViewHandle& view, const StoredRow& row);
-// data_loss where the bytes are no row of this view.
+// data_loss where the bytes are no row of this view. Rows of format 1, which penstock wrote before
+// it had more than numbers and texts, are still read.
 Result<StoredRow> decode_row(const ViewHandle& view, std::string_view bytes);
+// One value of such a row, without a look at the others.
+Result<Scalar> decode_value(const ViewHandle& view, std::string_view bytes, std::size_t feature);
 // Only the times, for those who compare rows.
 struct RowTimes {
   Timestamp event_time, created_time;

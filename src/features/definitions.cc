@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "features/codec.h"
+#include "features/values.h"
 
 namespace penstock::features {
 namespace {
@@ -27,18 +28,6 @@ class Faults {
   std::vector<Violation> all_;
 };
 
-bool reads_as(olap::Type found, FeatureType declared) {
-  switch (declared) {
-    case FeatureType::real:
-      return found == olap::Type::real || found == olap::Type::bigint ||
-             found == olap::Type::decimal;
-    case FeatureType::bigint: return found == olap::Type::bigint;
-    case FeatureType::boolean: return found == olap::Type::boolean;
-    case FeatureType::text: return found == olap::Type::text;
-  }
-  return false;
-}
-
 void check_names(const FeatureView& view, const std::vector<catalog::JoinKey>& keys,
                  Faults& faults) {
   std::set<std::string> seen;
@@ -49,7 +38,11 @@ void check_names(const FeatureView& view, const std::vector<catalog::JoinKey>& k
   }
   for (std::size_t i = 0; i < view.features.size(); ++i) {
     const std::string& name = view.features[i].name;
-    const std::string field = "features[" + std::to_string(i) + "].name";
+    const std::string feature = "features[" + std::to_string(i) + "]", field = feature + ".name";
+    if ((view.features[i].type == FeatureType::embedding) != view.features[i].dimension.has_value())
+      faults.add(feature + ".dimension", view.features[i].dimension
+                                             ? "is only for features of type embedding"
+                                             : "must be given for an embedding");
     if (std::find(reserved_names.begin(), reserved_names.end(), name) != reserved_names.end())
       faults.add(field, "must not be " + name + ", which every view has");
     else if (!seen.insert(name).second)
@@ -82,9 +75,8 @@ void check_columns(const FeatureView& view, const std::vector<catalog::JoinKey>&
     const olap::Column* column = find(feature.name);
     if (!column)
       faults.add(field + ".name", feature.name + " is not a column of the SQL");
-    else if (!reads_as(column->type, feature.type))
-      faults.add(field + ".type", feature.name + " is " + column->declared + ", not " +
-                                      std::string(name_of(feature.type)));
+    else if (auto problem = misfit(feature, *column))
+      faults.add(field + ".type", std::move(*problem));
   }
 }
 

@@ -12,24 +12,45 @@
 
 namespace penstock::features {
 
-// In text "double" for real.
-enum class FeatureType { real, bigint, boolean, text };
-inline constexpr std::array feature_type_names = {"double", "bigint", "boolean", "text"};
-boost::mp11::mp_list<NamedEnumerator<FeatureType::real, feature_type_names>,
-                     NamedEnumerator<FeatureType::bigint, feature_type_names>,
-                     NamedEnumerator<FeatureType::boolean, feature_type_names>,
-                     NamedEnumerator<FeatureType::text, feature_type_names>>
+// In text "double" for real and "list<double>" for list_double. How each is kept: values.h.
+enum class FeatureType {
+  real,
+  bigint,
+  boolean,
+  text,
+  timestamp,  // UTC
+  decimal,    // exact, up to 38 digits
+  list_double,
+  list_bigint,
+  list_text,
+  list_boolean,
+  embedding,  // float32, `dimension` of them
+};
+inline constexpr std::array feature_type_names = {
+    "double",       "bigint",       "boolean",    "text",          "timestamp", "decimal",
+    "list<double>", "list<bigint>", "list<text>", "list<boolean>", "embedding"};
+template <FeatureType... types>
+using NamedFeatureTypes = boost::mp11::mp_list<NamedEnumerator<types, feature_type_names>...>;
+NamedFeatureTypes<FeatureType::real, FeatureType::bigint, FeatureType::boolean, FeatureType::text,
+                  FeatureType::timestamp, FeatureType::decimal, FeatureType::list_double,
+                  FeatureType::list_bigint, FeatureType::list_text, FeatureType::list_boolean,
+                  FeatureType::embedding>
 boost_enum_descriptor_fn(FeatureType**);
 
 struct Feature {
   std::string name;
   FeatureType type = FeatureType::real;
   std::optional<std::string> unit, description;
+  std::optional<std::int64_t> dimension;  // of an embedding
 };
-BOOST_DESCRIBE_STRUCT(Feature, (), (name, type, unit, description))
+BOOST_DESCRIBE_STRUCT(Feature, (), (name, type, unit, description, dimension))
 constexpr auto rules_of(const Feature&) {
   return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "type", .may_miss = true}};
+                    Rule{.field = "type", .may_miss = true},
+                    Rule{.field = "dimension",
+                         .doc = "Of an embedding: how many elements it has.",
+                         .min = 1,
+                         .max = 4096}};
 }
 
 // `kind: feature_view`. Its SQL gives one row each time that the features of an entity changed.

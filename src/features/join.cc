@@ -1,25 +1,16 @@
 #include "features/join.h"
 
-#include "ports/olap.h"
+#include "features/values.h"
 
 namespace penstock::features {
 namespace {
 
 using olap::quoted_name;
+using olap::quoted_text;
 
 std::string_view engine_type(catalog::ColumnType type) {
   if (type == catalog::ColumnType::bigint) return "BIGINT";
   return type == catalog::ColumnType::boolean ? "BOOLEAN" : "VARCHAR";
-}
-
-std::string_view engine_type(FeatureType type) {
-  switch (type) {
-    case FeatureType::real: return "DOUBLE";
-    case FeatureType::bigint: return "BIGINT";
-    case FeatureType::boolean: return "BOOLEAN";
-    case FeatureType::text: return "VARCHAR";
-  }
-  return "VARCHAR";
 }
 
 void append(std::string& list, const std::string& item, std::string_view between = ", ") {
@@ -72,11 +63,12 @@ std::string timestamp_literal(Timestamp at) {
 
 std::string offline_statement(const ViewHandle& handle) {
   const FeatureView& view = handle.view;
-  std::string inner, outer, present;
+  std::string inner, present, checked, entity = quoted_text(view.entity);
   for (const catalog::JoinKey& key : handle.keys) {
     const std::string name = quoted_name(key.name);
     append(inner, "CAST(" + name + " AS " + std::string(engine_type(key.type)) + ") AS " + name);
     append(present, name + " IS NOT NULL", " AND ");
+    entity += " || " + quoted_text(" " + key.name + "=") + " || CAST(" + name + " AS VARCHAR)";
   }
   const std::string event = quoted_name(view.event_time);
   append(inner, "CAST(" + event + " AS TIMESTAMP) AS event_time");
@@ -87,12 +79,12 @@ std::string offline_statement(const ViewHandle& handle) {
              " AS TIMESTAMP) AS created_time");
   for (const Feature& feature : view.features) {
     const std::string name = quoted_name(feature.name);
-    append(inner,
-           "CAST(" + name + " AS " + std::string(engine_type(feature.type)) + ") AS " + name);
+    append(inner, cast_sql(feature, name) + " AS " + name);
+    append(checked, checked_sql(view.name, feature, name, entity));
   }
   return "SELECT " + keys_of(handle) +
          ", event_time, created_time, greatest(event_time, created_time) AS arrived_at, " +
-         features_of(handle) + " FROM (SELECT " + inner + " FROM (\n" + view.sql +
+         checked + " FROM (SELECT " + inner + " FROM (\n" + view.sql +
          "\n)) WHERE event_time IS NOT NULL AND " + present +
          " ORDER BY arrived_at, event_time, created_time, " + keys_of(handle) + ", " +
          features_of(handle, " ASC NULLS FIRST");
@@ -124,12 +116,12 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
   for (std::size_t i = 0; i < schema.slots.size(); ++i) {
     const ViewHandle& view = *views[schema.slots[i].view].view;
     const std::string alias = "v" + std::to_string(schema.slots[i].view);
-    std::string value = alias + "." + quoted_name(view.view.features[schema.slots[i].feature].name);
-    if (options.numbers && schema.types[i] != FeatureType::text)
-      value = "CAST(" + value + " AS DOUBLE)";
+    const Feature& feature = view.view.features[schema.slots[i].feature];
+    std::string value = alias + "." + quoted_name(feature.name);
     const std::string holds = ttl_holds(view, alias);
     if (!holds.empty()) value = "CASE WHEN true" + holds + " THEN " + value + " END";
-    features += ", " + value + " AS " + quoted_name(schema.names[i]);
+    features +=
+        ", " + output_sql(feature, value, options.numbers) + " AS " + quoted_name(schema.names[i]);
   }
   if (options.oldest) features += ", least(" + oldest + ") AS oldest_event_time";
   return "SELECT e.* EXCLUDE (" + hidden + ")" + features +

@@ -17,7 +17,7 @@ struct JoinedView {
 
 struct JoinOptions {
   std::optional<Timestamp> known_as_of;
-  bool numbers = false;  // numbers and booleans as DOUBLE
+  bool numbers = false;  // numbers, decimals and booleans as DOUBLE
   bool oldest = false;   // a last column oldest_event_time
 };
 

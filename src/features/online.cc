@@ -2,22 +2,13 @@
 
 #include <algorithm>
 
+#include "features/values.h"
+
 namespace penstock::features {
 namespace {
 
 constexpr std::size_t read_ahead_rows = 20'000;
 constexpr std::size_t batch_rows = 5'000;
-
-Scalar value_of(FeatureType type, const olap::Chunk::Values& values, std::size_t row) {
-  if (!values.valid[row]) return {};
-  switch (type) {
-    case FeatureType::real: return values.real[row];
-    case FeatureType::bigint: return values.whole[row];
-    case FeatureType::boolean: return values.whole[row] != 0;
-    case FeatureType::text: return values.text[row];
-  }
-  return {};
-}
 
 std::string spelt_value(catalog::ColumnType type, const olap::Chunk::Values& values,
                         std::size_t row) {
@@ -50,7 +41,7 @@ Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
   const std::size_t times = view.keys.size();
   std::vector<Pending> out;
   const auto session = TRY(olap_.session());
-  TRY(session->stream(statement, {}, [&](const olap::Chunk& chunk) -> Result<void> {
+  TRY(session->stream_lists(statement, {}, [&](const olap::Chunk& chunk) -> Result<void> {
     StoredRow row;
     std::vector<std::string> keys(times);
     row.values.resize(view.view.features.size());
@@ -60,7 +51,7 @@ Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
       row.event_time = time_of(chunk.columns[times], at);
       row.created_time = time_of(chunk.columns[times + 1], at);
       for (std::size_t i = 0; i < row.values.size(); ++i)
-        row.values[i] = value_of(view.view.features[i].type, chunk.columns[times + 2 + i], at);
+        row.values[i] = value_at(view.view.features[i], chunk.columns[times + 2 + i], at);
       out.push_back({std::max(row.event_time, row.created_time),
                      {row.event_time, row.created_time},
                      row_key(view, keys),

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "features/online.h"
+#include "features/values.h"
 
 namespace penstock::features {
 namespace {
@@ -35,10 +36,11 @@ class RowReader {
         out.row.created_time = *created;
     for (const Feature& feature : view_.view.features) {
       const json::value* given = row.if_contains(feature.name);
-      auto value = value_of(feature.type, given ? from_json(*given) : Scalar{});
-      if (!value || (given && given->is_structured()))
-        fault(path, feature.name, "must be of type " + std::string(name_of(feature.type)));
-      out.row.values.push_back(value.value_or(Scalar{}));
+      auto value = given ? value_of(feature, *given) : Result<Scalar>(Scalar{});
+      if (value)
+        out.row.values.push_back(std::move(value).take());
+      else
+        fault(path, feature.name, value.error().message + of(feature, keys));
     }
     for (const auto& entry : row)
       if (!known(entry.key())) fault(path, std::string(entry.key()), "is no column of the view");
@@ -70,15 +72,13 @@ class RowReader {
     return {};
   }
 
-  static std::optional<Scalar> value_of(FeatureType type, const Scalar& given) {
-    if (given.index() == 0) return Scalar{};
-    double real = 0;
-    const bool fits = type == FeatureType::real      ? Kind<double>::hear(given, real)
-                      : type == FeatureType::bigint  ? std::holds_alternative<std::int64_t>(given)
-                      : type == FeatureType::boolean ? std::holds_alternative<bool>(given)
-                                                     : std::holds_alternative<std::string>(given);
-    if (!fits) return {};
-    return type == FeatureType::real ? Scalar(real) : given;
+  // Whose vector it is: it is not in the row of who reads the fault.
+  std::string of(const Feature& feature, const std::vector<std::string>& keys) const {
+    if (feature.type != FeatureType::embedding) return {};
+    std::string entity;
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      entity += " " + view_.keys[i].name + "=" + keys[i];
+    return " (" + view_.view.entity + entity + " of view " + view_.view.name + ")";
   }
 
   bool known(std::string_view name) const {

@@ -1,6 +1,7 @@
 // The hot path: one entity's features, without SQL.
 #include "features/codec.h"
 #include "features/service.h"
+#include "features/values.h"
 
 namespace penstock::features {
 namespace {
@@ -31,13 +32,6 @@ Result<std::vector<std::string>> store_keys(const SchemaHandle& schema,
 }
 
 }  // namespace
-
-std::optional<double> as_number(const Scalar& value) {
-  if (const auto* real = std::get_if<double>(&value)) return *real;
-  if (const auto* whole = std::get_if<std::int64_t>(&value)) return static_cast<double>(*whole);
-  if (const auto* truth = std::get_if<bool>(&value)) return *truth ? 1.0 : 0.0;
-  return {};
-}
 
 Result<FeatureRow> Service::read(const SchemaHandle& schema,
                                  const std::map<std::string, std::string>& entities,
@@ -95,7 +89,7 @@ Result<OnlineOutput> Service::online(const Call& call, const OnlineInput& input)
     OnlineRow& row = out.rows.emplace_back();
     row.statuses = std::move(found->statuses);
     for (std::size_t f = 0; f < found->values.size(); ++f) {
-      row.values.push_back(to_json(found->values[f]));
+      row.values.push_back(value_json(schema->types[f], found->values[f]));
       row.event_times.push_back(found->event_times[schema->slots[f].view]);
     }
   }

@@ -60,7 +60,4 @@ struct FeatureRow {
   std::int64_t from_future = 0;     // views whose row was from after the instant; NOT_FOUND too
 };
 
-// A feature as a model takes it: booleans as 0 and 1; nothing for null and text.
-std::optional<double> as_number(const Scalar& value);
-
 }  // namespace penstock::features

@@ -5,6 +5,7 @@
 
 #include "features/columns.h"
 #include "features/online.h"
+#include "features/values.h"
 #include "policies/service.h"
 
 namespace penstock::features {
@@ -222,6 +223,7 @@ Result<std::string> Service::historical_statement(const Call& call, olap::Sessio
                                                   const std::string& schema,
                                                   const std::string& rows) {
   const auto handle = TRY(open_schema(call, schema));
+  TRY(check_numbers(*handle));
   auto joined = TRY(offline_->join(call, session, *handle, rows, "rows", false,
                                    {.numbers = true, .oldest = true}));
   TRY(policies::enforce_reads(db_, call, clock_.now(), joined.sources, "batch"));

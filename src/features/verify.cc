@@ -3,13 +3,19 @@
 #include <unordered_set>
 
 #include "features/online.h"
+#include "features/values.h"
 
 namespace penstock::features {
 namespace {
 
-constexpr std::size_t differences_max = 1'000;
+constexpr std::size_t differences_max = 1'000, text_max = 200;
 
-std::string text_of(const Scalar& value) { return json::serialize(to_json(value)); }
+// For people: of an embedding the beginning is enough to tell two apart, mostly.
+std::string text_of(FeatureType type, const Scalar& value) {
+  std::string text = json::serialize(value_json(type, value));
+  if (text.size() > text_max) text.replace(text_max, std::string::npos, "...");
+  return text;
+}
 
 bool same(const Scalar& a, const Scalar& b) {
   const auto *x = std::get_if<double>(&a), *y = std::get_if<double>(&b);
@@ -64,8 +70,10 @@ struct Comparison {
     for (std::size_t i = 0; i < online.values.size(); ++i) {
       ++out.values;
       if (!same(online.values[i], offline.values[i]))
-        differs(expected.key, view.view.features[i].name, text_of(online.values[i]),
-                text_of(offline.values[i]), "the same row has another value");
+        differs(expected.key, view.view.features[i].name,
+                text_of(view.view.features[i].type, online.values[i]),
+                text_of(view.view.features[i].type, offline.values[i]),
+                "the same row has another value");
     }
     return {};
   }

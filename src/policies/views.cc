@@ -182,7 +182,7 @@ View source_columns() {
           "Columns of the newest version of each source.",
           {{"source", text, "name of the source"},
            {"name", text, "of the column"},
-           {"type", text, "boolean, bigint, double, text, timestamp, decimal"},
+           {"type", text, "boolean, bigint, double, text, timestamp, decimal, list"},
            {"classification", text, "as it stands: declared, confirmed, lowered"},
            {"class_rank", whole, "the same as 0, 1, 2, 3"},
            {"tags", text, "a list as JSON: [\"pii.email\"]"}}};

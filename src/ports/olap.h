@@ -26,11 +26,17 @@ struct Column {
 // A stretch of rows, column by column. Only the vector of the column's type is filled; `other` and
 // `decimal` come as text.
 struct Chunk {
+  struct Span {
+    std::size_t begin = 0, count = 0;
+  };
   struct Values {
     std::vector<std::uint8_t> valid;  // 1 where not null
     std::vector<std::int64_t> whole;  // boolean, bigint, timestamp (microseconds UTC)
     std::vector<double> real;
     std::vector<std::string> text;
+    // Only of stream_lists: the items of all rows, one Values, and where those of each row are.
+    std::vector<Values> items;
+    std::vector<Span> spans;
   };
   std::size_t rows = 0;
   std::vector<Values> columns;
@@ -50,6 +56,10 @@ class Session {
                               const std::vector<Scalar>& parameters = {}) = 0;
   // Calls `visit` for each chunk in order; an error that it returns ends the query with that error.
   virtual Result<std::vector<Column>> stream(
+      std::string_view statement, const std::vector<Scalar>& parameters,
+      const std::function<Result<void>(const Chunk&)>& visit) = 0;
+  // As stream, but lists and arrays of plain types come as items and not as text.
+  virtual Result<std::vector<Column>> stream_lists(
       std::string_view statement, const std::vector<Scalar>& parameters,
       const std::function<Result<void>(const Chunk&)>& visit) = 0;
   // The columns that a query would give, without running it. A fault of binding is invalid_argument

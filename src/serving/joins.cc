@@ -1,5 +1,6 @@
 #include "serving/joins.h"
 
+#include "features/values.h"
 #include "registry/service.h"
 
 namespace penstock::serving {
@@ -7,12 +8,14 @@ namespace penstock::serving {
 SchemaOpener schemas_of(features::Service& features) {
   return [&features](const Call& call, const std::string& schema) -> Result<OpenSchema> {
     const auto handle = TRY(features.open_schema(call, schema));
+    TRY(features::check_numbers(*handle));
     const auto read = [&features, handle](const Entities& entities,
                                           Timestamp as_of) -> Result<FeatureRow> {
       const auto found = TRY(features.read(*handle, entities, as_of));
       FeatureRow row;
       row.values.reserve(found.values.size());
-      for (const Scalar& value : found.values) row.values.push_back(features::as_number(value));
+      for (std::size_t i = 0; i < found.values.size(); ++i)
+        row.values.push_back(features::as_number(handle->types[i], found.values[i]));
       if (found.oldest)
         row.oldest_seconds = static_cast<double>((as_of - *found.oldest).count()) * 1e-6;
       return row;

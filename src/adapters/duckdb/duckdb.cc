@@ -58,7 +58,8 @@ Result<std::string> sql_of(std::string_view statement) {
 
 // The query with each column that read() cannot say cast to text. The newlines end a comment that
 // may close the statement.
-std::string cast_to_text(std::string statement, const std::vector<LogicalType>& types) {
+std::string cast_to_text(std::string statement, const std::vector<LogicalType>& types,
+                         Lists lists) {
   while (!statement.empty() &&
          (statement.back() == ';' || std::isspace(static_cast<unsigned char>(statement.back()))))
     statement.pop_back();
@@ -66,7 +67,7 @@ std::string cast_to_text(std::string statement, const std::vector<LogicalType>& 
   for (std::size_t at = 0; at < types.size(); ++at) {
     const std::string name = "c" + std::to_string(at), comma = at ? ", " : "";
     names += comma + name;
-    outer += comma + (needs_cast(types[at].get()) ? "CAST(" + name + " AS VARCHAR)" : name);
+    outer += comma + (needs_cast(types[at].get(), lists) ? "CAST(" + name + " AS VARCHAR)" : name);
   }
   return "SELECT " + outer + " FROM (\n" + statement + "\n) AS penstock_cast(" + names + ")";
 }
@@ -91,9 +92,9 @@ struct Shape {
     types.push_back(std::move(type));
   }
   // The first column that read() cannot say, or null.
-  const olap::Column* stuck() const {
+  const olap::Column* stuck(Lists lists) const {
     for (std::size_t at = 0; at < types.size(); ++at)
-      if (needs_cast(types[at].get())) return &columns[at];
+      if (needs_cast(types[at].get(), lists)) return &columns[at];
     return nullptr;
   }
 };
@@ -132,8 +133,8 @@ class Session final : public olap::Session {
   Result<olap::Table> query(std::string_view statement,
                             const std::vector<Scalar>& parameters) override {
     olap::Table table;
-    table.columns =
-        TRY(execute(statement, parameters, [&](const Shape& shape, const olap::Chunk& chunk) {
+    table.columns = TRY(execute(
+        statement, parameters, Lists::as_text, [&](const Shape& shape, const olap::Chunk& chunk) {
           for (std::size_t row = 0; row < chunk.rows; ++row) {
             auto& cells = table.rows.emplace_back();
             cells.reserve(chunk.columns.size());
@@ -148,7 +149,14 @@ class Session final : public olap::Session {
   Result<std::vector<olap::Column>> stream(
       std::string_view statement, const std::vector<Scalar>& parameters,
       const std::function<Result<void>(const olap::Chunk&)>& visit) override {
-    return execute(statement, parameters,
+    return execute(statement, parameters, Lists::as_text,
+                   [&](const Shape&, const olap::Chunk& chunk) { return visit(chunk); });
+  }
+
+  Result<std::vector<olap::Column>> stream_lists(
+      std::string_view statement, const std::vector<Scalar>& parameters,
+      const std::function<Result<void>(const olap::Chunk&)>& visit) override {
+    return execute(statement, parameters, Lists::as_items,
                    [&](const Shape&, const olap::Chunk& chunk) { return visit(chunk); });
   }
 
@@ -223,20 +231,20 @@ class Session final : public olap::Session {
 
   // The columns as the statement has them, whether or not they had to be cast to be read.
   Result<std::vector<olap::Column>> execute(std::string_view statement,
-                                            const std::vector<Scalar>& parameters,
+                                            const std::vector<Scalar>& parameters, Lists lists,
                                             const Visit& visit) {
     const std::string text = TRY(sql_of(statement));
     Prepared prepared = TRY(prepare(text));
     TRY(bind(prepared.get(), parameters));
     Shape planned = shape_of(prepared.get());
-    if (planned.stuck())
-      return execute_cast(text, prepared.get(), parameters, std::move(planned), visit);
+    if (planned.stuck(lists))
+      return execute_cast(text, prepared.get(), parameters, std::move(planned), lists, visit);
     QueryResult result;
     TRY(start(prepared.get(), result));
     // Types that hang on parameters are only known now.
     Shape actual = shape_of(result.out());
-    if (actual.stuck())
-      return execute_cast(text, prepared.get(), parameters, std::move(actual), visit);
+    if (actual.stuck(lists))
+      return execute_cast(text, prepared.get(), parameters, std::move(actual), lists, visit);
     TRY(fetch(result, actual.types, actual, visit));
     return std::move(actual.columns);
   }
@@ -244,12 +252,12 @@ class Session final : public olap::Session {
   Result<std::vector<olap::Column>> execute_cast(const std::string& text,
                                                  duckdb_prepared_statement original,
                                                  const std::vector<Scalar>& parameters, Shape shape,
-                                                 const Visit& visit) {
+                                                 Lists lists, const Visit& visit) {
     if (duckdb_prepared_statement_type(original) != DUCKDB_STATEMENT_TYPE_SELECT)
-      return Error{Code::invalid_argument, "column " + shape.stuck()->name + " is " +
-                                               shape.stuck()->declared +
+      return Error{Code::invalid_argument, "column " + shape.stuck(lists)->name + " is " +
+                                               shape.stuck(lists)->declared +
                                                ", which only a SELECT can give"};
-    const Prepared prepared = TRY(prepare(cast_to_text(text, shape.types)));
+    const Prepared prepared = TRY(prepare(cast_to_text(text, shape.types, lists)));
     TRY(bind(prepared.get(), parameters));
     QueryResult result;
     TRY(start(prepared.get(), result));

@@ -254,6 +254,48 @@ bool read_values(Reading& in, duckdb_logical_type type) {
   return beyond;
 }
 
+bool is_list(duckdb_type id) { return id == DUCKDB_TYPE_LIST || id == DUCKDB_TYPE_ARRAY; }
+
+LogicalType item_type(duckdb_logical_type list) {
+  return LogicalType(duckdb_get_type_id(list) == DUCKDB_TYPE_LIST
+                         ? duckdb_list_type_child_type(list)
+                         : duckdb_array_type_child_type(list));
+}
+
+bool read_vector(duckdb_vector vector, std::size_t rows, duckdb_logical_type type,
+                 olap::Chunk::Values& out);
+
+// A list has items only where the query was not asked to cast it to text, which comes as VARCHAR.
+bool read_list(duckdb_vector vector, std::size_t rows, duckdb_logical_type type,
+               olap::Chunk::Values& out) {
+  const LogicalType item = item_type(type);
+  out.spans.resize(rows);
+  if (duckdb_get_type_id(type) == DUCKDB_TYPE_ARRAY) {
+    const auto size = static_cast<std::size_t>(duckdb_array_type_array_size(type));
+    for (std::size_t row = 0; row < rows; ++row) out.spans[row] = {row * size, size};
+    return read_vector(duckdb_array_vector_get_child(vector), rows * size, item.get(),
+                       out.items.emplace_back());
+  }
+  const auto* entries = static_cast<const duckdb_list_entry*>(duckdb_vector_get_data(vector));
+  for (std::size_t row = 0; row < rows; ++row)
+    if (out.valid[row]) out.spans[row] = {entries[row].offset, entries[row].length};
+  return read_vector(duckdb_list_vector_get_child(vector), duckdb_list_vector_get_size(vector),
+                     item.get(), out.items.emplace_back());
+}
+
+// True where a value is beyond 64 bits.
+bool read_vector(duckdb_vector vector, std::size_t rows, duckdb_logical_type type,
+                 olap::Chunk::Values& out) {
+  const std::uint64_t* valid = duckdb_vector_get_validity(vector);
+  out.valid.assign(rows, 1);
+  if (valid)
+    for (std::size_t row = 0; row < rows; ++row)
+      out.valid[row] = (valid[row / 64] >> (row % 64)) & 1;
+  if (is_list(duckdb_get_type_id(type))) return read_list(vector, rows, type, out);
+  Reading in{duckdb_vector_get_data(vector), rows, out};
+  return read_values(in, type);
+}
+
 }  // namespace
 
 olap::Column column_of(std::string name, duckdb_logical_type type) {
@@ -267,8 +309,10 @@ olap::Column column_of(std::string name, duckdb_logical_type type) {
           .declared = declared_of(type)};
 }
 
-bool needs_cast(duckdb_logical_type type) {
+bool needs_cast(duckdb_logical_type type, Lists lists) {
   const duckdb_type id = duckdb_get_type_id(type);
+  if (lists == Lists::as_items && is_list(id))
+    return needs_cast(item_type(type).get(), Lists::as_text);
   // Before its parameters are bound, a statement may not know its columns: it has one, of no type.
   if (id == DUCKDB_TYPE_INVALID || id == DUCKDB_TYPE_SQLNULL) return false;
   return column_of("", type).type == olap::Type::other;
@@ -277,20 +321,12 @@ bool needs_cast(duckdb_logical_type type) {
 Result<olap::Chunk> read(duckdb_data_chunk chunk, const std::vector<LogicalType>& types) {
   olap::Chunk out{.rows = duckdb_data_chunk_get_size(chunk), .columns = {}};
   out.columns.resize(types.size());
-  for (std::size_t at = 0; at < types.size(); ++at) {
-    olap::Chunk::Values& values = out.columns[at];
-    const duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, at);
-    const std::uint64_t* valid = duckdb_vector_get_validity(vector);
-    values.valid.assign(out.rows, 1);
-    if (valid)
-      for (std::size_t row = 0; row < out.rows; ++row)
-        values.valid[row] = (valid[row / 64] >> (row % 64)) & 1;
-    Reading in{duckdb_vector_get_data(vector), out.rows, values};
-    if (read_values(in, types[at].get()))
+  for (std::size_t at = 0; at < types.size(); ++at)
+    if (read_vector(duckdb_data_chunk_get_vector(chunk, at), out.rows, types[at].get(),
+                    out.columns[at]))
       return Error{Code::invalid_argument,
                    "column " + std::to_string(at + 1) +
                        " holds a value that does not fit in 64 bits: cast it to VARCHAR"};
-  }
   return out;
 }
 

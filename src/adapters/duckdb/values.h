@@ -35,8 +35,11 @@ using DataChunk = Owned<duckdb_data_chunk, duckdb_destroy_data_chunk>;
 
 olap::Column column_of(std::string name, duckdb_logical_type type);
 
+// Lists and arrays of plain types: as text, which the query must make of them, or as items.
+enum class Lists { as_text, as_items };
+
 // True for what read() cannot say by itself: the query must cast it to VARCHAR.
-bool needs_cast(duckdb_logical_type type);
+bool needs_cast(duckdb_logical_type type, Lists lists);
 
 // Columns [0, columns) of a chunk. invalid_argument where a value is beyond 64 bits.
 Result<olap::Chunk> read(duckdb_data_chunk chunk, const std::vector<LogicalType>& types);

@@ -30,7 +30,7 @@ TEST_F(DiscoveryTest, ProposesWhatCanBeApplied) {
   std::string types;
   for (const SourceColumn& column : source.columns)
     types += std::string(name_of(column.type)) + (column.nullable ? "? " : " ");
-  EXPECT_EQ(types, "bigint text timestamp timestamp decimal bigint? text ");
+  EXPECT_EQ(types, "bigint text timestamp timestamp decimal bigint? list ");
   json::object declaration = encode(source).as_object();
   declaration["kind"] = "source";
   test::must(apply(yaml::print(declaration)));

@@ -37,7 +37,7 @@ TEST_F(CatalogTest, RefusesASourceThatIsNotAsItsFileIs) {
       {"another type", replaced(good, "carrier, type: text", "carrier, type: bigint"),
        "columns[0].type carrier is VARCHAR in flights.parquet, not bigint"},
       {"a type that nobody knows", replaced(good, "type: text", "type: string"),
-       "columns[0].type must be one of boolean, bigint, double, text, timestamp, decimal"},
+       "columns[0].type must be one of boolean, bigint, double, text, timestamp, decimal, list"},
       {"a class that nobody knows", replaced(good, "confidential", "secret"),
        "must be one of public, internal, confidential, restricted"},
       {"an event time that is no column", replaced(good, "event_time: left_at", "event_time: when"),

@@ -121,6 +121,70 @@ TEST_F(DuckDbTest, ReadsNullsOfEveryType) {
         << type;
 }
 
+// One column's rows: "[a b] [] null".
+std::string items_of(const olap::Chunk& chunk, std::size_t column) {
+  const olap::Chunk::Values& values = chunk.columns[column];
+  std::string out;
+  for (std::size_t row = 0; row < chunk.rows; ++row) {
+    out += row ? " " : "";
+    if (!values.valid[row]) {
+      out += "null";
+      continue;
+    }
+    std::string items;
+    const olap::Chunk::Values& inner = values.items.at(0);
+    for (std::size_t i = 0; i < values.spans[row].count; ++i) {
+      const std::size_t at = values.spans[row].begin + i;
+      items += i ? " " : "";
+      if (!inner.valid.at(at))
+        items += "null";
+      else if (!inner.real.empty())
+        items += std::to_string(inner.real.at(at)).substr(0, 4);
+      else
+        items += inner.text.empty() ? std::to_string(inner.whole.at(at)) : inner.text.at(at);
+    }
+    out += "[" + items + "]";
+  }
+  return out;
+}
+
+TEST_F(DuckDbTest, StreamsListsAsItems) {
+  std::vector<std::string> found;
+  const auto columns = must(session_->stream_lists(
+      "SELECT * FROM (VALUES ([1, NULL, 3], ['a', NULL], [0.5, 1.5]::FLOAT[2], [true], [[1]], 1), "
+      "([], NULL, NULL, [NULL, false], NULL, 2), (NULL, [''], [2.5, NULL]::FLOAT[2], [], [[]], "
+      "NULL)) AS t(a, b, c, d, e, f)",
+      {}, [&](const olap::Chunk& chunk) -> Result<void> {
+        for (std::size_t at = 0; at < 4; ++at) found.push_back(items_of(chunk, at));
+        EXPECT_EQ(chunk.columns[4].text.at(0), "[[1]]");  // a list of lists is text as ever
+        EXPECT_EQ(chunk.columns[5].whole.at(1), 2);
+        return {};
+      }));
+  const std::vector<std::string> expected = {"[1 null 3] [] null", "[a null] null []",
+                                             "[0.50 1.50] null [2.50 null]", "[1] [null 0] []"};
+  EXPECT_EQ(found, expected);
+  ASSERT_EQ(columns.size(), 6U);
+  EXPECT_EQ(columns[0].declared, "INTEGER[]");
+  EXPECT_EQ(name_of(columns[0].type), "other");
+}
+
+TEST_F(DuckDbTest, StreamsListsOfManyRowsOutOfAFilter) {
+  std::int64_t rows = 0;
+  must(session_->stream_lists(
+      "SELECT i, [i, i + 1]::DOUBLE[] AS pair FROM range(50000) t(i) WHERE i % 3 = 0 ORDER BY i "
+      "DESC",
+      {}, [&](const olap::Chunk& chunk) -> Result<void> {
+        for (std::size_t row = 0; row < chunk.rows; ++row, ++rows) {
+          const auto& pair = chunk.columns[1];
+          const double first = pair.items.at(0).real.at(pair.spans[row].begin);
+          EXPECT_EQ(first, static_cast<double>(chunk.columns[0].whole[row]));
+          EXPECT_EQ(pair.items[0].real.at(pair.spans[row].begin + 1), first + 1);
+        }
+        return {};
+      }));
+  EXPECT_EQ(rows, 16'667);
+}
+
 TEST_F(DuckDbTest, KeepsTheOrderOfAQueryThatItHasToCast) {
   const auto got = must(session_->query(
       "SELECT [i], i FROM range(5000) t(i) ORDER BY (i * 7919) % 5000 DESC LIMIT 3000; ", {}));
