@@ -11,7 +11,7 @@
 namespace penstock::features {
 namespace {
 
-constexpr std::array reserved_names = {"event_time", "created_time", "arrived_at",
+constexpr std::array reserved_names = {"event_time", "created_time", "arrived_at", "penstock_best",
                                        "oldest_event_time"};
 
 class Faults {
@@ -186,7 +186,7 @@ Result<BoundView> bind_view(sql::Tx& tx, const std::string& project,
   for (const catalog::VersionedSource& source : sources)
     declared.push_back({{"name", source.source.name}, {"digest", source.digest}});
   const std::string digest =
-      sha256_hex(canonical(json::object{{"format", 1},
+      sha256_hex(canonical(json::object{{"format", 2},
                                         {"prefix", sha256_hex(handle->prefix)},
                                         {"view", encode(handle->view)},
                                         {"keys", encode(handle->keys)},

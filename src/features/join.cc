@@ -46,10 +46,12 @@ std::string ttl_holds(const ViewHandle& view, const std::string& alias) {
          ".event_time) <= " + std::to_string(ttl);
 }
 
+// The rows of which the last before an instant is the one that counts then: by arrived_at, or by
+// event_time where known_as_of says what had arrived.
 std::string joined_rows(const JoinedView& joined, const JoinOptions& options) {
   std::string text = "SELECT * FROM " + joined.table;
-  if (options.known_as_of)
-    text += " WHERE created_time <= " + timestamp_literal(*options.known_as_of);
+  if (!options.known_as_of) return text + " WHERE penstock_best";
+  text += " WHERE created_time <= " + timestamp_literal(*options.known_as_of);
   if (joined.ties) text += winner(*joined.view, keys_of(*joined.view) + ", event_time");
   return text;
 }
@@ -82,12 +84,18 @@ std::string offline_statement(const ViewHandle& handle) {
     append(inner, cast_sql(feature, name) + " AS " + name);
     append(checked, checked_sql(view.name, feature, name, entity));
   }
-  return "SELECT " + keys_of(handle) +
-         ", event_time, created_time, greatest(event_time, created_time) AS arrived_at, " +
-         checked + " FROM (SELECT " + inner + " FROM (\n" + view.sql +
-         "\n)) WHERE event_time IS NOT NULL AND " + present +
-         " ORDER BY arrived_at, event_time, created_time, " + keys_of(handle) + ", " +
-         features_of(handle, " ASC NULLS FIRST");
+  const std::string within = "event_time, created_time",
+                    values = features_of(handle, " NULLS FIRST");
+  return "SELECT " + keys_of(handle) + ", event_time, created_time, arrived_at, " + checked +
+         ", lead(arrived_at) OVER arrival IS DISTINCT FROM arrived_at AND event_time = "
+         "max(event_time) OVER arrival AS penstock_best FROM (SELECT *, greatest(event_time, "
+         "created_time) "
+         "AS arrived_at FROM (SELECT " +
+         inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present +
+         ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
+         within + ", " + values +
+         " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY arrived_at, " + within +
+         ", " + keys_of(handle) + ", " + values;
 }
 
 std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,
@@ -109,7 +117,7 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
         if (schema.keys[i].name == key.name)
           joins += "e.penstock_key_" + std::to_string(i) + " = " + alias + "." +
                    quoted_name(key.name) + " AND ";
-    joins += "e.penstock_at >= " + alias + ".event_time";
+    joins += "e.penstock_at >= " + alias + (options.known_as_of ? ".event_time" : ".arrived_at");
     append(oldest, "CASE WHEN " + alias + ".event_time IS NOT NULL" + ttl_holds(view, alias) +
                        " THEN " + alias + ".event_time END");
   }

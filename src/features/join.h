@@ -6,7 +6,9 @@
 namespace penstock::features {
 
 // A view's rows, each once, in the order in which they arrived; of rows that one read may choose
-// between the one that counts stands last. `rows` is the view's SQL over its sources.
+// between the one that counts stands last. `penstock_best` says of a row that it was the one that
+// counts when it had arrived; of what arrived before, no row ever counts again. `rows` is the
+// view's SQL over its sources.
 std::string offline_statement(const ViewHandle& view);
 
 struct JoinedView {
@@ -16,6 +18,8 @@ struct JoinedView {
 };
 
 struct JoinOptions {
+  // None: a row is seen by those who ask for an instant at which it had arrived. Given: it is seen
+  // where it was created until then, by whoever asks for its event time or later.
   std::optional<Timestamp> known_as_of;
   bool numbers = false;  // numbers, decimals and booleans as DOUBLE
   bool oldest = false;   // a last column oldest_event_time

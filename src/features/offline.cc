@@ -204,14 +204,18 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
   if (!field.empty()) TRY(bind_rows(call, session, rows, field, closed, out.sources));
   const auto columns = session.describe(rows);
   if (!columns) return at_field(columns.error(), field.empty() ? "entity_path" : field);
-  const auto has = [&](const std::string& name) {
-    return std::any_of(columns->begin(), columns->end(),
-                       [&](const olap::Column& column) { return column.name == name; });
+  const auto find = [&](const std::string& name) {
+    return std::ranges::find(*columns, name, &olap::Column::name);
   };
+  const auto has = [&](const std::string& name) { return find(name) != columns->end(); };
   std::vector<Violation> faults;
   const std::string where = field.empty() ? "entity_path" : field;
   if (!has("event_time"))
     faults.push_back({where, "must give event_time, the instant of each row"});
+  else if (find("event_time")->type != olap::Type::timestamp)
+    faults.push_back({where, "gives event_time as " + find("event_time")->declared +
+                                 "; make it a TIMESTAMPTZ, a TIMESTAMP (read as UTC) or a DATE, as "
+                                 "event_time::TIMESTAMPTZ does"});
   for (const catalog::JoinKey& key : schema.keys)
     if (!has(key.name)) faults.push_back({where, "must give the join key " + key.name});
   for (const std::string& name : schema.names)

@@ -28,7 +28,8 @@ struct Question {
 
 struct Oracle {
   const std::vector<Reading>& readings;
-  std::optional<std::int64_t> known, arrived;  // what came after is not seen
+  // What came after is not seen. Neither given: what came after the instant asked for.
+  std::optional<std::int64_t> known, arrived;
 
   const Reading* find(const Question& q, bool by_sensor) const {
     const Reading* best = nullptr;
@@ -37,8 +38,9 @@ struct Oracle {
       if (!r.place || !r.time || *r.place != *q.place) continue;
       if (by_sensor && (!r.sensor || *r.sensor != *q.sensor)) continue;
       const std::int64_t created = by_sensor ? r.created.value_or(*r.time) : *r.time;
-      if (*r.time > *q.time || (known && created > *known)) continue;
-      if (arrived && std::max(*r.time, created) > *arrived) continue;
+      if (*r.time > *q.time) continue;
+      if (known ? created > *known : std::max(*r.time, created) > arrived.value_or(*q.time))
+        continue;
       if (!best || later(r, *best, by_sensor)) best = &r;
     }
     if (best && by_sensor && *q.time - *best->time > 5) return nullptr;
@@ -112,6 +114,20 @@ class EqualityTest : public FeaturesTest {
         ") AS t(place, sensor, event_time, id) WHERE id >= 0) TO '" + path + "' (FORMAT parquet)");
     return path;
   }
+  // The features of each row, as text; ids say that all rows came, in their order.
+  std::vector<std::string> join(const HistoricalInput& input) {
+    const auto out = test::must(features_.historical(ana_, input));
+    const auto found =
+        rows("SELECT id, place_heat, heat, note, hot, last_sensor FROM read_parquet(" +
+             olap::quoted_text(out.uri) + ")");
+    EXPECT_EQ(out.row_count, static_cast<std::int64_t>(found.size()));
+    std::vector<std::string> texts;
+    for (const auto& row : found) {
+      EXPECT_EQ(std::get<std::int64_t>(row[0]), static_cast<std::int64_t>(texts.size()));
+      texts.push_back(text_of({row.begin() + 1, row.end()}));
+    }
+    return texts;
+  }
 };
 
 TEST_F(EqualityTest, AJoinGivesWhatTheOracleGives) {
@@ -124,6 +140,7 @@ TEST_F(EqualityTest, AJoinGivesWhatTheOracleGives) {
     for (std::int64_t count = random.below(40); count > 0; --count) {
       Question q{random.place(), random.below(3), random.below(28)};
       if (random.one_in(15)) q.place.reset();
+      if (random.one_in(15)) q.sensor.reset();
       if (random.one_in(15)) q.time.reset();
       questions.push_back(q);
       if (random.one_in(5)) questions.push_back(q);
@@ -134,18 +151,11 @@ TEST_F(EqualityTest, AJoinGivesWhatTheOracleGives) {
       known = random.below(24);
       input.known_as_of = at(*known);
     }
-    const auto out = test::must(features_.historical(ana_, input));
-    ASSERT_EQ(out.row_count, static_cast<std::int64_t>(questions.size()));
-    const auto found =
-        rows("SELECT id, place_heat, heat, note, hot, last_sensor FROM read_parquet(" +
-             olap::quoted_text(out.uri) + ")");
+    const auto found = join(input);
     const Oracle oracle{readings, known, {}};
     ASSERT_EQ(found.size(), questions.size());
-    for (std::size_t i = 0; i < questions.size(); ++i) {
-      ASSERT_EQ(std::get<std::int64_t>(found[i][0]), static_cast<std::int64_t>(i));
-      ASSERT_EQ(text_of({found[i].begin() + 1, found[i].end()}), text_of(oracle.row(questions[i])))
-          << "row " << i;
-    }
+    for (std::size_t i = 0; i < questions.size(); ++i)
+      ASSERT_EQ(found[i], text_of(oracle.row(questions[i]))) << "row " << i;
   }
 }
 
@@ -169,6 +179,14 @@ TEST_P(OnlineEqualityTest, OnlineGivesWhatTheOracleGivesForTheSameInstant) {
           ASSERT_EQ(text_of(read(place, sensor, now + ahead).values),
                     text_of(oracle.row({place, sensor, now + ahead})))
               << place << sensor << " at " << now << "+" << ahead << " in step " << step;
+    // G4: the offline join as of the same instant gives the same row.
+    std::vector<Question> questions;
+    for (const char* place : {"a", "b", "c"})
+      for (std::int64_t sensor = 0; sensor < 2; ++sensor) questions.push_back({place, sensor, now});
+    const auto offline = join({.entity_path = write(questions), .feature_schema = "features_v1"});
+    for (std::size_t i = 0; i < questions.size(); ++i)
+      ASSERT_EQ(offline[i], text_of(read(*questions[i].place, *questions[i].sensor, now).values))
+          << *questions[i].place << *questions[i].sensor << " at " << now << " in step " << step;
     const auto verified = test::must(features_.verify(ana_, {.name = "features_v1"}));
     EXPECT_EQ(verified.differing, 0);
     if (random.one_in(2)) {

@@ -6,6 +6,8 @@
 namespace penstock::features {
 namespace {
 
+std::string text_of(const Scalar& value) { return json::serialize(to_json(value)); }
+
 class OfflineTest : public FeaturesTest {
  protected:
   OfflineTest() {
@@ -77,6 +79,10 @@ TEST_F(OfflineTest, SaysWhatIsWrongWithTheRowsAskedFor) {
   };
   const Case cases[] = {
       {"no time", "SELECT 'a' AS place, 1 AS sensor", "entity_sql must give event_time"},
+      // The zone of a text would be dropped unseen.
+      {"a time as text",
+       "SELECT 'a' AS place, 1 AS sensor, '2020-09-13T14:26:43+02:00' AS event_time",
+       "gives event_time as VARCHAR; make it a TIMESTAMPTZ"},
       {"no key", "SELECT 'a' AS place, now()::TIMESTAMP AS event_time",
        "entity_sql must give the join key sensor"},
       {"a column that is a feature", ask("a", 1) + ", 1 AS heat", "gives heat, which is a feature"},
@@ -126,6 +132,32 @@ TEST_F(OfflineTest, GivesAStatementToWhoeverWritesItself) {
   EXPECT_EQ(table.rows[0][8], Scalar(at(0).time_since_epoch().count()));
   EXPECT_FALSE(
       features_.historical_statement(ana_, *session, "features_v1", "SELECT * FROM '/etc/passwd'"));
+}
+
+TEST_F(OfflineTest, ARowIsSeenOnceItHasArrivedAndNotBefore) {
+  given({{"a", 1, 10, 10, 1.0, {}},
+         {"a", 1, 12, 20, 2.0, {}},    // late
+         {"a", 1, 12, 30, 3.0, {}},    // its correction
+         {"a", 1, 11, 40, 4.0, {}},    // late, and older than what is known by then
+         {"a", 1, 50, 45, 5.0, {}}});  // told ahead
+  const auto heat = [&](std::int64_t seconds, std::optional<std::int64_t> known = {}) {
+    HistoricalInput input{.entity_sql = ask("a", seconds), .features = {"late:heat"}};
+    if (known) input.known_as_of = at(*known);
+    const auto out = test::must(features_.historical(ana_, input));
+    return text_of(rows("SELECT heat FROM read_parquet(" + olap::quoted_text(out.uri) + ")")[0][0]);
+  };
+  std::string late = views().substr(0, views().find("---"));
+  late.replace(late.find("sensor_heat"), 11, "late");
+  late.erase(late.find("ttl: 5s\n"), 8);
+  test::must(apply(late));
+  const std::pair<std::int64_t, const char*> seen[] = {
+      {9, "null"}, {10, "1E0"}, {12, "1E0"}, {19, "1E0"}, {20, "2E0"},
+      {29, "2E0"}, {30, "3E0"}, {40, "3E0"}, {49, "3E0"}, {50, "5E0"}};
+  for (const auto& [seconds, value] : seen) EXPECT_EQ(heat(seconds), value) << "at " << seconds;
+  EXPECT_EQ(heat(12, 40), "3E0") << "with what was known at 40";
+  EXPECT_EQ(heat(11, 40), "4E0");
+  EXPECT_EQ(heat(12, 29), "2E0");
+  EXPECT_EQ(heat(60, 44), "3E0");
 }
 
 TEST_F(OfflineTest, SaysWhichViewCouldNotBeEvaluated) {
