@@ -17,7 +17,6 @@ import json
 import pathlib
 import random
 import re
-import socket
 import sqlite3
 import statistics
 import subprocess
@@ -31,39 +30,7 @@ import peers
 CALLERS = 32
 
 
-class Connection:
-    """One kept connection; `ask` gives the body of an answer that is a success."""
-
-    def __init__(self, url: str):
-        host, port = url.removeprefix("http://").split(":")
-        self.socket = socket.create_connection((host, int(port)), timeout=60)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def ask(self, request: bytes) -> bytes:
-        self.socket.sendall(request)
-        # A server that sends head and body apart waits for the first to be acknowledged (Nagle), and the kernel puts
-        # that off by 40 ms. It forgets this wish with each answer.
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        answer = b""
-        while b"\r\n\r\n" not in answer:
-            more = self.socket.recv(1 << 16)
-            if not more:
-                raise ConnectionError("the server hung up")
-            answer += more
-        head, _, body = answer.partition(b"\r\n\r\n")
-        said = re.search(rb"(?i)content-length: *(\d+)", head)
-        if not said:
-            raise RuntimeError(f"{request[:200]!r}: {answer[:500]!r}")
-        length = int(said[1])
-        parts = [body]
-        have = len(body)
-        while have < length:
-            parts.append(self.socket.recv(1 << 20))
-            have += len(parts[-1])
-        if not re.match(rb"HTTP/1.1 2", head):
-            raise RuntimeError(f"{request[:200]!r}: {answer[:500]!r}")
-        return b"".join(parts)
-
+class Connection(peers.Connection):
     def call(self, method: str, path: str, body: dict | None = None) -> dict:
         return json.loads(self.ask(bytes_of(method, path, body)))
 

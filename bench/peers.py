@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -12,19 +13,22 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LOCK = ROOT / "tools/pins/requirements-bench.lock"
 
 
-def environment() -> pathlib.Path:
-    """The folder of the peers' virtual environment, made on first use from its lock (a minute or two)."""
-    place = ROOT / ".deps" / "bench-venv"
+def environment(name: str = "bench") -> pathlib.Path:
+    """The folder of a virtual environment of peers, made on first use from its lock (a minute or two).
+
+    Peers whose packages do not fit together have one each.
+    """
+    place = (ROOT / ".deps").resolve() / f"{name}-venv"
+    lock = ROOT / f"tools/pins/requirements-{name}.lock"
     stamp = place / "stamp"
-    wanted = hashlib.sha256(LOCK.read_bytes() + str(place).encode()).hexdigest()
+    wanted = hashlib.sha256(lock.read_bytes() + str(place).encode()).hexdigest()
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"installing the peers of {LOCK.name}", file=sys.stderr)
+        print(f"installing the peers of {lock.name}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
         subprocess.run([place / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes",
-                        "--no-deps", "-r", LOCK], check=True)
+                        "--no-deps", "-r", lock], check=True)
         stamp.write_text(wanted)
     return place
 
@@ -77,6 +81,14 @@ class Process:
             total += next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
         return total / 1024
 
+    def cpu_seconds(self) -> float:
+        """User and system time of its processes so far."""
+        ticks = 0
+        for member in self.members():
+            fields = pathlib.Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
@@ -85,6 +97,40 @@ class Process:
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait(15)
+
+
+class Connection:
+    """One kept connection; `ask` gives the body of an answer that is a success."""
+
+    def __init__(self, url: str):
+        host, port = url.removeprefix("http://").split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, request: bytes) -> bytes:
+        self.socket.sendall(request)
+        # A server that sends head and body apart waits for the first to be acknowledged (Nagle), and the kernel puts
+        # that off by 40 ms. It forgets this wish with each answer.
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            more = self.socket.recv(1 << 16)
+            if not more:
+                raise ConnectionError("the server hung up")
+            answer += more
+        head, _, body = answer.partition(b"\r\n\r\n")
+        said = re.search(rb"(?i)content-length: *(\d+)", head)
+        if not said:
+            raise RuntimeError(f"{request[:200]!r}: {answer[:500]!r}")
+        length = int(said[1])
+        parts = [body]
+        have = len(body)
+        while have < length:
+            parts.append(self.socket.recv(1 << 20))
+            have += len(parts[-1])
+        if not re.match(rb"HTTP/1.1 2", head):
+            raise RuntimeError(f"{request[:200]!r}: {answer[:500]!r}")
+        return b"".join(parts)
 
 
 def mlflow_server(folder: pathlib.Path, workers: int = 2, store: str = "") -> tuple[Process, str]:

@@ -208,12 +208,14 @@ std::optional<std::string> spelt(const catalog::JoinKey& key, std::string_view t
 std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys) {
   std::string out = view.prefix;
   out += 'r';
-  for (const std::string& key : keys) {
-    const auto size = static_cast<std::uint32_t>(key.size());
-    out.append(reinterpret_cast<const char*>(&size), sizeof size);
-    out += key;
-  }
+  for (const std::string& key : keys) append_key(out, key);
   return out;
+}
+
+void append_key(std::string& out, std::string_view spelt) {
+  const auto size = static_cast<std::uint32_t>(spelt.size());
+  out.append(reinterpret_cast<const char*>(&size), sizeof size);
+  out += spelt;
 }
 
 std::string encode_row(const ViewHandle& view, const StoredRow& row) {
@@ -278,6 +280,20 @@ Result<Scalar> decode_value(const ViewHandle& view, std::string_view stored, std
   Scalar out;
   if (!Cells(view, stored).take(feature, out)) return damaged();
   return out;
+}
+
+Result<void> decode_wanted(const ViewHandle& view, std::string_view stored,
+                           const std::vector<Wanted>& wanted, Scalar* values, std::size_t stride) {
+  TRY(times_of(stored));
+  if (stored.front() == first_row_format) {
+    const auto all = TRY(decode_first_format(view, stored));
+    for (const Wanted& one : wanted) values[one.slot * stride] = all.at(one.feature);
+    return {};
+  }
+  const Cells cells(view, stored);
+  for (const Wanted& one : wanted)
+    if (!cells.take(one.feature, values[one.slot * stride])) return damaged();
+  return {};
 }
 
 std::string encode_watermark(const Watermark& watermark) {

@@ -21,6 +21,8 @@ std::string watermark_key(const ViewHandle& view);
 std::optional<std::string> spelt(const catalog::JoinKey& key, std::string_view text);
 // `keys` in the order of the view's keys, spelt.
 std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys);
+// One of its keys more.
+void append_key(std::string& out, std::string_view spelt);
 
 // The values must be of the features' types, as values.h says them.
 std::string encode_row(const ViewHandle& view, const StoredRow& row);
@@ -29,6 +31,10 @@ std::string encode_row(const ViewHandle& view, const StoredRow& row);
 Result<StoredRow> decode_row(const ViewHandle& view, std::string_view bytes);
 // One value of such a row, without a look at the others.
 Result<Scalar> decode_value(const ViewHandle& view, std::string_view bytes, std::size_t feature);
+// The values of `wanted`, which are in the order of the features: each to `values` at its slot
+// times `stride`. data_loss where they cannot be read.
+Result<void> decode_wanted(const ViewHandle& view, std::string_view bytes,
+                           const std::vector<Wanted>& wanted, Scalar* values, std::size_t stride);
 // Only the times, for those who compare rows.
 struct RowTimes {
   Timestamp event_time, created_time;

@@ -141,10 +141,16 @@ Result<std::shared_ptr<const SchemaHandle>> make_handle(sql::Tx& tx, const std::
     if (feature == features.end())
       return Error{Code::not_found, "feature view " + handle->views[place->second]->reference() +
                                         " has no feature " + reference.feature};
+    handle->wanted.resize(handle->views.size());
+    handle->wanted[place->second].push_back(
+        {static_cast<std::size_t>(feature - features.begin()), handle->slots.size()});
     handle->names.push_back(reference.name.value_or(reference.feature));
     handle->types.push_back(feature->type);
     handle->slots.push_back({place->second, static_cast<std::size_t>(feature - features.begin())});
   }
+  for (auto& wanted : handle->wanted)
+    std::stable_sort(wanted.begin(), wanted.end(),
+                     [](const Wanted& a, const Wanted& b) { return a.feature < b.feature; });
   return std::shared_ptr<const SchemaHandle>(std::move(handle));
 }
 

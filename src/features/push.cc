@@ -7,49 +7,64 @@
 namespace penstock::features {
 namespace {
 
-// One row of JSON as a row of the store; faults name the field by its path.
+constexpr std::size_t rejects_max = 1'000, value_max = 100;
+
+// One row of JSON as a row of the store; what is wrong with it is told field by field.
 class RowReader {
  public:
-  RowReader(const ViewHandle& view, std::vector<Violation>& faults)
-      : view_(view), faults_(faults) {}
+  RowReader(const ViewHandle& view, bool naive_times) : view_(view), naive_times_(naive_times) {}
 
-  Online::Row read(const json::object& row, const std::string& path) {
+  Online::Row read(const json::object& row) {
+    faults.clear();
+    std::size_t known = 0;  // of the row's fields
     Online::Row out;
     std::vector<std::string> keys;
     for (const catalog::JoinKey& key : view_.keys) {
-      const json::value* given = row.if_contains(key.name);
+      const json::value* given = field(row, key.name, known);
       const auto text = given ? spelling(key, *given) : std::nullopt;
       if (!given || given->is_null())
-        fault(path, key.name, "is missing");
+        fault(key.name, given, "is missing");
       else if (!text)
-        fault(path, key.name, "must be of type " + std::string(name_of(key.type)));
+        fault(key.name, given, "must be of type " + std::string(name_of(key.type)));
       keys.push_back(text.value_or(""));
     }
     out.key = row_key(view_, keys);
-    const auto event = time(row, path, view_.view.event_time);
-    if (!event && !row.contains(view_.view.event_time))
-      fault(path, view_.view.event_time, "is missing");
-    out.row.event_time = event.value_or(Timestamp{});
+    const json::value* event = field(row, view_.view.event_time, known);
+    if (!event || event->is_null()) fault(view_.view.event_time, event, "is missing");
+    out.row.event_time = time(view_.view.event_time, event).value_or(Timestamp{});
     out.row.created_time = out.row.event_time;
     if (view_.view.created_time)
-      if (const auto created = time(row, path, *view_.view.created_time))
-        out.row.created_time = *created;
+      out.row.created_time =
+          time(*view_.view.created_time, field(row, *view_.view.created_time, known))
+              .value_or(out.row.event_time);
     for (const Feature& feature : view_.view.features) {
-      const json::value* given = row.if_contains(feature.name);
+      const json::value* given = field(row, feature.name, known);
       auto value = given ? value_of(feature, *given) : Result<Scalar>(Scalar{});
       if (value)
         out.row.values.push_back(std::move(value).take());
       else
-        fault(path, feature.name, value.error().message + of(feature, keys));
+        fault(feature.name, given, value.error().message + of(feature, keys));
     }
-    for (const auto& entry : row)
-      if (!known(entry.key())) fault(path, std::string(entry.key()), "is no column of the view");
+    if (known < row.size()) tell_unknown(row);
     return out;
   }
 
+  static constexpr std::string_view no_column = "is no column of the view";
+
+  std::vector<RejectedRow> faults;  // of the row that was read last
+
  private:
-  void fault(const std::string& path, const std::string& field, const std::string& problem) {
-    if (faults_.size() < 100) faults_.push_back({path + "." + field, problem});
+  static const json::value* field(const json::object& row, const std::string& name,
+                                  std::size_t& known) {
+    const json::value* given = row.if_contains(name);
+    known += given ? 1 : 0;
+    return given;
+  }
+
+  void fault(const std::string& name, const json::value* given, std::string reason) {
+    std::string value = given ? json::serialize(*given) : "";
+    if (value.size() > value_max) value.resize(value_max);
+    faults.push_back({.field = name, .value = std::move(value), .reason = std::move(reason)});
   }
 
   static std::optional<std::string> spelling(const catalog::JoinKey& key,
@@ -62,13 +77,13 @@ class RowReader {
     return {};
   }
 
-  std::optional<Timestamp> time(const json::object& row, const std::string& path,
-                                const std::string& field) {
-    const json::value* given = row.if_contains(field);
+  std::optional<Timestamp> time(const std::string& name, const json::value* given) {
     if (!given || given->is_null()) return {};
     Timestamp at;
     if (Kind<Timestamp>::hear(from_json(*given), at)) return at;
-    fault(path, field, "must be of type string (date-time)");
+    if (naive_times_ && given->is_string())
+      if (const auto utc = from_rfc3339(std::string(given->get_string()) + "Z")) return utc;
+    fault(name, given, "must be of type string (date-time)");
     return {};
   }
 
@@ -81,51 +96,94 @@ class RowReader {
     return " (" + view_.view.entity + entity + " of view " + view_.view.name + ")";
   }
 
-  bool known(std::string_view name) const {
+  void tell_unknown(const json::object& row) {
     const FeatureView& view = view_.view;
-    return name == view.event_time || (view.created_time && name == *view.created_time) ||
-           std::any_of(view_.keys.begin(), view_.keys.end(),
-                       [&](const catalog::JoinKey& key) { return key.name == name; }) ||
-           std::any_of(view.features.begin(), view.features.end(),
-                       [&](const Feature& feature) { return feature.name == name; });
+    for (const auto& entry : row) {
+      const std::string_view name = entry.key();
+      const bool known =
+          name == view.event_time || (view.created_time && name == *view.created_time) ||
+          std::any_of(view_.keys.begin(), view_.keys.end(),
+                      [&](const catalog::JoinKey& key) { return key.name == name; }) ||
+          std::any_of(view.features.begin(), view.features.end(),
+                      [&](const Feature& feature) { return feature.name == name; });
+      if (!known && faults.size() < rejects_max)
+        fault(std::string(name), &entry.value(), std::string(no_column));
+    }
   }
 
   const ViewHandle& view_;
-  std::vector<Violation>& faults_;
+  const bool naive_times_;
 };
+
+// The rows that can be written, and which of the input's they are; the faults of the others.
+struct Sorted {
+  std::vector<Online::Row> rows;
+  std::vector<std::size_t> places;
+  std::vector<RejectedRow> rejects;
+  std::int64_t rejected = 0;
+};
+
+Sorted sort(const ViewHandle& view, const PushInput& input, bool naive_times) {
+  Sorted out;
+  RowReader reader(view, naive_times);
+  for (std::size_t i = 0; i < input.rows.size(); ++i) {
+    auto row = reader.read(input.rows[i]);
+    if (reader.faults.empty()) {
+      out.rows.push_back(std::move(row));
+      out.places.push_back(i);
+      continue;
+    }
+    ++out.rejected;
+    for (RejectedRow& fault : reader.faults) {
+      if (out.rejects.size() >= rejects_max) break;
+      fault.row = static_cast<std::int64_t>(i);
+      out.rejects.push_back(std::move(fault));
+    }
+  }
+  return out;
+}
+
+// An older version of the view may lack columns that the newest has, or need others: it takes what
+// it can of the rows that the newest takes.
+std::vector<Online::Row> of_older(const ViewHandle& view, const PushInput& input,
+                                  const std::vector<std::size_t>& places, bool naive_times) {
+  std::vector<Online::Row> out;
+  RowReader reader(view, naive_times);
+  for (const std::size_t place : places) {
+    auto row = reader.read(input.rows[place]);
+    if (std::all_of(reader.faults.begin(), reader.faults.end(),
+                    [](const RejectedRow& fault) { return fault.reason == RowReader::no_column; }))
+      out.push_back(std::move(row));
+  }
+  return out;
+}
+
+Error refusal(const std::vector<RejectedRow>& rejects) {
+  Error error{Code::invalid_argument};
+  for (const RejectedRow& fault : rejects) {
+    if (error.violations.size() >= 100) break;
+    error.violations.push_back(
+        {"rows[" + std::to_string(fault.row) + "]." + fault.field, fault.reason});
+  }
+  error.message = error.violations.front().field + " " + error.violations.front().problem +
+                  "; nothing was written";
+  return error;
+}
 
 }  // namespace
 
-Result<PushOutput> Service::push(const Call& call, const PushInput& input) {
+Result<PushOutput> Service::push(const Call& call, const PushInput& input, bool naive_times) {
   const auto views = TRY(chosen(call, {input.view}));
-  std::vector<Violation> faults;
-  std::vector<std::vector<Online::Row>> rows(views.size());
-  for (std::size_t v = 0; v < views.size(); ++v) {
-    // An older version may lack what the newest has: it takes what it knows of rows that the newest
-    // takes.
-    const bool newest = v + 1 == views.size();
-    std::vector<Violation> of_older;
-    RowReader reader(*views[v].handle, newest ? faults : of_older);
-    for (std::size_t i = 0; i < input.rows.size(); ++i) {
-      const std::size_t before = of_older.size();
-      auto row = reader.read(input.rows[i], "rows[" + std::to_string(i) + "]");
-      const bool usable = std::all_of(
-          of_older.begin() + static_cast<std::ptrdiff_t>(before), of_older.end(),
-          [](const Violation& fault) { return fault.problem == "is no column of the view"; });
-      if (usable) rows[v].push_back(std::move(row));
-    }
+  Sorted good = sort(*views.back().handle, input, naive_times);
+  // That all are bad is most likely not what was meant, and must not look like success.
+  if (good.rows.empty() || (good.rejected > 0 && input.all_or_nothing))
+    return refusal(good.rejects);
+  for (std::size_t v = 0; v + 1 < views.size(); ++v) {
+    const ViewHandle& older = *views[v].handle;
+    TRY(online_->push(older, of_older(older, input, good.places, naive_times)));
   }
-  if (!faults.empty()) {
-    std::string message =
-        faults.front().field + " " + faults.front().problem + "; nothing was written";
-    return Error{Code::invalid_argument, std::move(message), std::move(faults)};
-  }
-  PushOutput out;
-  for (std::size_t v = 0; v < views.size(); ++v) {
-    const auto written = TRY(online_->push(*views[v].handle, rows[v]));
-    if (v + 1 == views.size()) out = {written.written, written.ignored};
-  }
-  return out;
+  const auto written = TRY(online_->push(*views.back().handle, good.rows));
+  return PushOutput{written.written, written.ignored, good.rejected, std::move(good.rejects)};
 }
 
 }  // namespace penstock::features

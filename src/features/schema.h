@@ -28,6 +28,12 @@ struct Slot {
   std::size_t feature = 0;  // of its FeatureView::features
 };
 
+// A feature that is read of a view's row, and where its value goes.
+struct Wanted {
+  std::size_t feature = 0;  // of its FeatureView::features
+  std::size_t slot = 0;     // of SchemaHandle::slots
+};
+
 // Immutable; safe from several threads.
 struct SchemaHandle {
   std::string project, name;
@@ -36,7 +42,8 @@ struct SchemaHandle {
   std::vector<FeatureType> types;
   std::vector<Slot> slots;
   std::vector<std::shared_ptr<const ViewHandle>> views;
-  std::vector<catalog::JoinKey> keys;  // of all its views, each once
+  std::vector<catalog::JoinKey> keys;       // of all its views, each once
+  std::vector<std::vector<Wanted>> wanted;  // of each view, by feature
 
   std::string reference() const { return name + "@" + std::to_string(version); }
   std::string urn() const { return "feature_schema:" + reference(); }

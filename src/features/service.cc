@@ -4,6 +4,7 @@
 #include <set>
 
 #include "features/columns.h"
+#include "features/handles.h"
 #include "features/online.h"
 #include "features/values.h"
 #include "policies/service.h"
@@ -71,7 +72,8 @@ Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::
       from_future_(metrics.counter("penstock_features_from_future_total",
                                    "Reads that found only a row from after their instant")),
       offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, std::move(options))),
-      online_(std::make_unique<Online>(kv, olap, *offline_)) {}
+      online_(std::make_unique<Online>(kv, olap, *offline_)),
+      handles_(std::make_unique<OpenHandles>()) {}
 
 Service::~Service() = default;
 
@@ -94,8 +96,10 @@ void Service::register_kinds(resources::Service& resources) {
                    return encode(TRY(resolve_schema(tx, call, std::move(schema)))).as_object();
                  },
                  .applied = schema_applied});
-  resources.on_applied(
-      [this](const Call& call, const resources::ApplyOutput&) { forget_in_use(call.project); });
+  resources.on_applied([this](const Call& call, const resources::ApplyOutput&) {
+    forget_in_use(call.project);
+    handles_->forget(call.project);
+  });
 }
 
 void Service::forget_in_use(const std::string& project) {
@@ -233,6 +237,10 @@ Result<std::string> Service::historical_statement(const Call& call, olap::Sessio
 Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& call,
                                                                  const std::string& reference) {
   const Reference parsed = TRY(reference_from(reference));
+  const std::string newest = "schema " + parsed.name;
+  const std::int64_t before = handles_->forgotten();
+  if (parsed.version == 0)
+    if (auto found = handles_->find(call.project, newest)) return found;
   const auto key = [&](std::int64_t version) {
     return call.project + "/" + parsed.name + "@" + std::to_string(version);
   };
@@ -247,7 +255,9 @@ Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& cal
   {
     const std::lock_guard hold(schemas_turn_);
     const auto [place, fresh] = schemas_.emplace(key(opened->version), opened);
-    if (!fresh) return place->second;
+    opened = place->second;
+    if (parsed.version == 0) handles_->keep(before, newest, opened);
+    if (!fresh) return opened;
   }
   forget_in_use(call.project);
   return opened;
@@ -255,7 +265,14 @@ Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& cal
 
 Result<std::shared_ptr<const SchemaHandle>> Service::open_features(
     const Call& call, const std::vector<std::string>& features) {
-  return db_.read(call, [&](sql::Tx& tx) { return open_unnamed(tx, call.project, features); });
+  std::string name = "features";
+  for (const std::string& feature : features) name.append(1, '\0').append(feature);
+  if (auto found = handles_->find(call.project, name)) return found;
+  const std::int64_t before = handles_->forgotten();
+  auto opened =
+      TRY(db_.read(call, [&](sql::Tx& tx) { return open_unnamed(tx, call.project, features); }));
+  handles_->keep(before, name, opened);
+  return opened;
 }
 
 Result<std::shared_ptr<const SchemaHandle>> Service::schema_of(

@@ -16,7 +16,10 @@ namespace penstock::features {
 
 class Offline;
 class Online;
+class OpenHandles;
 struct BoundView;
+struct EntityColumns;   // batch.h
+struct FeatureColumns;  // batch.h
 
 struct ViewStatus {
   FeatureView view;
@@ -123,8 +126,10 @@ struct OnlineRow {
   std::vector<json::value> values;
   std::vector<Status> statuses;
   std::vector<std::optional<Timestamp>> event_times;  // of each value
+  std::vector<std::optional<double>>
+      ages;  // of each value, in seconds before the instant asked for
 };
-BOOST_DESCRIBE_STRUCT(OnlineRow, (), (values, statuses, event_times))
+BOOST_DESCRIBE_STRUCT(OnlineRow, (), (values, statuses, event_times, ages))
 struct OnlineOutput {
   std::string feature_schema;
   std::vector<std::string> names;
@@ -135,16 +140,32 @@ BOOST_DESCRIBE_STRUCT(OnlineOutput, (), (feature_schema, names, rows))
 struct PushInput {
   std::string view;                // its newest version and those in use all get the rows
   std::vector<json::object> rows;  // join keys, the view's event_time (and created_time), features
+  bool all_or_nothing = false;     // one bad row: none is written
 };
-BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows))
+BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows, all_or_nothing))
 constexpr auto rules_of(const PushInput&) {
-  return std::array{Rule{.field = "rows", .min = 1, .max = 10'000}};
+  return std::array{
+      Rule{.field = "rows", .min = 1, .max = 10'000},
+      Rule{.field = "all_or_nothing",
+           .doc = "Write none of the rows where one is bad. Else good rows are written, and those "
+                  "that are not come back in `rejects`; where all are bad, that is an error.",
+           .may_miss = true}};
 }
+struct RejectedRow {
+  std::int64_t row = 0;  // of PushInput::rows, from 0
+  std::string field;
+  std::string value;   // as JSON, its first 100 bytes; empty where there is none
+  std::string reason;  // completes "<field> ..."
+};
+BOOST_DESCRIBE_STRUCT(RejectedRow, (), (row, field, value, reason))
+// written + ignored + rejected are the rows that came.
 struct PushOutput {
   std::int64_t written = 0;
   std::int64_t ignored = 0;  // older than what is there
+  std::int64_t rejected = 0;
+  std::vector<RejectedRow> rejects;  // at most 1,000 faults, in the order of the rows
 };
-BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored))
+BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored, rejected, rejects))
 
 struct VerifyInput {
   std::string name;            // a feature view or a feature schema
@@ -193,13 +214,14 @@ class Service {
   // Moves what arrived offline up to `until` into the online store. Idempotent, and resumable at
   // any point.
   Result<MaterializeOutput> materialize(const Call& call, const MaterializeInput& input);
-  Result<PushOutput> push(const Call& call, const PushInput& input);
+  // `naive_times`: a time without an offset is UTC, as Feast reads it; else it is a fault.
+  Result<PushOutput> push(const Call& call, const PushInput& input, bool naive_times = false);
   Result<VerifyOutput> verify(const Call& call, const VerifyInput& input);
 
   // "features_v1" (the newest) or "features_v1@1". Handles are kept; ask once and hold on to it.
   Result<std::shared_ptr<const SchemaHandle>> open_schema(const Call& call,
                                                           const std::string& reference);
-  // For "view:feature" names, of the views' newest versions.
+  // For "view:feature" names, of the views' newest versions. Kept until something is applied.
   Result<std::shared_ptr<const SchemaHandle>> open_features(
       const Call& call, const std::vector<std::string>& features);
   Result<OnlineOutput> online(const Call& call, const OnlineInput& input);
@@ -209,6 +231,14 @@ class Service {
   Result<FeatureRow> read(const SchemaHandle& schema,
                           const std::map<std::string, std::string>& entities,
                           Timestamp event_time) const;
+  // The same for many at once: the store is asked once.
+  Result<FeatureColumns> read_many(const SchemaHandle& schema, const EntityColumns& entities,
+                                   Timestamp event_time) const;
+  Timestamp now() const { return clock_.now(); }
+  // invalid_argument names the first of `entities` that is no join key of the project; `row` is
+  // where it stands.
+  Result<void> check_entities(const Call& call, const SchemaHandle& schema,
+                              const EntityColumns& entities, std::size_t row) const;
 
  private:
   struct InUse;
@@ -228,6 +258,7 @@ class Service {
   Counter& from_future_;
   std::unique_ptr<Offline> offline_;
   std::unique_ptr<Online> online_;
+  std::unique_ptr<OpenHandles> handles_;
   std::mutex in_use_turn_;
   std::map<std::string, std::shared_ptr<const InUse>> in_use_;  // by project
   std::int64_t forgotten_ = 0;  // counts what made in_use_ old, for those who are reading it anew

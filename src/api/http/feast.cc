@@ -1,5 +1,11 @@
 #include "api/http/feast.h"
 
+#include <charconv>
+#include <deque>
+
+#include "api/http/feast_answer.h"
+#include "features/batch.h"
+
 namespace penstock::api {
 namespace {
 
@@ -12,9 +18,11 @@ std::string text_of(const json::object& in, std::string_view field) {
   return value && value->is_string() ? std::string(value->get_string()) : "";
 }
 
-bool is_true(const json::object& in, std::string_view field) {
+Result<bool> truth_of(const json::object& in, const std::string& field, bool otherwise) {
   const json::value* value = in.if_contains(field);
-  return value && value->is_bool() && value->get_bool();
+  if (!value) return otherwise;
+  if (!value->is_bool()) return fault(field, "must be true or false");
+  return value->get_bool();
 }
 
 // {"driver_id": [1, 2]} as rows; every column must have as many values.
@@ -42,14 +50,26 @@ Result<Columns> columns_of(const json::object& in, const std::string& field) {
   return out;
 }
 
-// Feast's statuses and times of a value that came with the request.
-json::object given_column(const json::array& values) {
-  json::array statuses, times;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    statuses.push_back("PRESENT");
-    times.push_back("1970-01-01T00:00:00Z");
-  }
-  return {{"values", values}, {"statuses", statuses}, {"event_timestamps", times}};
+// The entities' values as text; what is no text already is kept in `texts`.
+Result<features::EntityColumns> entities_of(const Columns& columns,
+                                            std::deque<std::string>& texts) {
+  features::EntityColumns out{.form = features::EntityColumns::Form::columns, .rows = columns.rows};
+  out.names.assign(columns.names.begin(), columns.names.end());
+  out.cells.reserve(columns.rows * columns.names.size());
+  for (std::size_t column = 0; column < columns.values.size(); ++column)
+    for (const json::value& value : *columns.values[column]) {
+      if (value.is_structured()) {
+        const std::size_t row = out.cells.size() - column * columns.rows;
+        return out.fault(columns.names[column], row, "must be a text, a number, true or false");
+      }
+      if (value.is_null())
+        out.cells.emplace_back();
+      else if (value.is_string())
+        out.cells.emplace_back(value.get_string().data(), value.get_string().size());
+      else
+        out.cells.emplace_back(texts.emplace_back(json::serialize(value)));
+    }
+  return out;
 }
 
 Result<std::shared_ptr<const features::SchemaHandle>> schema_of(features::Service& features,
@@ -70,63 +90,38 @@ Result<std::shared_ptr<const features::SchemaHandle>> schema_of(features::Servic
 
 }  // namespace
 
-Result<json::object> feast_online(features::Service& features, const Call& call,
-                                  const json::object& in) {
+Result<std::string> feast_online(features::Service& features, const Call& call,
+                                 const json::object& in) {
+  const bool full_names = TRY(truth_of(in, "full_feature_names", false));
   const auto schema = TRY(schema_of(features, call, in));
-  const Columns entities = TRY(columns_of(in, "entities"));
-  const bool full_names = is_true(in, "full_feature_names");
-
-  features::OnlineInput input;
-  if (schema->version > 0)
-    input.feature_schema = schema->reference();
-  else
-    for (const features::Slot& slot : schema->slots)
-      input.features.push_back(schema->views[slot.view]->view.name + ":" +
-                               schema->views[slot.view]->view.features[slot.feature].name);
-  for (std::size_t row = 0; row < entities.rows; ++row) {
-    auto& entity = input.entities.emplace_back();
-    for (std::size_t i = 0; i < entities.names.size(); ++i) {
-      const json::value& value = (*entities.values[i])[row];
-      entity[entities.names[i]] =
-          value.is_string() ? std::string(value.get_string()) : json::serialize(value);
-    }
-  }
-  const auto found = TRY(features.online(call, input));
-
-  json::array names, results;
-  for (std::size_t i = 0; i < entities.names.size(); ++i) {
-    names.push_back(json::value(entities.names[i]));
-    results.push_back(given_column(*entities.values[i]));
-  }
-  for (std::size_t f = 0; f < schema->names.size(); ++f) {
-    const std::string& view = schema->views[schema->slots[f].view]->view.name;
-    names.push_back(json::value(full_names ? view + "__" + schema->names[f] : schema->names[f]));
-    json::array values, statuses, times;
-    for (const features::OnlineRow& row : found.rows) {
-      values.push_back(row.values[f]);
-      statuses.push_back(json::value(name_of(row.statuses[f])));
-      times.push_back(json::value(to_rfc3339(row.event_times[f].value_or(Timestamp{}))));
-    }
-    results.push_back({{"values", values}, {"statuses", statuses}, {"event_timestamps", times}});
-  }
-  return json::object{{"metadata", {{"feature_names", names}}}, {"results", results}};
+  const Columns columns = TRY(columns_of(in, "entities"));
+  std::deque<std::string> texts;
+  const auto entities = TRY(entities_of(columns, texts));
+  TRY(features.check_entities(call, *schema, entities, 0));
+  const auto found = TRY(features.read_many(*schema, entities, features.now()));
+  std::vector<GivenColumn> given;
+  for (std::size_t i = 0; i < columns.names.size(); ++i)
+    given.push_back({columns.names[i], columns.values[i]});
+  return feast_answer(*schema, given, found, full_names);
 }
 
 Result<json::object> feast_push(features::Service& features, const Call& call,
                                 const json::object& in) {
-  const std::string view = text_of(in, "push_source_name");
-  if (view.empty()) return fault("push_source_name", "must name a feature view");
+  features::PushInput input{.view = text_of(in, "push_source_name")};
+  if (input.view.empty()) return fault("push_source_name", "must name a feature view");
   const std::string to = in.contains("to") ? text_of(in, "to") : "online";
   if (to != "online") return fault("to", "must be online: offline rows are what the sources hold");
+  // Feast's own: this registry is never stale, and rows are transformed by the view's SQL alone.
+  TRY(truth_of(in, "allow_registry_cache", true));
+  TRY(truth_of(in, "transform_on_write", true));
+  input.all_or_nothing = TRY(truth_of(in, "all_or_nothing", true));
   const Columns columns = TRY(columns_of(in, "df"));
-  features::PushInput input{.view = view};
   for (std::size_t row = 0; row < columns.rows; ++row) {
     json::object& out = input.rows.emplace_back();
     for (std::size_t i = 0; i < columns.names.size(); ++i)
       out[columns.names[i]] = (*columns.values[i])[row];
   }
-  TRY(features.push(call, input));
-  return json::object{};
+  return encode(TRY(features.push(call, input, true))).as_object();
 }
 
 }  // namespace penstock::api

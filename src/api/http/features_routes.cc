@@ -5,17 +5,37 @@
 namespace penstock::api {
 namespace {
 
-// A route that speaks Feast's JSON in and out.
-Route feast_route(std::string path, std::string summary, Permission permission,
-                  std::function<Result<json::object>(const Call&, const json::object&)> serve) {
+// Short while the store is near, so it may run on the event loop. A small body is parsed into
+// memory of the stack.
+Route feast_online_route(features::Service& features) {
   return {.method = "POST",
-          .path = std::move(path),
-          .summary = std::move(summary),
-          .permission = permission,
-          .handle = [serve = std::move(serve)](const Call& call, const Request& request) {
+          .path = "/get-online-features",
+          .summary = "Feast: read features online",
+          .permission = Permission::read,
+          .handle =
+              [&features](const Call& call, const Request& request) {
+                unsigned char space[16 << 10];
+                json::monotonic_resource memory(space);
+                boost::system::error_code fault;
+                const json::value body =
+                    json::parse(request.body, fault, &memory, {.max_depth = 64});
+                if (fault || !body.is_object())
+                  return problem({Code::invalid_argument, "the body must be a JSON object"});
+                auto out = feast_online(features, call, body.get_object());
+                return out ? Response{.body = std::move(*out)} : problem(out.error());
+              },
+          .brief = true};
+}
+
+Route feast_push_route(features::Service& features) {
+  return {.method = "POST",
+          .path = "/push",
+          .summary = "Feast: write rows of a view into the online store",
+          .permission = Permission::write,
+          .handle = [&features](const Call& call, const Request& request) {
             const auto value = request_value(request);
             if (!value) return problem(value.error());
-            const auto out = serve(call, value->get_object());
+            const auto out = feast_push(features, call, value->get_object());
             return out ? json_response(*out) : problem(out.error());
           }};
 }
@@ -52,13 +72,8 @@ std::vector<Route> features_routes(features::Service& features) {
           "POST", "/api/v1/features:verify", "Compare online values with the offline join",
           Permission::read,
           [&](const Call& call, const VerifyInput& in) { return features.verify(call, in); }),
-      feast_route("/get-online-features", "Feast: read features online", Permission::read,
-                  [&](const Call& call, const json::object& in) {
-                    return feast_online(features, call, in);
-                  }),
-      feast_route(
-          "/push", "Feast: write rows of a view into the online store", Permission::write,
-          [&](const Call& call, const json::object& in) { return feast_push(features, call, in); }),
+      feast_online_route(features),
+      feast_push_route(features),
   };
 }
 
