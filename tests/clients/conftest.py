@@ -24,9 +24,9 @@ class Server:
         self.err = data.parent / "server.err"
         self.process = None
 
-    def start(self, http: str = "127.0.0.1:0") -> None:
+    def start(self, http: str = "127.0.0.1:0", *more: str) -> None:
         self.process = subprocess.Popen(
-            [PENSTOCK, "serve", "--data", str(self.data), "--http", http],
+            [PENSTOCK, "serve", "--data", str(self.data), "--http", http, *more],
             stdout=self.out.open("w"), stderr=self.err.open("w"))
         for _ in range(3000):
             found = re.search(r"http://(\S+)", self.out.read_text())

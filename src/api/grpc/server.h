@@ -1,4 +1,5 @@
-// The Open Inference Protocol over gRPC: service inference.GRPCInferenceService.
+// The gRPC port: the Open Inference Protocol (inference.GRPCInferenceService) and online features
+// (penstock.features.v1.FeatureService).
 #pragma once
 
 #include <functional>
@@ -7,6 +8,7 @@
 
 #include "api/route.h"
 #include "base/time.h"
+#include "features/service.h"
 #include "serving/gateway.h"
 
 namespace penstock::api::grpc {
@@ -25,10 +27,15 @@ using Authorize =
 // Runs work on a thread that may wait; false where too much waits already.
 using Post = std::function<bool(std::function<void()> work)>;
 
+// Whom the services ask.
+struct Served {
+  serving::Gateway& gateway;
+  features::Service& features;
+};
+
 class Server {
  public:
-  Server(ServerOptions options, serving::Gateway& gateway, Authorize authorize, Post post,
-         const Clock& clock);
+  Server(ServerOptions options, Served served, Authorize authorize, Post post, const Clock& clock);
   ~Server();
 
   // unavailable, with the address and the way out, where the port is taken.
