@@ -291,6 +291,7 @@ Result<void> decode_wanted(const ViewHandle& view, std::string_view stored,
     return {};
   }
   const Cells cells(view, stored);
+  if (!cells.ends()) return damaged();
   for (const Wanted& one : wanted)
     if (!cells.take(one.feature, values[one.slot * stride])) return damaged();
   return {};
