@@ -3,12 +3,14 @@
 #include <deque>
 
 #include "features/batch.h"
+#include "features/values.h"
 
 namespace penstock::api::grpc {
 namespace {
 
 namespace v1 = penstock::features::v1;
 using penstock::features::EntityColumns;
+using penstock::features::Feature;
 using penstock::features::FeatureColumns;
 using penstock::features::FeatureType;
 using penstock::features::Service;
@@ -98,16 +100,38 @@ void say(const FeatureColumns& found, std::size_t slot, auto* out) {
   }
 }
 
-void say_values(const FeatureColumns& found, std::size_t slot, FeatureType type,
+void say_vectors(const FeatureColumns& found, std::size_t slot, std::int64_t dimension,
+                 v1::Vectors& out) {
+  const auto size = static_cast<std::size_t>(dimension);
+  out.set_dimension(static_cast<std::uint32_t>(dimension));
+  for (std::size_t row = 0; row < found.rows; ++row) {
+    const auto* bytes = std::get_if<std::string>(&found.values[found.at(slot, row)]);
+    auto vector =
+        bytes ? penstock::features::embedding_of(*bytes) : std::vector<float>(size, 0.0F);
+    vector.resize(size);
+    out.mutable_values()->Add(vector.begin(), vector.end());
+  }
+}
+
+void say_values(const FeatureColumns& found, std::size_t slot, const Feature& feature,
                 v1::FeatureColumn& out) {
-  switch (type) {
+  switch (feature.type) {
     case FeatureType::real:
       return say<double>(found, slot, out.mutable_doubles()->mutable_values());
     case FeatureType::bigint:
       return say<std::int64_t>(found, slot, out.mutable_bigints()->mutable_values());
     case FeatureType::boolean:
       return say<bool>(found, slot, out.mutable_booleans()->mutable_values());
+    case FeatureType::timestamp:
+      return say<std::int64_t>(found, slot, out.mutable_times()->mutable_values());
+    case FeatureType::embedding:
+      return say_vectors(found, slot, feature.dimension.value_or(0), *out.mutable_vectors());
     case FeatureType::text:
+    case FeatureType::decimal:
+    case FeatureType::list_double:
+    case FeatureType::list_bigint:
+    case FeatureType::list_text:
+    case FeatureType::list_boolean:
       return say<std::string>(found, slot, out.mutable_texts()->mutable_values());
   }
 }
@@ -142,7 +166,8 @@ Result<void> read(Service& features, const Call& call, const v1::GetOnlineFeatur
   for (std::size_t slot = 0; slot < schema->names.size(); ++slot) {
     v1::FeatureColumn& column = *out.add_columns();
     column.set_name(schema->names[slot]);
-    say_values(found, slot, schema->types[slot], column);
+    const auto& from = schema->slots[slot];
+    say_values(found, slot, schema->views[from.view]->view.features[from.feature], column);
     for (std::size_t row = 0; row < found.rows; ++row) {
       column.add_statuses(status_of(found.statuses[found.at(slot, row)]));
       const auto& time = found.event_times[found.at(schema->slots[slot].view, row)];
