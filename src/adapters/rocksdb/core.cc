@@ -39,11 +39,6 @@ rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache
   return options;
 }
 
-Error too_long(std::string_view what, std::size_t bytes, std::size_t limit) {
-  return {Code::invalid_argument, std::string(what) + " of " + std::to_string(bytes) +
-                                      " bytes is over the limit of " + std::to_string(limit)};
-}
-
 }  // namespace
 
 Error fault(const rdb::Status& status) {
@@ -54,18 +49,6 @@ Error fault(const rdb::Status& status) {
   if (status.IsIOError() || status.IsBusy() || status.IsTryAgain() || status.IsTimedOut())
     return {Code::unavailable, text};
   return {Code::internal, text};
-}
-
-Result<void> check_limits(const kv::Batch& batch) {
-  std::size_t total = 0;
-  for (const kv::Batch::Write& write : batch.writes) {
-    if (write.key.size() > max_key) return too_long("a key", write.key.size(), max_key);
-    const std::size_t size = write.value ? write.value->size() : 0;
-    if (size > max_value) return too_long("a value", size, max_value);
-    total += write.key.size() + size;
-  }
-  if (total > max_write) return too_long("a write", total, max_write);
-  return {};
 }
 
 Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {

@@ -12,12 +12,9 @@
 
 namespace penstock::rocksdb {
 
-inline constexpr std::size_t max_key = 64 << 10, max_value = 16 << 20, max_write = 64 << 20;
+using kv::max_key, kv::max_value, kv::max_write;
 
 Error fault(const ::rocksdb::Status& status);
-
-// invalid_argument where a key or value of the batch is too long, or all of it together.
-Result<void> check_limits(const kv::Batch& batch);
 
 inline ::rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 inline std::string_view view(const ::rocksdb::Slice& text) { return {text.data(), text.size()}; }

@@ -4,6 +4,25 @@ namespace penstock::rocksdb {
 
 namespace rdb = ::rocksdb;
 
+// The stripes of some keys, taken in their order, so that two who take several never wait for each
+// other.
+class Store::Hold {
+ public:
+  Hold(std::array<std::mutex, stripes>& all, const auto& items) {
+    std::bitset<stripes> wanted;
+    for (const auto& item : items) wanted.set(stripe_of(item.key));
+    for (std::size_t at = 0; at < stripes; ++at)
+      if (wanted[at]) held_.emplace_back(all[at]);
+  }
+
+ private:
+  std::vector<std::unique_lock<std::mutex>> held_;
+};
+
+std::size_t Store::stripe_of(std::string_view key) {
+  return std::hash<std::string_view>()(key) % stripes;
+}
+
 Result<std::optional<std::string>> Store::get(std::string_view key) {
   std::string value;
   const rdb::Status status = core_.db().Get({}, core_.kv(), slice(key), &value);
@@ -29,7 +48,7 @@ Result<std::vector<std::optional<std::string>>> Store::multi_get(
 }
 
 Result<void> Store::write(const kv::Batch& batch, kv::Durability durability) {
-  TRY(check_limits(batch));
+  TRY(kv::check_limits(batch));
   rdb::WriteBatch together;
   for (const kv::Batch::Write& write : batch.writes) {
     if (write.value)
@@ -37,8 +56,36 @@ Result<void> Store::write(const kv::Batch& batch, kv::Durability durability) {
     else
       together.Delete(core_.kv(), write.key);
   }
-  TRY(core_.write(together));
+  {
+    const Hold hold(writing_, batch.writes);
+    TRY(core_.write(together));
+  }
   return durability == kv::Durability::disk ? core_.sync() : Result<void>();
+}
+
+Result<std::vector<std::size_t>> Store::swap(const std::vector<kv::Swap>& swaps,
+                                             kv::Durability durability) {
+  TRY(kv::check_limits(swaps));
+  std::vector<std::string> keys;
+  keys.reserve(swaps.size());
+  for (const kv::Swap& one : swaps) keys.push_back(one.key);
+  std::vector<std::size_t> lost;
+  rdb::WriteBatch together;
+  {
+    const Hold hold(writing_, swaps);
+    const auto there = TRY(multi_get(keys));
+    for (std::size_t at = 0; at < swaps.size(); ++at) {
+      if (there[at] != swaps[at].expected)
+        lost.push_back(at);
+      else if (swaps[at].value)
+        together.Put(core_.kv(), keys[at], *swaps[at].value);
+      else
+        together.Delete(core_.kv(), keys[at]);
+    }
+    if (together.Count() > 0) TRY(core_.write(together));
+  }
+  if (together.Count() > 0 && durability == kv::Durability::disk) TRY(core_.sync());
+  return lost;
 }
 
 Result<void> Store::scan(std::string_view begin, std::string_view end,

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <array>
+#include <bitset>
+#include <mutex>
+
 #include "adapters/rocksdb/core.h"
 
 namespace penstock::rocksdb {
@@ -12,11 +16,19 @@ class Store final : public kv::Store {
   Result<std::vector<std::optional<std::string>>> multi_get(
       const std::vector<std::string>& keys) override;
   Result<void> write(const kv::Batch& batch, kv::Durability durability) override;
+  Result<std::vector<std::size_t>> swap(const std::vector<kv::Swap>& swaps,
+                                        kv::Durability durability) override;
   Result<void> scan(std::string_view begin, std::string_view end,
                     const std::function<bool(std::string_view, std::string_view)>& visit) override;
 
  private:
+  // Comparing and writing is one step: of keys that may be one key, one writer at a time.
+  static constexpr std::size_t stripes = 64;
+  class Hold;
+  static std::size_t stripe_of(std::string_view key);
+
   Core& core_;
+  std::array<std::mutex, stripes> writing_;
 };
 
 }  // namespace penstock::rocksdb

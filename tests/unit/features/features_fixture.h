@@ -1,14 +1,15 @@
-// Features over the real DuckDB, RocksDB and local files, with two views of made-up readings.
+// Features over the real DuckDB, local files and RocksDB or Redis, with two views of made-up
+// readings.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include "adapters/duckdb/duckdb.h"
 #include "adapters/localfs/localfs.h"
-#include "adapters/rocksdb/rocksdb.h"
 #include "base/yaml.h"
 #include "features/service.h"
 #include "tests/support/fixture.h"
+#include "tests/support/online_store.h"
 
 namespace penstock::features {
 
@@ -149,7 +150,8 @@ features:
   std::unique_ptr<sql::Database> db_ = test::database();
   std::unique_ptr<olap::Engine> olap_ = duckdb::open({.threads = 2});
   std::unique_ptr<blob::Store> blobs_ = test::must(localfs::open(folder_ / "blobs"));
-  std::unique_ptr<rocksdb::Database> rocks_ = test::must(rocksdb::open(folder_ / "rocks"));
+  std::unique_ptr<test::OnlineStore> rocks_ =
+      std::make_unique<test::OnlineStore>(folder_ / "rocks");
   resources::Service resources_{*db_, clock_};
   catalog::Service catalog_{*db_, *olap_, clock_, {.data_directory = folder_.path()}};
   Service features_{*db_,     *olap_, *blobs_,  rocks_->store(),
