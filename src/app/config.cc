@@ -120,6 +120,9 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   set("limits.request_time", limits.request_time, options.limits.request_time);
   set("limits.drain_time", limits.drain_time, options.limits.drain_time);
   set("artifacts", config.artifacts, options.artifacts);
+  set("online-store", config.online_store, options.online_store);
+  if (options.online_store == "rocksdb") options.online_store.clear();
+  options.online_store = TRY(resolve_secret(options.online_store));
   if (config.s3) {
     set("s3.endpoint", config.s3->endpoint, options.s3.endpoint);
     set("s3.region", config.s3->region, options.s3.region);

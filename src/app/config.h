@@ -93,6 +93,9 @@ struct Config {
   std::optional<std::string> metadata;
   std::optional<std::string> metadata_schema;
   std::optional<std::string> artifacts;  // "s3://bucket/prefix"; DATA/blobs if not said
+  // "rocksdb" in DATA, or where Redis is: redis://USER:${ENV:NAME}@HOST:6379/0,
+  // redis+cluster://...; the password, or all of it, may be named as `metadata` is
+  std::optional<std::string> online_store;
   std::optional<S3Config> s3;
   std::map<std::string, ConnectionConfig> connections;  // by the name that sources call them
   std::optional<std::int64_t> workers;
@@ -102,8 +105,9 @@ struct Config {
   std::optional<WebhooksConfig> webhooks;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
-                      (http, grpc, auth, sources, metadata, metadata_schema, artifacts, s3,
-                       connections, workers, limits, audit, openlineage, webhooks))
+                      (http, grpc, auth, sources, metadata, metadata_schema, artifacts,
+                       online_store, s3, connections, workers, limits, audit, openlineage,
+                       webhooks))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

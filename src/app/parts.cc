@@ -11,6 +11,7 @@
 #include "adapters/postgres/postgres.h"
 #include "adapters/postgres/tables.h"
 #include "adapters/process/process.h"
+#include "adapters/redis/redis.h"
 #include "adapters/s3/s3.h"
 #include "adapters/sqlite/sqlite.h"
 #include "app/config.h"
@@ -145,6 +146,25 @@ Result<std::unique_ptr<blob::Objects>> System::Parts::open_remote() const {
   return opened;
 }
 
+// One that is not there now may be there later: it is no reason not to start.
+Result<std::unique_ptr<kv::Store>> System::Parts::open_redis() const {
+  const auto named = [](const Error& error) {
+    return Error{error.code, "online_store: " + error.message};
+  };
+  auto where = redis::read_url(options.online_store);
+  if (!where) return named(where.error());
+  auto password = resolve_secret(where->password);
+  if (!password) return named(password.error());
+  where->password = std::move(password).take();
+  auto store = redis::open(*where);
+  if (!store) return named(store.error());
+  if (const auto asked = (*store)->get("penstock"); !asked) {
+    if (asked.error().code != Code::unavailable) return named(asked.error());
+    log::warn("online_store_unavailable", {{"error", asked.error().message}});
+  }
+  return store;
+}
+
 Result<void> System::Parts::open_stores() {
   TRY(make_directory(options.data));
   TRY(lock.take(options.data));
@@ -155,6 +175,7 @@ Result<void> System::Parts::open_stores() {
   db = TRY(open_metadata());
   TRY(sql::migrate(*db, migrations(), clock.now()));
   rocks = TRY(rocksdb::open(path("state"), clock));
+  if (!options.online_store.empty()) redis = TRY(open_redis());
   blobs = TRY(localfs::open(path("blobs")));
   if (!options.artifacts.empty()) remote = TRY(open_remote());
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
@@ -206,9 +227,9 @@ void System::Parts::make_components() {
   incidents = std::make_unique<incidents::Service>(*db, clock);
   freezes = std::make_unique<freezes::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
-  features =
-      std::make_unique<features::Service>(*db, *olap, *blobs, rocks->store(), *catalog, clock,
-                                          metrics, features::Options{.scratch = path("scratch")});
+  features = std::make_unique<features::Service>(
+      *db, *olap, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
+      features::Options{.scratch = path("scratch")});
   blob::Objects& objects = remote ? *remote : *blobs;
   files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
   checkouts = std::make_unique<artifacts::Checkouts>(

@@ -75,6 +75,7 @@ struct System::Parts {
 
   std::unique_ptr<sql::Database> db;
   std::unique_ptr<rocksdb::Database> rocks;
+  std::unique_ptr<kv::Store> redis;  // none: online features are in `rocks`
   std::unique_ptr<blob::Store> blobs;
   std::unique_ptr<blob::Objects> remote;              // none: artifacts are in `blobs`
   std::unique_ptr<olap::Engine> olap, olap_in_order;  // the second on one thread
@@ -139,6 +140,7 @@ struct System::Parts {
   std::string path(const std::string& name) const { return options.data + "/" + name; }
   Result<std::unique_ptr<sql::Database>> open_metadata() const;
   Result<std::unique_ptr<blob::Objects>> open_remote() const;
+  Result<std::unique_ptr<kv::Store>> open_redis() const;
   Result<void> open_stores();
   Result<void> make_audit();
   Result<void> make_webhooks();

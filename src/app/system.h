@@ -50,6 +50,7 @@ struct SystemOptions {
   std::string metadata;         // "postgresql://..."; empty: SQLite in the data directory
   std::string metadata_schema;  // of PostgreSQL; empty: the user's own
   std::string artifacts;        // "s3://bucket/prefix"; empty: in the data directory
+  std::string online_store;     // "redis://..."; empty: RocksDB in the data directory
   S3Options s3;
   std::map<std::string, S3Options> s3_connections;  // of sources, by name
   std::map<std::string, KafkaOptions> kafka_connections;

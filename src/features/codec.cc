@@ -10,7 +10,7 @@ namespace penstock::features {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "rows are kept little-endian");
-constexpr char first_row_format = 1, row_format = 2, watermark_format = 1;
+constexpr char first_row_format = 1, row_format = 2, erased_format = 3, watermark_format = 1;
 constexpr std::size_t times_size = 1 + 8 + 8;
 
 void put(std::string& out, std::int64_t value) {
@@ -250,15 +250,28 @@ Result<RowTimes> times_of(std::string_view stored) {
   Bytes bytes(stored);
   char format = 0;
   std::int64_t event = 0, created = 0;
-  if (!bytes.take(format) || (format != row_format && format != first_row_format) ||
+  if (!bytes.take(format) ||
+      (format != row_format && format != first_row_format && format != erased_format) ||
       !bytes.take(event) || !bytes.take(created))
     return damaged();
   return RowTimes{Timestamp(Micros(event)), Timestamp(Micros(created))};
 }
 
+std::string encode_erased(Timestamp at) {
+  std::string out(1, erased_format);
+  put(out, at.time_since_epoch().count());
+  put(out, Timestamp::max().time_since_epoch().count());
+  return out;
+}
+
+bool is_erased(std::string_view bytes) {
+  return bytes.size() == times_size && bytes.front() == erased_format;
+}
+
 Result<StoredRow> decode_row(const ViewHandle& view, std::string_view stored) {
   const RowTimes times = TRY(times_of(stored));
   StoredRow row{.event_time = times.event_time, .created_time = times.created_time};
+  if (stored.front() == erased_format) return damaged();
   if (stored.front() == first_row_format) {
     row.values = TRY(decode_first_format(view, stored));
     return row;

@@ -42,6 +42,11 @@ struct RowTimes {
 };
 Result<RowTimes> times_of(std::string_view bytes);
 
+// What stands in the place of a row that was erased: no value, and times later than those of every
+// row of an event up to `at`, so that none of them takes the place back.
+std::string encode_erased(Timestamp at);
+bool is_erased(std::string_view bytes);
+
 // Where a view's rows are moved to, and from which of its offline tables.
 struct Watermark {
   Timestamp at;

@@ -84,7 +84,10 @@ Result<std::string> Offline::digest_of(const BoundView& view) {
 }
 
 Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
-  const std::string digest = TRY(digest_of(view));
+  const Erasures erasures =
+      TRY(db_.read(call, [&](sql::Tx& tx) { return erasures_of(tx, call.project, *view.handle); }));
+  std::string digest = TRY(digest_of(view));
+  if (!erasures.state.empty()) digest = sha256_hex(digest + erasures.state);
   const auto known = [&]() -> std::optional<OfflineTable> {
     const std::lock_guard hold(tables_turn_);
     const auto found = tables_.find(digest);
@@ -103,14 +106,14 @@ Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
   });
   if (!stored) return stored.error();
   const bool there = !stored->empty() && TRY(blobs_.exists(stored->front().path));
-  OfflineTable table = there ? stored->front() : TRY(make(call, view, digest));
+  OfflineTable table = there ? stored->front() : TRY(make(call, view, digest, erasures));
   const std::lock_guard hold(tables_turn_);
   tables_[digest] = table;
   return table;
 }
 
 Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
-                                   const std::string& digest) {
+                                   const std::string& digest, const Erasures& erasures) {
   OfflineTable table{.project = call.project,
                      .view = view.handle->view.name,
                      .version = view.handle->version,
@@ -126,8 +129,9 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
   }
   TRY(catalog_.bind(*session, sources));
   const Staged staged(staged_path());
-  const auto copied = session->run("COPY (" + offline_statement(*view.handle) + ") TO " +
-                                   olap::quoted_text(staged.path()) + std::string(table_format));
+  const auto copied =
+      session->run("COPY (" + offline_statement(without_erased(*view.handle, erasures.all)) +
+                   ") TO " + olap::quoted_text(staged.path()) + std::string(table_format));
   if (!copied)
     return Error{copied.error().code == Code::invalid_argument ? Code::failed_precondition
                                                                : copied.error().code,
@@ -142,7 +146,19 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
   table.row_count = count_of(counts);
   table.ties = count_of(counts, 1) > 1;
   TRY(blobs_.put_local(table.path, staged.path()));
-  const auto stored = db_.write(call, [&](sql::Tx& tx) -> Result<void> {
+  if (const auto kept = keep(call, view, table, erasures); !kept) {
+    static_cast<void>(blobs_.remove(table.path));
+    return kept.error();
+  }
+  return table;
+}
+
+Result<void> Offline::keep(const Call& call, const BoundView& view, const OfflineTable& table,
+                           const Erasures& erasures) {
+  return db_.write(call, [&](sql::Tx& tx) -> Result<void> {
+    if (TRY(erasures_state(tx, call.project, *view.handle)) != erasures.state)
+      return Error{Code::unavailable, "an entity was erased from " + view.handle->reference() +
+                                          " while it was evaluated; ask again"};
     TRY(sql::insert(tx, "feature_tables", table,
                     "ON CONFLICT (project, view, version, digest) DO NOTHING"));
     for (const std::string& source : table.sources)
@@ -150,10 +166,26 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
     return audit::record(tx, call, table.created_at,
                          {"features.view.evaluated",
                           view.handle->urn(),
-                          {{"digest", digest}, {"row_count", table.row_count}}});
+                          {{"digest", table.digest}, {"row_count", table.row_count}}});
   });
-  if (!stored) return stored.error();
-  return table;
+}
+
+Result<void> Offline::forget(const std::string& project,
+                             const std::vector<std::shared_ptr<const ViewHandle>>& views) {
+  const std::lock_guard turn(making_);
+  {
+    const std::lock_guard hold(tables_turn_);
+    std::erase_if(tables_, [&](const auto& known) {
+      const OfflineTable& table = known.second;
+      return table.project == project &&
+             std::any_of(views.begin(), views.end(), [&](const auto& view) {
+               return view->view.name == table.view && view->version == table.version;
+             });
+    });
+  }
+  for (const auto& view : views)
+    TRY(blobs_.remove("features/" + project + "/" + view->reference()));
+  return {};
 }
 
 Result<void> Offline::bind_rows(const Call& call, olap::Session& session, const std::string& rows,

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "features/definitions.h"
+#include "features/erasure.h"
 #include "features/join.h"
 #include "features/service.h"
 
@@ -19,6 +20,11 @@ class Offline {
   Result<OfflineTable> table(const Call& call, const BoundView& view);
   // What to select its rows from: "read_parquet('...')".
   std::string scan(const OfflineTable& table) const;
+
+  // Takes the tables of these views away: what was erased is still in them.
+  Result<void> forget(const std::string& project,
+                      const std::vector<std::shared_ptr<const ViewHandle>>& views);
+  blob::Store& blobs() { return blobs_; }
 
   struct Joined {
     std::string statement;
@@ -39,7 +45,10 @@ class Offline {
     bool file = false;
   };
   Result<std::string> digest_of(const BoundView& view);
-  Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest);
+  Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
+                            const Erasures& erasures);
+  Result<void> keep(const Call& call, const BoundView& view, const OfflineTable& table,
+                    const Erasures& erasures);
   Result<void> bind_rows(const Call& call, olap::Session& session, const std::string& rows,
                          const std::string& field, bool closed, std::vector<std::string>& urns);
   Result<Source> rows_of(const HistoricalInput& input);

@@ -1,6 +1,7 @@
 #include "features/online.h"
 
 #include <algorithm>
+#include <set>
 
 #include "features/values.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr std::size_t read_ahead_rows = 20'000;
 constexpr std::size_t batch_rows = 5'000;
+constexpr int turns_max = 200;
 
 std::string spelt_value(catalog::ColumnType type, const olap::Chunk::Values& values,
                         std::size_t row) {
@@ -87,51 +89,60 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
   return {};
 }
 
-Result<Online::Written> Online::put(std::vector<Pending> rows,
-                                    std::optional<kv::Batch::Write> more) {
+// What others wrote between reading and writing is read and compared anew, on whichever server they
+// are: a newer row never gives way to an older one.
+Result<Online::Written> Online::put(std::vector<Pending> rows, std::optional<kv::Swap> more) {
   // The last of those that are the latest of their entity, as in the offline order.
   std::map<std::string_view, const Pending*> latest;
   for (const Pending& row : rows) {
     const Pending*& place = latest[row.key];
     if (!place || row.times >= place->times) place = &row;
   }
-  std::vector<std::string> keys;
-  keys.reserve(latest.size());
-  for (const auto& [key, row] : latest) keys.emplace_back(key);
+  std::vector<const Pending*> open;
+  open.reserve(latest.size());
+  for (const auto& [key, row] : latest) open.push_back(row);
 
   Written out;
-  kv::Batch batch;
-  const std::lock_guard turn(writing_);
-  const auto there = TRY(kv_.multi_get(keys));
-  std::size_t at = 0;
-  for (const auto& [key, row] : latest) {
-    const auto& stored = there[at++];
-    if (stored && TRY(times_of(*stored)) > row->times) continue;
-    batch.put(std::string(key), row->value);
-    ++out.written;
+  for (int turns = 0; !open.empty(); ++turns) {
+    if (turns == turns_max)
+      return Error{Code::unavailable, "others write the same entities all the time; ask again"};
+    std::vector<std::string> keys;
+    keys.reserve(open.size());
+    for (const Pending* row : open) keys.push_back(row->key);
+    auto there = TRY(kv_.multi_get(keys));
+    std::vector<kv::Swap> swaps;
+    std::vector<const Pending*> of;  // the row of each swap
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      if (there[at] && TRY(times_of(*there[at])) > open[at]->times) continue;
+      swaps.push_back({std::move(keys[at]), std::move(there[at]), open[at]->value});
+      of.push_back(open[at]);
+    }
+    open.clear();
+    if (swaps.empty()) break;
+    const auto lost = TRY(kv_.swap(swaps, kv::Durability::process));
+    for (const std::size_t at : lost) open.push_back(of[at]);
+    out.written += static_cast<std::int64_t>(swaps.size() - lost.size());
   }
   out.ignored = static_cast<std::int64_t>(rows.size()) - out.written;
-  if (more) batch.writes.push_back(std::move(*more));
-  if (!batch.writes.empty()) TRY(kv_.write(batch, kv::Durability::process));
+  if (more) out.overtaken = !TRY(kv_.swap({std::move(*more)}, kv::Durability::process)).empty();
   return out;
 }
 
 // The sources changed since rows were moved last: what counts for each entity may have another
 // value now.
-Result<Materialized> Online::renew(const ViewHandle& view, const OfflineTable& table,
-                                   const Watermark& watermark) {
+Result<Online::Written> Online::renew(const ViewHandle& view, const OfflineTable& table,
+                                      const Watermark& watermark, std::string& mark) {
   const JoinedView latest{&view, offline_.scan(table), table.ties};
   const auto rows = TRY(rows_of(view, latest_statement(latest, watermark.at)));
-  Materialized out{.view = view.reference(), .watermark = watermark.at};
   for (std::size_t begin = 0; begin < rows.size(); begin += batch_rows) {
     const auto end =
         rows.begin() + static_cast<std::ptrdiff_t>(std::min(begin + batch_rows, rows.size()));
     TRY(put({rows.begin() + static_cast<std::ptrdiff_t>(begin), end}, std::nullopt));
   }
-  out.rows = static_cast<std::int64_t>(rows.size());
-  kv::Batch batch;
-  batch.put(watermark_key(view), encode_watermark({watermark.at, table.digest}));
-  TRY(kv_.write(batch, kv::Durability::process));
+  const std::string now = encode_watermark({watermark.at, table.digest});
+  Written out = TRY(put({}, kv::Swap{watermark_key(view), mark, now}));
+  out.written = static_cast<std::int64_t>(rows.size());
+  mark = now;
   return out;
 }
 
@@ -140,19 +151,44 @@ Result<Materialized> Online::materialize(const Call& call, const BoundView& boun
   const ViewHandle& view = *bound.handle;
   Cursor& cursor = cursor_of(view);
   const std::lock_guard turn(cursor.turn);
-  const auto before = TRY(watermark(view));
-  Materialized out{.view = view.reference(), .watermark = until};
+  Materialized out{.view = view.reference()};
+  for (int turns = 0; turns < turns_max; ++turns) {
+    if (TRY(move(call, bound, until, cursor, out))) return out;
+    // Another server moved rows of another state of the sources. Rows of both stand there now:
+    // whoever comes next writes anew what counts.
+    cursor.digest.clear();
+    const auto mark = TRY(kv_.get(watermark_key(view)));
+    if (!mark) continue;
+    Watermark torn = TRY(decode_watermark(*mark));
+    torn.digest.clear();
+    TRY(kv_.swap({{watermark_key(view), mark, encode_watermark(torn)}}, kv::Durability::process));
+  }
+  return Error{Code::unavailable, "other servers move rows of " + view.reference() +
+                                      " from other states of its sources; ask again"};
+}
+
+// False where another server moved rows of another state of the sources meanwhile.
+Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp until, Cursor& cursor,
+                          Materialized& out) {
+  const ViewHandle& view = *bound.handle;
+  auto mark = TRY(kv_.get(watermark_key(view)));  // as it was seen last
+  std::optional<Watermark> before;
+  if (mark) before = TRY(decode_watermark(*mark));
   if (before && until <= before->at) {
     out.watermark = before->at;
-    return out;
+    return true;
   }
   const OfflineTable table = TRY(offline_.table(call, bound));
-  if (before && before->digest != table.digest) out.rows += TRY(renew(view, table, *before)).rows;
+  if (before && before->digest != table.digest) {
+    const Written renewed = TRY(renew(view, table, *before, *mark));
+    out.rows += renewed.written;
+    if (renewed.overtaken) return false;
+  }
 
   Timestamp moved = before ? before->at : Timestamp::min();
   if (cursor.digest != table.digest || cursor.from > moved || cursor.until < moved)
     TRY(read_ahead(view, table, moved, cursor));
-  for (;;) {
+  while (moved < until) {
     while (!cursor.rows.empty() && cursor.rows.front().arrived <= moved) cursor.rows.pop_front();
     std::vector<Pending> rows;
     while (!cursor.rows.empty() && cursor.rows.front().arrived <= until &&
@@ -162,30 +198,91 @@ Result<Materialized> Online::materialize(const Call& call, const BoundView& boun
     }
     const bool stretch_done = cursor.rows.empty() && !cursor.at_end && cursor.until < until;
     const bool done = (cursor.rows.empty() || cursor.rows.front().arrived > until) && !stretch_done;
-    moved = done ? until : stretch_done ? cursor.until : rows.back().arrived;
-    out.rows += static_cast<std::int64_t>(rows.size());
-    const auto put_rows =
-        put(std::move(rows),
-            kv::Batch::Write{watermark_key(view), encode_watermark({moved, table.digest})});
+    const Timestamp next = done ? until : stretch_done ? cursor.until : rows.back().arrived;
+    const auto count = static_cast<std::int64_t>(rows.size());
+    std::string after = encode_watermark({next, table.digest});
+    const auto put_rows = put(std::move(rows), kv::Swap{watermark_key(view), mark, after});
     if (!put_rows) {
       cursor.digest.clear();  // the rows are taken and not written: read them again
       return put_rows.error();
     }
-    if (done) break;
-    if (stretch_done) TRY(read_ahead(view, table, moved, cursor));
+    out.rows += count;
+    moved = next;
+    mark = std::move(after);
+    if (put_rows->overtaken) {
+      // By one who moves the same rows: it goes on where that one is.
+      mark = TRY(kv_.get(watermark_key(view)));
+      if (!mark) return false;
+      const Watermark theirs = TRY(decode_watermark(*mark));
+      if (theirs.digest != table.digest) return false;
+      moved = theirs.at;
+    }
+    if (!cursor.at_end && (stretch_done || cursor.until < moved) && moved < until)
+      TRY(read_ahead(view, table, moved, cursor));
   }
+  out.watermark = moved;
   cursor.from = moved;
   if (cursor.at_end) cursor.until = std::max(cursor.until, moved);
-  return out;
+  return true;
 }
 
 Result<std::vector<std::string>> Online::keys_there(const ViewHandle& view, std::size_t limit) {
   std::vector<std::string> keys;
-  TRY(kv_.scan(view.prefix + "r", view.prefix + "s", [&](std::string_view key, std::string_view) {
-    if (keys.size() < limit) keys.emplace_back(key);
-    return keys.size() < limit;
-  }));
+  TRY(kv_.scan(view.prefix + "r", view.prefix + "s",
+               [&](std::string_view key, std::string_view row) {
+                 if (keys.size() < limit && !is_erased(row)) keys.emplace_back(key);
+                 return keys.size() < limit;
+               }));
   return keys;
+}
+
+Result<std::vector<std::optional<Timestamp>>> Online::event_times(
+    const std::vector<std::string>& keys) {
+  std::vector<std::optional<Timestamp>> out;
+  for (const auto& row : TRY(kv_.multi_get(keys)))
+    out.push_back(row && !is_erased(*row) ? std::optional(TRY(times_of(*row)).event_time)
+                                          : std::nullopt);
+  return out;
+}
+
+Result<std::int64_t> Online::erase(const std::vector<Gone>& gone) {
+  std::int64_t rows = 0;
+  std::vector<Gone> open = gone;
+  for (int turns = 0; !open.empty(); ++turns) {
+    if (turns == turns_max)
+      return Error{Code::unavailable, "others write these entities all the time; ask again"};
+    std::vector<std::string> keys;
+    for (const Gone& one : open) keys.push_back(one.key);
+    const auto there = TRY(kv_.multi_get(keys));
+    std::vector<kv::Swap> swaps;
+    std::vector<Gone> of;
+    for (std::size_t at = 0; at < open.size(); ++at) {
+      Timestamp until = open[at].until;
+      if (there[at]) {
+        const RowTimes times = TRY(times_of(*there[at]));
+        if (is_erased(*there[at]) && times.event_time >= until) continue;
+        until = std::max(until, times.event_time);
+      }
+      swaps.push_back({keys[at], there[at], encode_erased(until)});
+      of.push_back(open[at]);
+    }
+    const auto lost = TRY(kv_.swap(swaps, kv::Durability::disk));
+    std::set<std::size_t> missed(lost.begin(), lost.end());
+    open.clear();
+    for (std::size_t at = 0; at < swaps.size(); ++at) {
+      if (missed.contains(at))
+        open.push_back(of[at]);
+      else if (swaps[at].expected && !is_erased(*swaps[at].expected))
+        ++rows;
+    }
+  }
+  return rows;
+}
+
+Result<void> Online::for_each_key(const ViewHandle& view,
+                                  const std::function<bool(std::string_view key)>& visit) {
+  return kv_.scan(view.prefix + "r", view.prefix + "s",
+                  [&](std::string_view key, std::string_view) { return visit(key); });
 }
 
 Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<Row>& rows) {

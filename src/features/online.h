@@ -27,12 +27,26 @@ class Online {
   Result<std::vector<std::string>> keys_there(const ViewHandle& view, std::size_t limit);
   struct Written {
     std::int64_t written = 0, ignored = 0;
+    bool overtaken = false;  // what was to be written after the rows was changed by somebody else
   };
   struct Row {
     std::string key;  // row_key
     StoredRow row;
   };
   Result<Written> push(const ViewHandle& view, const std::vector<Row>& rows);
+
+  // A row that is to go, and up to which event no other may take its place.
+  struct Gone {
+    std::string key;
+    Timestamp until;
+  };
+  // How many rows stood there.
+  Result<std::int64_t> erase(const std::vector<Gone>& gone);
+  // Of the rows of `keys`; nothing where there is none.
+  Result<std::vector<std::optional<Timestamp>>> event_times(const std::vector<std::string>& keys);
+  // Of every row of a view, until visit returns false.
+  Result<void> for_each_key(const ViewHandle& view,
+                            const std::function<bool(std::string_view key)>& visit);
 
   struct Pending {
     Timestamp arrived;
@@ -54,18 +68,20 @@ class Online {
   Cursor& cursor_of(const ViewHandle& view);
   Result<void> read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                           Cursor& cursor);
-  // Writes the rows that are not older than what is there, in their order, with `more` in one
-  // batch.
-  Result<Written> put(std::vector<Pending> rows, std::optional<kv::Batch::Write> more);
-  Result<Materialized> renew(const ViewHandle& view, const OfflineTable& table,
-                             const Watermark& watermark);
+  // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
+  // stopped in between does it again, and nothing is lost or other than it would have been.
+  Result<Written> put(std::vector<Pending> rows, std::optional<kv::Swap> more);
+  // `mark` is the watermark as it is stored, before and after.
+  Result<Written> renew(const ViewHandle& view, const OfflineTable& table,
+                        const Watermark& watermark, std::string& mark);
+  Result<bool> move(const Call& call, const BoundView& bound, Timestamp until, Cursor& cursor,
+                    Materialized& out);
 
   kv::Store& kv_;
   olap::Engine& olap_;
   Offline& offline_;
   std::mutex cursors_turn_;
   std::map<std::string, std::unique_ptr<Cursor>> cursors_;  // by prefix
-  std::mutex writing_;  // comparing with what is there and writing is one step
 };
 
 }  // namespace penstock::features

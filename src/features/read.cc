@@ -54,7 +54,7 @@ struct Found {
 
 Result<Found> judge(const ViewHandle& view, const std::optional<std::string>& stored,
                     Timestamp as_of) {
-  if (!stored) return Found{};
+  if (!stored || is_erased(*stored)) return Found{};
   const Timestamp event_time = TRY(times_of(*stored)).event_time;
   if (event_time > as_of) return Found{Status::NOT_FOUND, true, event_time};
   const auto ttl = view.view.ttl.value_or(Micros(0));

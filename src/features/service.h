@@ -20,6 +20,8 @@ class OpenHandles;
 struct BoundView;
 struct EntityColumns;   // batch.h
 struct FeatureColumns;  // batch.h
+struct EraseInput;  // features/erasure.h
+struct EraseOutput;
 
 struct ViewStatus {
   FeatureView view;
@@ -217,6 +219,9 @@ class Service {
   // `naive_times`: a time without an offset is UTC, as Feast reads it; else it is a fault.
   Result<PushOutput> push(const Call& call, const PushInput& input, bool naive_times = false);
   Result<VerifyOutput> verify(const Call& call, const VerifyInput& input);
+  // Online rows go, offline rows are left out from now on; what holds them still is told. What
+  // comes of later events counts again. Idempotent.
+  Result<EraseOutput> erase(const Call& call, const EraseInput& input);
 
   // "features_v1" (the newest) or "features_v1@1". Handles are kept; ask once and hold on to it.
   Result<std::shared_ptr<const SchemaHandle>> open_schema(const Call& call,

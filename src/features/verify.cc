@@ -53,7 +53,7 @@ struct Comparison {
 
   Result<void> compare(const Online::Pending& expected, const std::optional<std::string>& stored) {
     ++out.entities;
-    if (!stored) {
+    if (!stored || is_erased(*stored)) {
       differs(expected.key, "", "", to_rfc3339(expected.times.event_time),
               "there is no online row: it was lost, or the view was materialized to another store");
       return {};

@@ -1,6 +1,7 @@
 #include "api/http/features_routes.h"
 
 #include "api/http/feast.h"
+#include "features/erasure.h"
 
 namespace penstock::api {
 namespace {
@@ -72,6 +73,11 @@ std::vector<Route> features_routes(features::Service& features) {
           "POST", "/api/v1/features:verify", "Compare online values with the offline join",
           Permission::read,
           [&](const Call& call, const VerifyInput& in) { return features.verify(call, in); }),
+      route<EraseInput, EraseOutput>(
+          "POST", "/api/v1/features:erase",
+          "Take entities out of the online store and the offline tables, and keep them out",
+          Permission::operate,
+          [&](const Call& call, const EraseInput& in) { return features.erase(call, in); }),
       feast_online_route(features),
       feast_push_route(features),
   };

@@ -1,4 +1,4 @@
-// features: list, materialize, get-online, get-historical, verify.
+// features: list, materialize, get-online, get-historical, verify, erase.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/command.h"
+#include "app/commands/features_erase_commands.h"
 
 namespace penstock::app {
 namespace {
@@ -201,6 +202,7 @@ void add_features_commands(CLI::App& parent, Globals& globals) {
   add_get_online(*features, globals);
   add_get_historical(*features, globals);
   add_verify(*features, globals);
+  add_features_erase_command(*features, globals);
 }
 
 }  // namespace penstock::app

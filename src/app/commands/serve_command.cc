@@ -67,6 +67,9 @@ void add_serve_command(CLI::App& parent, Globals& globals) {
   command->add_option(
       "--artifacts", options->artifacts,
       "s3://BUCKET/PREFIX, with its keys in the configuration; DATA/blobs if not said");
+  command->add_option("--online-store", options->online_store,
+                      "rocksdb, redis://HOST:PORT, redis+cluster://HOST:PORT,..., ${ENV:NAME} or "
+                      "file:PATH; rocksdb if not said");
   command->add_option("--workers", options->workers, "threads that handle requests")
       ->capture_default_str()
       ->check(CLI::Range(1, 256));
