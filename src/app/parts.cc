@@ -126,6 +126,18 @@ catalog::OpenTopics open_topics(const std::map<std::string, KafkaOptions>& conne
   };
 }
 
+// A third of the memory of joins is for what they keep beside DuckDB, an eighth for what DuckDB
+// does not count as its own.
+std::int64_t kept_of_joins(const SystemLimits& limits) { return limits.join_memory_bytes / 3; }
+
+duckdb::Options join_options(const std::string& spill, const SystemLimits& limits) {
+  const std::int64_t rest = limits.join_memory_bytes - kept_of_joins(limits);
+  return {.temp_directory = spill,
+          .memory_limit_mb = (rest - limits.join_memory_bytes / 8) >> 20,
+          .threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency())),
+          .spill_limit_mb = (limits.join_spill_bytes + (1 << 20) - 1) >> 20};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -180,6 +192,7 @@ Result<void> System::Parts::open_stores() {
   if (!options.artifacts.empty()) remote = TRY(open_remote());
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
   olap_in_order = duckdb::open({.temp_directory = path("scratch/duckdb-in-order"), .threads = 1});
+  olap_joins = duckdb::open(join_options(path("scratch/duckdb-joins"), options.limits));
   runtime = onnx::open({});
   runner = process::runner();
   return {};
@@ -228,8 +241,10 @@ void System::Parts::make_components() {
   freezes = std::make_unique<freezes::Service>(*db, clock);
   costs = std::make_unique<costs::Service>(*db, clock);
   features = std::make_unique<features::Service>(
-      *db, *olap, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
-      features::Options{.scratch = path("scratch")});
+      *db, *olap_joins, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
+      features::Options{.scratch = path("scratch"),
+                        .lookup = &duckdb::lookups(),
+                        .kept_bytes = kept_of_joins(options.limits)});
   blob::Objects& objects = remote ? *remote : *blobs;
   files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
   checkouts = std::make_unique<artifacts::Checkouts>(

@@ -79,6 +79,7 @@ struct System::Parts {
   std::unique_ptr<blob::Store> blobs;
   std::unique_ptr<blob::Objects> remote;              // none: artifacts are in `blobs`
   std::unique_ptr<olap::Engine> olap, olap_in_order;  // the second on one thread
+  std::unique_ptr<olap::Engine> olap_joins;           // of features, on every core
   std::unique_ptr<infer::Runtime> runtime;
   std::unique_ptr<jobs::Runner> runner;
 

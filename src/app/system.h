@@ -19,6 +19,8 @@ struct SystemLimits {
   std::int64_t artifact_bytes = std::int64_t{100} << 30;       // of one file
   std::int64_t artifact_cache_bytes = std::int64_t{20} << 30;  // of all local copies together
   std::int64_t source_bytes = std::int64_t{16} << 30;          // of a source that is copied
+  std::int64_t join_memory_bytes = std::int64_t{2} << 30;      // of all joins of features together
+  std::int64_t join_spill_bytes = 0;  // on disk, beyond that; 0: most of what is free
   Micros request_time = std::chrono::seconds(60);
   Micros drain_time = std::chrono::seconds(10);
 };

@@ -63,9 +63,10 @@ Result<std::vector<std::string>> tokens_of(std::string_view sql) {
 
 bool reaches_outside(std::string name) {
   if (name.starts_with("\"")) name.erase(0, 1);
-  static constexpr std::array prefixes = {
-      "read_",  "parquet_",     "sniff_",     "duckdb_",   "pragma_",  "pg_",    "sqlite_", "lo_",
-      "dblink", "json_execute", "arrow_scan", "postgres_", "iceberg_", "delta_", "load_"};
+  static constexpr std::array prefixes = {"read_",    "parquet_",     "sniff_",     "duckdb_",
+                                          "pragma_",  "pg_",          "sqlite_",    "lo_",
+                                          "dblink",   "json_execute", "arrow_scan", "postgres_",
+                                          "iceberg_", "delta_",       "load_",      "penstock_"};
   static constexpr std::array names = {
       "glob",           "getenv",          "query",
       "query_table",    "current_setting", "set_config",

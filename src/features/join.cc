@@ -1,6 +1,9 @@
 #include "features/join.h"
 
+#include <algorithm>
+
 #include "features/values.h"
+#include "ports/olap.h"
 
 namespace penstock::features {
 namespace {
@@ -48,12 +51,31 @@ std::string ttl_holds(const ViewHandle& view, const std::string& alias) {
 
 // The rows of which the last before an instant is the one that counts then: by arrived_at, or by
 // event_time where known_as_of says what had arrived.
-std::string joined_rows(const JoinedView& joined, const JoinOptions& options) {
-  std::string text = "SELECT * FROM " + joined.table;
+std::string joined_rows(const JoinedView& joined, const JoinOptions& options,
+                        const std::string& columns = "*") {
+  std::string text = "SELECT " + columns + " FROM " + joined.table;
   if (!options.known_as_of) return text + " WHERE penstock_best";
   text += " WHERE created_time <= " + timestamp_literal(*options.known_as_of);
   if (joined.ties) text += winner(*joined.view, keys_of(*joined.view) + ", event_time");
   return text;
+}
+
+// Of an ASOF join of entity rows `e` with a view under this alias.
+std::string join_condition(const SchemaHandle& schema, const ViewHandle& view,
+                           const std::string& alias, const JoinOptions& options) {
+  std::string text;
+  for (const catalog::JoinKey& key : view.keys)
+    for (std::size_t i = 0; i < schema.keys.size(); ++i)
+      if (schema.keys[i].name == key.name)
+        text += "e.penstock_key_" + std::to_string(i) + " = " + alias + "." +
+                quoted_name(key.name) + " AND ";
+  return text + "e.penstock_at >= " + alias + (options.known_as_of ? ".event_time" : ".arrived_at");
+}
+
+// The table with its column file_row_number.
+JoinedView numbered(JoinedView view) {
+  view.table.insert(view.table.size() - 1, ", file_row_number = true");
+  return view;
 }
 
 }  // namespace
@@ -112,12 +134,7 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
     const ViewHandle& view = *views[v].view;
     const std::string alias = "v" + std::to_string(v);
     joins += "\nASOF LEFT JOIN (" + joined_rows(views[v], options) + ") AS " + alias + " ON ";
-    for (const catalog::JoinKey& key : view.keys)
-      for (std::size_t i = 0; i < schema.keys.size(); ++i)
-        if (schema.keys[i].name == key.name)
-          joins += "e.penstock_key_" + std::to_string(i) + " = " + alias + "." +
-                   quoted_name(key.name) + " AND ";
-    joins += "e.penstock_at >= " + alias + (options.known_as_of ? ".event_time" : ".arrived_at");
+    joins += join_condition(schema, view, alias, options);
     append(oldest, "CASE WHEN " + alias + ".event_time IS NOT NULL" + ttl_holds(view, alias) +
                        " THEN " + alias + ".event_time END");
   }
@@ -136,6 +153,33 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
          "\nFROM (SELECT *, row_number() OVER () AS penstock_row, CAST(event_time AS TIMESTAMP) "
          "AS penstock_at" +
          entities + " FROM (\n" + rows + "\n)) AS e" + joins + "\nORDER BY e.penstock_row";
+}
+
+std::string places_statement(const SchemaHandle& schema, const JoinedView& view,
+                             const NumberedRows& rows, const JoinOptions& options) {
+  std::string keys;
+  for (std::size_t i = 0; i < schema.keys.size(); ++i)
+    if (std::ranges::find(view.view->keys, schema.keys[i].name, &catalog::JoinKey::name) !=
+        view.view->keys.end())
+      keys += ", CAST(" + quoted_name(schema.keys[i].name) + " AS " +
+              std::string(engine_type(schema.keys[i].type)) + ") AS penstock_key_" +
+              std::to_string(i);
+  const std::string columns =
+      keys_of(*view.view) +
+      ", event_time, arrived_at, CAST(file_row_number AS BIGINT) AS penstock_place";
+  return "SELECT e.penstock_row, v.penstock_place\nFROM (SELECT CAST(" + rows.number +
+         " AS BIGINT) AS penstock_row, CAST(event_time AS TIMESTAMP) AS penstock_at" + keys +
+         " FROM " + rows.from + ") AS e\nASOF JOIN (" +
+         joined_rows(numbered(view), options, columns) + ") AS v ON " +
+         join_condition(schema, *view.view, "v", options) + "\nWHERE true" +
+         ttl_holds(*view.view, "v");
+}
+
+std::string numbered_features(const JoinedView& view, const std::vector<std::size_t>& features) {
+  std::string text = "SELECT CAST(file_row_number AS BIGINT) AS penstock_place";
+  for (const std::size_t feature : features)
+    text += ", " + quoted_name(view.view->view.features[feature].name);
+  return text + " FROM " + numbered(view).table;
 }
 
 std::string row_columns(const ViewHandle& view) {

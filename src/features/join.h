@@ -15,6 +15,7 @@ struct JoinedView {
   const ViewHandle* view = nullptr;
   std::string table;  // what to select its offline rows from
   bool ties = false;
+  std::int64_t rows = 0;
 };
 
 struct JoinOptions {
@@ -29,6 +30,22 @@ struct JoinOptions {
 // event_time. `views` are schema.views.
 std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,
                            const std::string& rows, const JoinOptions& options);
+
+// Entity rows that are there already, and the number of each, from 0 in their order.
+struct NumberedRows {
+  std::string from;     // what to select them from
+  std::string number;   // the column that numbers them
+  std::string columns;  // what to select for all the others
+  std::int64_t count = 0;
+};
+
+// For each entity row that a row of the view counts for: its number, and that of the view's row in
+// the file of its table.
+std::string places_statement(const SchemaHandle& schema, const JoinedView& view,
+                             const NumberedRows& rows, const JoinOptions& options);
+
+// The number of each row in the file of a table, and then these features.
+std::string numbered_features(const JoinedView& view, const std::vector<std::size_t>& features);
 
 // The columns of an offline row as the online store takes it: keys, event_time, created_time,
 // features.

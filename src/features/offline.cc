@@ -7,6 +7,7 @@
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "features/gather.h"
 #include "policies/service.h"
 
 namespace penstock::features {
@@ -43,6 +44,14 @@ Result<std::string> digest_of_file(const std::string& path) {
     stream.update({buffer.data(), static_cast<std::size_t>(in.gcount())});
   if (!in.eof()) return Error{Code::unavailable, path + " could not be read"};
   return to_hex(stream.finish());
+}
+
+// What spilling could not make up for.
+Error more_needed(const Error& error) {
+  return {error.code,
+          "the join needs more than limits.join_memory_bytes and limits.join_spill_bytes of "
+          "penstock.yaml give it: raise them, or ask for fewer rows or features; " +
+              error.message};
 }
 
 Error at_field(const Error& error, const std::string& field) {
@@ -229,7 +238,7 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
     const auto bound =
         TRY(db_.read(call, [&](sql::Tx& tx) { return bind_view(tx, call.project, view); }));
     const OfflineTable made = TRY(table(call, bound));
-    joined.push_back({view.get(), scan(made), made.ties});
+    joined.push_back({view.get(), scan(made), made.ties, made.row_count});
     out.sources.push_back(view->urn());
     out.sources.insert(out.sources.end(), made.sources.begin(), made.sources.end());
   }
@@ -259,6 +268,7 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
   std::sort(out.sources.begin(), out.sources.end());
   out.sources.erase(std::unique(out.sources.begin(), out.sources.end()), out.sources.end());
   out.statement = join_statement(schema, joined, rows, options);
+  out.views = std::move(joined);
   return out;
 }
 
@@ -279,21 +289,65 @@ Result<Offline::Source> Offline::rows_of(const HistoricalInput& input) {
   if (!files::is_regular_file(path, fault))
     return Error{
         Code::not_found, "there is no file " + path, {{"entity_path", "there is no file " + path}}};
-  return Source{"SELECT * FROM read_parquet(" + olap::quoted_text(path) + ")", "", true};
+  return Source{"SELECT * FROM read_parquet(" + olap::quoted_text(path) + ")", "", path};
+}
+
+// The rows as they are in their file, or as a table of the session that their query fills once.
+Result<NumberedRows> Offline::numbered_rows(olap::Session& session, const Source& source) {
+  const auto named = [&](const std::string& rows, std::string_view name) -> Result<bool> {
+    const auto same = [](char a, char b) {
+      return std::tolower(static_cast<unsigned char>(a)) == b;
+    };
+    const auto columns = TRY(session.describe(rows));
+    return std::ranges::any_of(columns, [&](const olap::Column& column) {
+      return std::ranges::equal(column.name, name, same);
+    });
+  };
+  NumberedRows out{.from = "penstock_rows", .number = "rowid", .columns = "*"};
+  if (!source.file.empty() && !TRY(named(source.rows, "file_row_number"))) {
+    out = {"read_parquet(" + olap::quoted_text(source.file) + ", file_row_number = true)",
+           "file_row_number", "* EXCLUDE (file_row_number)"};
+  } else {
+    TRY(session.run("CREATE TEMP TABLE penstock_rows AS " + source.rows));
+    if (TRY(named(source.rows, "rowid"))) out.number.clear();
+  }
+  out.count = count_of(TRY(session.query("SELECT count(*) FROM " + out.from)));
+  return out;
+}
+
+// Writes the join to a file, the fast way where what it keeps has room.
+Result<void> Offline::copy(olap::Session& session, const SchemaHandle& schema, const Source& source,
+                           const Joined& joined, const JoinOptions& options,
+                           const std::string& to) {
+  const auto written = [&](const std::string& statement) {
+    return session.run("COPY (" + statement + ") TO " + olap::quoted_text(to) +
+                       std::string(output_format));
+  };
+  if (!options_.lookup) return written(joined.statement);
+  const NumberedRows rows = TRY(numbered_rows(session, source));
+  if (!rows.number.empty()) {
+    const auto fast = TRY(gather(session, *options_.lookup, schema, joined.views, rows, options,
+                                 options_.kept_bytes));
+    if (fast) return written(fast->statement);
+  }
+  return written(join_statement(schema, joined.views,
+                                !source.file.empty() ? source.rows : "SELECT * FROM " + rows.from,
+                                options));
 }
 
 Result<HistoricalOutput> Offline::write(const Call& call, const SchemaHandle& schema,
                                         const HistoricalInput& input) {
   const Source source = TRY(rows_of(input));
   const auto session = TRY(olap_.session());
-  const Joined joined = TRY(join(call, *session, schema, source.rows, source.field, true,
-                                 {.known_as_of = input.known_as_of}));
+  const JoinOptions options{.known_as_of = input.known_as_of};
+  const Joined joined = TRY(join(call, *session, schema, source.rows, source.field, true, options));
   TRY(policies::enforce_reads(db_, call, clock_.now(), joined.sources,
                               input.dataset.empty() ? "features" : "dataset:" + input.dataset));
   const Staged staged(staged_path());
-  const auto copied = session->run("COPY (" + joined.statement + ") TO " +
-                                   olap::quoted_text(staged.path()) + std::string(output_format));
-  if (!copied) return at_field(copied.error(), source.file ? "entity_path" : source.field);
+  const auto copied = copy(*session, schema, source, joined, options, staged.path());
+  if (!copied && copied.error().code == Code::resource_exhausted)
+    return more_needed(copied.error());
+  if (!copied) return at_field(copied.error(), !source.file.empty() ? "entity_path" : source.field);
 
   HistoricalOutput out{.digest = TRY(digest_of_file(staged.path())), .sources = joined.sources};
   if (schema.version > 0) out.feature_schema = schema.reference();

@@ -28,6 +28,7 @@ class Offline {
 
   struct Joined {
     std::string statement;
+    std::vector<JoinedView> views;     // what it joins, of the schema
     std::vector<std::string> sources;  // URNs of views and sources that it reads
   };
   // Binds the sources that `rows` names, and makes the statement. `closed`: names of other tables
@@ -42,7 +43,7 @@ class Offline {
   struct Source {
     std::string rows;   // the statement that gives the entity rows
     std::string field;  // of the input that it came from
-    bool file = false;
+    std::string file;   // the Parquet file that it is, if it is one
   };
   Result<std::string> digest_of(const BoundView& view);
   Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
@@ -52,6 +53,9 @@ class Offline {
   Result<void> bind_rows(const Call& call, olap::Session& session, const std::string& rows,
                          const std::string& field, bool closed, std::vector<std::string>& urns);
   Result<Source> rows_of(const HistoricalInput& input);
+  Result<NumberedRows> numbered_rows(olap::Session& session, const Source& source);
+  Result<void> copy(olap::Session& session, const SchemaHandle& schema, const Source& source,
+                    const Joined& joined, const JoinOptions& options, const std::string& to);
   std::string staged_path();
 
   sql::Database& db_;

@@ -10,6 +10,7 @@
 #include "features/schema.h"
 #include "ports/blob.h"
 #include "ports/kv.h"
+#include "ports/lookup.h"
 #include "ports/olap.h"
 
 namespace penstock::features {
@@ -190,6 +191,10 @@ BOOST_DESCRIBE_STRUCT(VerifyOutput, (), (entities, values, differing, difference
 
 struct Options {
   std::string scratch;  // a folder of the local disk for files that are being made
+  // What an offline join may keep in memory of views beside what the engine has, and by what SQL
+  // gets at it; none: the engine joins all by itself.
+  olap::Lookup* lookup = nullptr;
+  std::int64_t kept_bytes = std::int64_t{256} << 20;
 };
 
 class Service {

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "adapters/duckdb/lookup.h"
 #include "adapters/duckdb/tables.h"
 #include "adapters/duckdb/values.h"
 
@@ -314,7 +315,7 @@ class Engine final : public olap::Engine {
     Config config;
     if (duckdb_create_config(config.out()) == DuckDBError)
       return Error{Code::resource_exhausted, "no memory for DuckDB's configuration"};
-    const std::pair<const char*, std::string> settings[] = {
+    std::vector<std::pair<const char*, std::string>> settings = {
         {"memory_limit", std::to_string(options_.memory_limit_mb) + "MiB"},
         {"threads", std::to_string(options_.threads)},
         {"temp_directory", options_.temp_directory},
@@ -325,6 +326,9 @@ class Engine final : public olap::Engine {
         {"custom_extension_repository", "/nonexistent"},
         {"extension_directory", "/nonexistent"},
     };
+    if (options_.spill_limit_mb > 0)
+      settings.emplace_back("max_temp_directory_size",
+                            std::to_string(options_.spill_limit_mb) + "MiB");
     for (const auto& [name, value] : settings)
       if (duckdb_set_config(config.get(), name, value.c_str()) == DuckDBError)
         return Error{Code::invalid_argument,
@@ -337,6 +341,10 @@ class Engine final : public olap::Engine {
       duckdb_free(message);
       return error;
     }
+    Connection connection;
+    if (duckdb_connect(database->get(), connection.out()) == DuckDBError)
+      return Error{Code::unavailable, "DuckDB gives no connection"};
+    TRY(add_lookups(connection.get()));
     return database_ = std::move(database);
   }
 

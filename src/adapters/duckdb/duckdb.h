@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "ports/lookup.h"
 #include "ports/olap.h"
 
 namespace penstock::duckdb {
@@ -13,6 +14,8 @@ struct Options {
   std::string temp_directory;           // where big sorts and joins spill; empty = nowhere
   std::int64_t memory_limit_mb = 1024;  // of all sessions together
   int threads = 2;                      // of all sessions together
+  // Of what is spilled, of all sessions together; 0: most of what is free on that disk.
+  std::int64_t spill_limit_mb = 0;
 };
 
 // An engine that fetches nothing by itself: no extension is installed or loaded from outside.
@@ -23,5 +26,8 @@ struct Options {
 // is DuckDB's. HUGEINT and UHUGEINT are decimal. A text parameter longer than memory, or SQL with a
 // NUL in it, is refused. Sessions may outlive the engine.
 std::unique_ptr<olap::Engine> open(Options options);
+
+// Of every engine of this process.
+olap::Lookup& lookups();
 
 }  // namespace penstock::duckdb

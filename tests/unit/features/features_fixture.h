@@ -154,8 +154,9 @@ features:
       std::make_unique<test::OnlineStore>(folder_ / "rocks");
   resources::Service resources_{*db_, clock_};
   catalog::Service catalog_{*db_, *olap_, clock_, {.data_directory = folder_.path()}};
-  Service features_{*db_,     *olap_, *blobs_,  rocks_->store(),
-                    catalog_, clock_, metrics_, {.scratch = folder_ / "scratch"}};
+  Service features_{
+      *db_,     *olap_, *blobs_,  rocks_->store(),
+      catalog_, clock_, metrics_, {.scratch = folder_ / "scratch", .lookup = &duckdb::lookups()}};
 };
 
 }  // namespace penstock::features
