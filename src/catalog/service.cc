@@ -89,8 +89,28 @@ bool unchanged(sql::Tx& tx, const Call& call, std::string_view kind, const std::
   return before && before->declaration == declaration;
 }
 
-Result<void> check_entity(sql::Tx&, const Call&, const Entity& entity) {
+// Rows of feature views are found by their entity's keys: with others, nobody would find them.
+Result<void> check_same_keys(sql::Tx& tx, const Call& call, const Entity& entity, Faults& faults) {
+  const auto before = resources::declared<Entity>(tx, call.project, "entity", entity.name);
+  if (!before || encode(before->join_keys) == encode(entity.join_keys)) return {};
+  std::string users;
+  for (const auto& view : TRY(resources::list(tx, call.project, "feature_view")))
+    for (std::int64_t version = view.version; version > 0; --version) {
+      const auto one = TRY(resources::get(tx, call.project, "feature_view", view.name, version));
+      const json::value* named = one.declaration.if_contains("entity");
+      if (!named || *named != json::value(entity.name)) continue;
+      users += (users.empty() ? "" : ", ") + std::string("feature_view:") + view.name;
+      break;
+    }
+  if (!users.empty())
+    faults.add("join_keys", "cannot change while views describe the entity by them (" + users +
+                                "); declare an entity of another name, and views of it");
+  return {};
+}
+
+Result<void> check_entity(sql::Tx& tx, const Call& call, const Entity& entity) {
   Faults faults;
+  TRY(check_same_keys(tx, call, entity, faults));
   std::set<std::string> seen;
   for (std::size_t i = 0; i < entity.join_keys.size(); ++i) {
     const JoinKey& key = entity.join_keys[i];

@@ -5,7 +5,9 @@
 #include <set>
 
 #include "base/digest.h"
+#include "features/changes.h"
 #include "features/codec.h"
+#include "features/gates.h"
 #include "features/values.h"
 
 namespace penstock::features {
@@ -78,6 +80,21 @@ void check_columns(const FeatureView& view, const std::vector<catalog::JoinKey>&
     else if (auto problem = misfit(feature, *column))
       faults.add(field + ".type", std::move(*problem));
   }
+}
+
+void check_work(const FeatureView& view, Faults& faults) {
+  constexpr Micros longest = std::chrono::hours(24 * 366);
+  const auto check = [&](const char* field, const std::optional<Micros>& span, Micros least) {
+    if (span && (*span < least || *span > longest))
+      faults.add(field,
+                 "must be from " + std::get<std::string>(Kind<Micros>::say(least)) + " to 366d");
+    if (span && !view.online) faults.add(field, "is of online rows, and the view has none");
+  };
+  check("schedule", view.schedule, std::chrono::seconds(1));
+  check("freshness", view.freshness, std::chrono::seconds(1));
+  check("verify_every", view.verify_every, std::chrono::minutes(1));
+  for (Violation& fault : gate_faults(view))
+    faults.add(std::move(fault.field), std::move(fault.problem));
 }
 
 // The columns that the SQL gives, over the sources alone. Nothing where there were faults.
@@ -241,6 +258,9 @@ Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog
   const auto entity = resources::declared<catalog::Entity>(tx, call.project, "entity", view.entity);
   if (!entity) faults.add("entity", entity.error().message);
   if (view.ttl && view.ttl->count() < 0) faults.add("ttl", "must not be negative");
+  check_work(view, faults);
+  for (Violation& fault : TRY(forbidden_changes(tx, call, view)))
+    faults.add(std::move(fault.field), std::move(fault.problem));
   if (faults.any()) return faults.error();
   check_names(view, entity->join_keys, faults);
   const auto columns = TRY(columns_of(catalog, olap, view, sources, faults));

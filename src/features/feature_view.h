@@ -9,6 +9,8 @@
 
 #include "base/described.h"
 #include "base/named.h"
+#include "catalog/source.h"
+#include "features/gate.h"
 
 namespace penstock::features {
 
@@ -69,24 +71,43 @@ struct FeatureView {
   std::optional<Micros> ttl;  // how old a row may be, its edge included; none: for ever
   std::vector<Feature> features;
   bool online = true;
+  // These three hold for every version in use, as the newest says.
+  std::optional<Micros> schedule;   // materialize so often; none: when somebody asks
+  std::optional<Micros> freshness;  // older than this, somebody must know
+  std::optional<Micros> verify_every;
+  std::vector<FeatureCheck> checks;
+  // What the next version may change of this one. Whoever pinned a version keeps it in any case.
+  catalog::Compatibility compatibility = catalog::Compatibility::forward;
 };
 BOOST_DESCRIBE_STRUCT(FeatureView, (),
                       (name, owner, description, entity, sources, sql, event_time, created_time,
-                       ttl, features, online))
+                       ttl, features, online, schedule, freshness, verify_every, checks,
+                       compatibility))
 constexpr auto rules_of(const FeatureView&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "owner", .min = 1, .max = 200},
-                    Rule{.field = "description", .max = 10'000, .may_miss = true},
-                    Rule{.field = "entity", .min = 1, .max = 200},
-                    Rule{.field = "sources",
-                         .doc = "The sources that its SQL reads, by name.",
-                         .min = 1,
-                         .max = 100},
-                    Rule{.field = "sql", .min = 1, .max = 100'000},
-                    Rule{.field = "event_time", .min = 1, .max = 200},
-                    Rule{.field = "created_time", .min = 1, .max = 200},
-                    Rule{.field = "features", .min = 1, .max = 500},
-                    Rule{.field = "online", .may_miss = true}};
+  return std::array{
+      Rule{.field = "name", .min = 1, .max = 200},
+      Rule{.field = "owner", .min = 1, .max = 200},
+      Rule{.field = "description", .max = 10'000, .may_miss = true},
+      Rule{.field = "entity", .min = 1, .max = 200},
+      Rule{.field = "sources",
+           .doc = "The sources that its SQL reads, by name.",
+           .min = 1,
+           .max = 100},
+      Rule{.field = "sql", .min = 1, .max = 100'000},
+      Rule{.field = "event_time", .min = 1, .max = 200},
+      Rule{.field = "created_time", .min = 1, .max = 200},
+      Rule{.field = "features", .min = 1, .max = 500},
+      Rule{.field = "online", .may_miss = true},
+      Rule{.field = "schedule", .doc = "\"5m\": materialize so often; 1s to 366d."},
+      Rule{.field = "freshness",
+           .doc = "The age of its watermark, or of its newest event, that is too old."},
+      Rule{.field = "verify_every", .doc = "Compare online with offline so often; 1m to 366d."},
+      Rule{.field = "checks",
+           .doc = "Quality gates: what must hold of rows before they are served.",
+           .max = 500},
+      Rule{.field = "compatibility",
+           .doc = "What a version may change of the one before; checked at apply.",
+           .may_miss = true}};
 }
 
 struct FeatureReference {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "features/gates.h"
 #include "features/values.h"
 #include "ports/olap.h"
 
@@ -85,9 +86,11 @@ std::string timestamp_literal(Timestamp at) {
   return "make_timestamp(CAST(" + std::to_string(at.time_since_epoch().count()) + " AS BIGINT))";
 }
 
-std::string offline_statement(const ViewHandle& handle) {
+std::string offline_statement(const ViewHandle& handle, bool rejected) {
   const FeatureView& view = handle.view;
   std::string inner, present, checked, entity = quoted_text(view.entity);
+  std::string gates = rejecting_condition(view);
+  if (!gates.empty()) gates = (rejected ? " AND (" : " AND NOT (") + gates + ")";
   for (const catalog::JoinKey& key : handle.keys) {
     const std::string name = quoted_name(key.name);
     append(inner, "CAST(" + name + " AS " + std::string(engine_type(key.type)) + ") AS " + name);
@@ -113,7 +116,7 @@ std::string offline_statement(const ViewHandle& handle) {
          "max(event_time) OVER arrival AS penstock_best FROM (SELECT *, greatest(event_time, "
          "created_time) "
          "AS arrived_at FROM (SELECT " +
-         inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present +
+         inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present + gates +
          ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
          within + ", " + values +
          " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY arrived_at, " + within +

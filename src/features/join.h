@@ -9,7 +9,8 @@ namespace penstock::features {
 // between the one that counts stands last. `penstock_best` says of a row that it was the one that
 // counts when it had arrived; of what arrived before, no row ever counts again. `rows` is the
 // view's SQL over its sources.
-std::string offline_statement(const ViewHandle& view);
+// Rows that a gate rejects are left out; `rejected` gives those instead.
+std::string offline_statement(const ViewHandle& view, bool rejected = false);
 
 struct JoinedView {
   const ViewHandle* view = nullptr;

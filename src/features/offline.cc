@@ -7,6 +7,7 @@
 #include "audit/audit.h"
 #include "base/digest.h"
 #include "base/id.h"
+#include "features/gates.h"
 #include "features/gather.h"
 #include "policies/service.h"
 
@@ -20,6 +21,9 @@ constexpr std::string_view table_format =
     " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)";
 constexpr std::string_view output_format =
     " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)";
+
+// What follows the path of a table's file where its rejected rows are.
+constexpr const char* rejected_suffix = ".rejected.parquet";
 
 // Gone with its owner, whatever happened to it.
 class Staged {
@@ -83,6 +87,10 @@ std::string Offline::staged_path() {
 
 std::string Offline::scan(const OfflineTable& table) const {
   return "read_parquet(" + olap::quoted_text(blobs_.uri(table.path)) + ")";
+}
+
+std::string Offline::scan_rejected(const OfflineTable& table) const {
+  return "read_parquet(" + olap::quoted_text(blobs_.uri(table.path + rejected_suffix)) + ")";
 }
 
 Result<std::string> Offline::digest_of(const BoundView& view) {
@@ -154,6 +162,12 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
       olap::quoted_text(staged.path()) + ") GROUP BY " + keys + "event_time)"));
   table.row_count = count_of(counts);
   table.ties = count_of(counts, 1) > 1;
+  if (!rejecting_condition(view.handle->view).empty()) {
+    const Staged rejected(staged_path());
+    TRY(session->run("COPY (" + offline_statement(*view.handle, true) + ") TO " +
+                     olap::quoted_text(rejected.path()) + std::string(table_format)));
+    TRY(blobs_.put_local(table.path + rejected_suffix, rejected.path()));
+  }
   TRY(blobs_.put_local(table.path, staged.path()));
   if (const auto kept = keep(call, view, table, erasures); !kept) {
     static_cast<void>(blobs_.remove(table.path));

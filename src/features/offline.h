@@ -20,6 +20,8 @@ class Offline {
   Result<OfflineTable> table(const Call& call, const BoundView& view);
   // What to select its rows from: "read_parquet('...')".
   std::string scan(const OfflineTable& table) const;
+  // The same of the rows that gates rejected; for views that have such gates.
+  std::string scan_rejected(const OfflineTable& table) const;
 
   // Takes the tables of these views away: what was erased is still in them.
   Result<void> forget(const std::string& project,

@@ -131,29 +131,33 @@ Result<Online::Written> Online::put(std::vector<Pending> rows, std::optional<kv:
 // The sources changed since rows were moved last: what counts for each entity may have another
 // value now.
 Result<Online::Written> Online::renew(const ViewHandle& view, const OfflineTable& table,
-                                      const Watermark& watermark, std::string& mark) {
+                                      const Watermark& watermark, std::string& mark,
+                                      Materialized& out) {
   const JoinedView latest{&view, offline_.scan(table), table.ties};
   const auto rows = TRY(rows_of(view, latest_statement(latest, watermark.at)));
   for (std::size_t begin = 0; begin < rows.size(); begin += batch_rows) {
     const auto end =
         rows.begin() + static_cast<std::ptrdiff_t>(std::min(begin + batch_rows, rows.size()));
-    TRY(put({rows.begin() + static_cast<std::ptrdiff_t>(begin), end}, std::nullopt));
+    const Written put_rows =
+        TRY(put({rows.begin() + static_cast<std::ptrdiff_t>(begin), end}, std::nullopt));
+    out.written += put_rows.written;
+    out.ignored += put_rows.ignored;
   }
+  out.rows += static_cast<std::int64_t>(rows.size());
   const std::string now = encode_watermark({watermark.at, table.digest});
-  Written out = TRY(put({}, kv::Swap{watermark_key(view), mark, now}));
-  out.written = static_cast<std::int64_t>(rows.size());
+  const Written marked = TRY(put({}, kv::Swap{watermark_key(view), mark, now}));
   mark = now;
-  return out;
+  return marked;
 }
 
-Result<Materialized> Online::materialize(const Call& call, const BoundView& bound,
-                                         Timestamp until) {
+Result<Materialized> Online::materialize(const Call& call, const BoundView& bound, Timestamp until,
+                                         const OfflineTable* given) {
   const ViewHandle& view = *bound.handle;
   Cursor& cursor = cursor_of(view);
   const std::lock_guard turn(cursor.turn);
   Materialized out{.view = view.reference()};
   for (int turns = 0; turns < turns_max; ++turns) {
-    if (TRY(move(call, bound, until, cursor, out))) return out;
+    if (TRY(move(call, bound, until, given, cursor, out))) return out;
     // Another server moved rows of another state of the sources. Rows of both stand there now:
     // whoever comes next writes anew what counts.
     cursor.digest.clear();
@@ -168,8 +172,8 @@ Result<Materialized> Online::materialize(const Call& call, const BoundView& boun
 }
 
 // False where another server moved rows of another state of the sources meanwhile.
-Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp until, Cursor& cursor,
-                          Materialized& out) {
+Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp until,
+                          const OfflineTable* given, Cursor& cursor, Materialized& out) {
   const ViewHandle& view = *bound.handle;
   auto mark = TRY(kv_.get(watermark_key(view)));  // as it was seen last
   std::optional<Watermark> before;
@@ -178,10 +182,9 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
     out.watermark = before->at;
     return true;
   }
-  const OfflineTable table = TRY(offline_.table(call, bound));
+  const OfflineTable table = given ? *given : TRY(offline_.table(call, bound));
   if (before && before->digest != table.digest) {
-    const Written renewed = TRY(renew(view, table, *before, *mark));
-    out.rows += renewed.written;
+    const Written renewed = TRY(renew(view, table, *before, *mark, out));
     if (renewed.overtaken) return false;
   }
 
@@ -207,6 +210,8 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
       return put_rows.error();
     }
     out.rows += count;
+    out.written += put_rows->written;
+    out.ignored += put_rows->ignored;
     moved = next;
     mark = std::move(after);
     if (put_rows->overtaken) {

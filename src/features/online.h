@@ -17,8 +17,10 @@ class Online {
       : kv_(kv), olap_(olap), offline_(offline) {}
 
   Result<std::optional<Watermark>> watermark(const ViewHandle& view);
-  // Moves the rows that arrived after the watermark and not after `until`.
-  Result<Materialized> materialize(const Call& call, const BoundView& view, Timestamp until);
+  // Moves the rows that arrived after the watermark and not after `until`; of `given`, where
+  // somebody looked at that table before.
+  Result<Materialized> materialize(const Call& call, const BoundView& view, Timestamp until,
+                                   const OfflineTable* given = nullptr);
   // The encoded rows of `keys`.
   Result<std::vector<std::optional<std::string>>> stored(const std::vector<std::string>& keys) {
     return kv_.multi_get(keys);
@@ -71,11 +73,11 @@ class Online {
   // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
   // stopped in between does it again, and nothing is lost or other than it would have been.
   Result<Written> put(std::vector<Pending> rows, std::optional<kv::Swap> more);
-  // `mark` is the watermark as it is stored, before and after.
+  // `mark` is the watermark as it is stored, before and after; `out` is added to.
   Result<Written> renew(const ViewHandle& view, const OfflineTable& table,
-                        const Watermark& watermark, std::string& mark);
-  Result<bool> move(const Call& call, const BoundView& bound, Timestamp until, Cursor& cursor,
-                    Materialized& out);
+                        const Watermark& watermark, std::string& mark, Materialized& out);
+  Result<bool> move(const Call& call, const BoundView& bound, Timestamp until,
+                    const OfflineTable* given, Cursor& cursor, Materialized& out);
 
   kv::Store& kv_;
   olap::Engine& olap_;

@@ -1,7 +1,9 @@
 // Rows that come one by one, as JSON.
 #include <algorithm>
 
+#include "features/gates.h"
 #include "features/online.h"
+#include "features/operations.h"
 #include "features/values.h"
 
 namespace penstock::features {
@@ -40,11 +42,14 @@ class RowReader {
     for (const Feature& feature : view_.view.features) {
       const json::value* given = field(row, feature.name, known);
       auto value = given ? value_of(feature, *given) : Result<Scalar>(Scalar{});
-      if (value)
-        out.row.values.push_back(std::move(value).take());
-      else
-        fault(feature.name, given, value.error().message + of(feature, keys));
+      if (!value) fault(feature.name, given, value.error().message + of(feature, keys));
+      out.row.values.push_back(value ? std::move(value).take() : Scalar{});
     }
+    if (faults.empty())
+      for (const std::string& gate : broken_gates(view_.view, out.row.values)) {
+        const std::string name = gate.substr(0, gate.rfind(' '));
+        fault(name, row.if_contains(name), "breaks check " + gate + ", which rejects rows");
+      }
     if (known < row.size()) tell_unknown(row);
     return out;
   }
@@ -180,9 +185,12 @@ Result<PushOutput> Service::push(const Call& call, const PushInput& input, bool 
     return refusal(good.rejects);
   for (std::size_t v = 0; v + 1 < views.size(); ++v) {
     const ViewHandle& older = *views[v].handle;
-    TRY(online_->push(older, of_older(older, input, good.places, naive_times)));
+    const auto rows = of_older(older, input, good.places, naive_times);
+    TRY(online_->push(older, rows));
+    operations_->pushed(call.project, older, rows);
   }
   const auto written = TRY(online_->push(*views.back().handle, good.rows));
+  operations_->pushed(call.project, *views.back().handle, good.rows);
   return PushOutput{written.written, written.ignored, good.rejected, std::move(good.rejects)};
 }
 

@@ -5,7 +5,7 @@
 
 #include "features/columns.h"
 #include "features/handles.h"
-#include "features/online.h"
+#include "features/operations.h"
 #include "features/values.h"
 #include "policies/service.h"
 
@@ -26,6 +26,7 @@ std::string urn_of(const resources::Resource& resource) {
 Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource,
                           olap::Engine& olap) {
   const auto view = TRY(decode<FeatureView>(resource.declaration));
+  TRY(states::put_plan(tx, call.project, view));
   const auto sources = TRY(catalog::sources_named(tx, call.project, view.sources));
   for (const auto& source : sources)
     TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource), source.urn(), "reads"));
@@ -69,11 +70,24 @@ Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::
       kv_(kv),
       catalog_(catalog),
       clock_(clock),
+      program_(options.program),
       from_future_(metrics.counter("penstock_features_from_future_total",
                                    "Reads that found only a row from after their instant")),
-      offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, std::move(options))),
+      offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, options)),
       online_(std::make_unique<Online>(kv, olap, *offline_)),
-      handles_(std::make_unique<OpenHandles>()) {}
+      handles_(std::make_unique<OpenHandles>()),
+      operations_(std::make_unique<Operations>(Operations::Parts{
+          .db = db,
+          .olap = olap,
+          .kv = kv,
+          .clock = clock,
+          .metrics = metrics,
+          .offline = *offline_,
+          .online = *online_,
+          .options = std::move(options),
+          .in_use = [this](const Call& call) { return chosen(call, {}); },
+          .verify = [this](const Call& call, const BoundView& view,
+                           std::int64_t sample) { return verify_one(call, view, sample); }})) {}
 
 Service::~Service() = default;
 
@@ -169,21 +183,38 @@ Result<std::vector<BoundView>> Service::chosen(const Call& call,
   return out;
 }
 
+// The newest version of each view, and older ones that somebody pinned.
 Result<ViewList> Service::list(const Call& call) {
-  ViewList list;
-  const auto views = db_.read(
+  const auto resources = db_.read(
       call, [&](sql::Tx& tx) { return resources::list(tx, call.project, "feature_view"); });
-  if (!views) return views.error();
-  for (const auto& resource : *views) {
-    ViewStatus status{.view = TRY(decode<FeatureView>(resource.declaration)),
-                      .version = resource.version};
-    const ViewHandle handle{.view = status.view,
-                            .version = resource.version,
-                            .prefix = view_prefix(call.project, resource.name, resource.version)};
-    if (const auto watermark = TRY(online_->watermark(handle))) {
+  if (!resources) return resources.error();
+  std::map<std::pair<std::string, std::int64_t>, FeatureView> views;
+  for (const auto& resource : *resources)
+    views[{resource.name, resource.version}] = TRY(decode<FeatureView>(resource.declaration));
+  for (const BoundView& view : TRY(in_use(call))->views)
+    views.emplace(std::pair(view.handle->view.name, view.handle->version), view.handle->view);
+  const auto works = TRY(operations_->works(call));
+  const auto plans = TRY(operations_->plans_of(call));
+  const Timestamp now = clock_.now();
+  const auto age = [&](Timestamp at) { return static_cast<double>((now - at).count()) * 1e-6; };
+  ViewList list;
+  for (const auto& [name, view] : views) {
+    ViewStatus status{.view = view, .version = name.second};
+    const ViewHandle handle{.view = view,
+                            .version = name.second,
+                            .prefix = view_prefix(call.project, name.first, name.second)};
+    const auto watermark = TRY(online_->watermark(handle));
+    if (watermark) {
       status.watermark = watermark->at;
-      status.staleness_seconds = static_cast<double>((clock_.now() - watermark->at).count()) * 1e-6;
+      status.staleness_seconds = age(watermark->at);
     }
+    if (const auto work = works.find(name); work != works.end()) {
+      status.work = work->second;
+      if (status.work->newest_event) status.newest_event_seconds = age(*status.work->newest_event);
+    }
+    if (const auto plan = plans.find(name.first);
+        plan != plans.end() && plan->second.freshness && view.online)
+      status.fresh = operations_->is_fresh(*plan->second.freshness, watermark, status.work);
     list.views.push_back(std::move(status));
   }
   return list;
@@ -197,13 +228,32 @@ Result<OfflineTable> Service::materialize_offline(const Call& call, const ViewNa
   return offline_->table(call, *bound);
 }
 
+// A view that fails holds up none of the others; what failed is said once all had their turn.
 Result<MaterializeOutput> Service::materialize(const Call& call, const MaterializeInput& input) {
   MaterializeOutput out;
+  std::optional<Error> first;
+  std::size_t failed = 0;
   for (const BoundView& view : TRY(chosen(call, input.views))) {
-    out.views.push_back(TRY(online_->materialize(call, view, input.until)));
-    out.rows += out.views.back().rows;
+    auto moved = operations_->materialize(call, view, input.until);
+    if (!moved) {
+      ++failed;
+      if (!first) first = moved.error();
+      continue;
+    }
+    out.rows += moved->rows;
+    out.views.push_back(std::move(moved).take());
   }
-  return out;
+  if (!first) return out;
+  if (failed > 1) first->message += " (and " + std::to_string(failed - 1) + " more views failed)";
+  return *first;
+}
+
+Result<ViewProfileOutput> Service::profile(const Call& call, const ViewProfileQuery& query) {
+  const auto bound = db_.read(call, [&](sql::Tx& tx) -> Result<BoundView> {
+    return bind_view(tx, call.project, TRY(open_view(tx, call.project, query.view, query.version)));
+  });
+  if (!bound) return bound.error();
+  return operations_->profile(call, *bound, query.day);
 }
 
 Result<HistoricalOutput> Service::historical(const Call& call, const HistoricalInput& input) {

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "catalog/service.h"
 #include "features/schema.h"
+#include "features/view_work.h"
 #include "ports/blob.h"
 #include "ports/kv.h"
 #include "ports/lookup.h"
@@ -18,6 +19,7 @@ namespace penstock::features {
 class Offline;
 class Online;
 class OpenHandles;
+class Operations;
 struct BoundView;
 struct EntityColumns;   // batch.h
 struct FeatureColumns;  // batch.h
@@ -29,9 +31,14 @@ struct ViewStatus {
   std::int64_t version = 0;
   std::optional<Timestamp>
       watermark;  // online rows are complete up to here; none: never materialized
-  std::optional<double> staleness_seconds;  // now minus watermark
+  std::optional<double> staleness_seconds;     // now minus watermark
+  std::optional<double> newest_event_seconds;  // now minus the newest event time online
+  std::optional<bool> fresh;                   // none: the view has no objective
+  std::optional<ViewWork> work;                // none: nothing was done for it yet
 };
-BOOST_DESCRIBE_STRUCT(ViewStatus, (), (view, version, watermark, staleness_seconds))
+BOOST_DESCRIBE_STRUCT(ViewStatus, (),
+                      (view, version, watermark, staleness_seconds, newest_event_seconds, fresh,
+                       work))
 struct ViewList {
   std::vector<ViewStatus> views;
 };
@@ -46,8 +53,13 @@ struct Materialized {
   std::string view;       // "carrier_delay@1"
   std::int64_t rows = 0;  // moved by this call
   Timestamp watermark;    // after it
+  // rows = written + ignored + rejected.
+  std::int64_t written = 0;
+  std::int64_t ignored = 0;        // a newer row of the entity came with them, or is there
+  std::int64_t rejected = 0;       // by gates
+  std::vector<GateResult> checks;  // that did not hold, or kept rows out
 };
-BOOST_DESCRIBE_STRUCT(Materialized, (), (view, rows, watermark))
+BOOST_DESCRIBE_STRUCT(Materialized, (), (view, rows, watermark, written, ignored, rejected, checks))
 struct MaterializeOutput {
   std::int64_t rows = 0;
   std::vector<Materialized> views;
@@ -179,15 +191,18 @@ constexpr auto rules_of(const VerifyInput&) {
   return std::array{Rule{.field = "name", .min = 1, .max = 200},
                     Rule{.field = "sample", .min = 1, .max = 100'000, .may_miss = true}};
 }
+// `cause` begins with one of: late data, TTL, transform, code version, pushed only, sources
+// changed, lost.
 struct VerifyDifference {
   std::string view, entity, feature, online, offline, cause;
 };
 BOOST_DESCRIBE_STRUCT(VerifyDifference, (), (view, entity, feature, online, offline, cause))
 struct VerifyOutput {
   std::int64_t entities = 0, values = 0, differing = 0;
-  std::vector<VerifyDifference> differences;  // at most 1,000
+  std::vector<VerifyDifference> differences;   // at most 1,000
+  std::map<std::string, std::int64_t> causes;  // of all differences
 };
-BOOST_DESCRIBE_STRUCT(VerifyOutput, (), (entities, values, differing, differences))
+BOOST_DESCRIBE_STRUCT(VerifyOutput, (), (entities, values, differing, differences, causes))
 
 struct Options {
   std::string scratch;  // a folder of the local disk for files that are being made
@@ -195,6 +210,8 @@ struct Options {
   // gets at it; none: the engine joins all by itself.
   olap::Lookup* lookup = nullptr;
   std::int64_t kept_bytes = std::int64_t{256} << 20;
+  std::string holder;   // this server, by a name that it keeps when it starts again
+  std::string program;  // the version of Penstock
 };
 
 class Service {
@@ -228,6 +245,10 @@ class Service {
   // comes of later events counts again. Idempotent.
   Result<EraseOutput> erase(const Call& call, const EraseInput& input);
 
+  // What goes on by itself: schedules, freshness, profiles.
+  Operations& operations() { return *operations_; }
+  Result<ViewProfileOutput> profile(const Call& call, const ViewProfileQuery& query);
+
   // "features_v1" (the newest) or "features_v1@1". Handles are kept; ask once and hold on to it.
   Result<std::shared_ptr<const SchemaHandle>> open_schema(const Call& call,
                                                           const std::string& reference);
@@ -256,6 +277,9 @@ class Service {
   // until something is applied.
   Result<std::shared_ptr<const InUse>> in_use(const Call& call);
   void forget_in_use(const std::string& project);
+  Result<void> verify_view(const Call& call, const BoundView& view, std::int64_t sample,
+                           VerifyOutput& out);
+  Result<VerifyOutput> verify_one(const Call& call, const BoundView& view, std::int64_t sample);
   Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
   Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
                                                         const std::vector<std::string>& features);
@@ -265,10 +289,12 @@ class Service {
   kv::Store& kv_;
   catalog::Service& catalog_;
   const Clock& clock_;
+  const std::string program_;
   Counter& from_future_;
   std::unique_ptr<Offline> offline_;
   std::unique_ptr<Online> online_;
   std::unique_ptr<OpenHandles> handles_;
+  std::unique_ptr<Operations> operations_;
   std::mutex in_use_turn_;
   std::map<std::string, std::shared_ptr<const InUse>> in_use_;  // by project
   std::int64_t forgotten_ = 0;  // counts what made in_use_ old, for those who are reading it anew

@@ -1,14 +1,20 @@
 // Online values against what the offline join gives for the same instant.
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
-#include "features/online.h"
+#include "features/operations.h"
 #include "features/values.h"
 
 namespace penstock::features {
 namespace {
 
 constexpr std::size_t differences_max = 1'000, text_max = 200;
+
+// What a difference came from; a cause's text begins with one of these.
+constexpr std::string_view late_data = "late data", ttl = "TTL", transform = "transform",
+                           code_version = "code version", pushed_only = "pushed only",
+                           sources_changed = "sources changed", lost = "lost";
 
 // For people: of an embedding the beginning is enough to tell two apart, mostly.
 std::string text_of(FeatureType type, const Scalar& value) {
@@ -23,91 +29,270 @@ bool same(const Scalar& a, const Scalar& b) {
   return a == b;
 }
 
-// The keys within a row's key, for people.
-std::string entity_of(const ViewHandle& view, std::string_view key) {
+// The keys within a row's key.
+std::vector<std::string> keys_of(const ViewHandle& view, std::string_view key) {
   key.remove_prefix(std::min(key.size(), view.prefix.size() + 1));
-  std::string out;
+  std::vector<std::string> out;
   while (key.size() >= 4) {
     std::uint32_t size = 0;
     std::copy_n(key.data(), sizeof size, reinterpret_cast<char*>(&size));
     key.remove_prefix(4);
-    out += (out.empty() ? "" : ", ") + std::string(key.substr(0, size));
+    out.emplace_back(key.substr(0, size));
     key.remove_prefix(std::min<std::size_t>(size, key.size()));
   }
   return out;
 }
 
-struct Comparison {
-  const ViewHandle& view;
-  bool sources_changed = false;  // since the rows were moved
-  VerifyOutput& out;
+std::string entity_of(const ViewHandle& view, std::string_view key) {
+  std::string out;
+  for (const std::string& one : keys_of(view, key)) out += (out.empty() ? "" : ", ") + one;
+  return out;
+}
 
-  void differs(std::string_view key, const std::string& feature, const std::string& online,
-               const std::string& offline, const std::string& cause) {
-    ++out.differing;
-    if (out.differences.size() < differences_max)
-      out.differences.push_back(
-          {view.reference(), entity_of(view, key), feature, online, offline,
-           sources_changed ? "the sources changed since the last materialize; " + cause : cause});
-  }
+// How the online rows came to be, as far as it is known: what causes are told by.
+struct Origin {
+  Timestamp watermark;
+  bool changed = false;  // the sources, since the rows were moved
+  // By key: what counted at the watermark by the sources as they were then; none where their table
+  // is no longer there.
+  std::optional<std::unordered_map<std::string, Online::Pending>> then;
+  bool pushed = false;     // rows of the view were pushed
+  std::string written_by;  // another program or declaration than now; empty: the same
 
-  Result<void> compare(const Online::Pending& expected, const std::optional<std::string>& stored) {
-    ++out.entities;
-    if (!stored || is_erased(*stored)) {
-      differs(expected.key, "", "", to_rfc3339(expected.times.event_time),
-              "there is no online row: it was lost, or the view was materialized to another store");
-      return {};
-    }
-    const StoredRow online = TRY(decode_row(view, *stored));
-    const StoredRow offline = TRY(decode_row(view, expected.value));
-    const RowTimes times{online.event_time, online.created_time};
-    if (times != expected.times) {
-      differs(expected.key, "", to_rfc3339(online.event_time), to_rfc3339(offline.event_time),
-              times < expected.times ? "the online row is older: a newer one was not moved"
-                                     : "the online row is newer than the watermark: it was pushed");
-      return {};
-    }
-    for (std::size_t i = 0; i < online.values.size(); ++i) {
-      ++out.values;
-      if (!same(online.values[i], offline.values[i]))
-        differs(expected.key, view.view.features[i].name,
-                text_of(view.view.features[i].type, online.values[i]),
-                text_of(view.view.features[i].type, offline.values[i]),
-                "the same row has another value");
-    }
-    return {};
+  const Online::Pending* row_then(const std::string& key) const {
+    if (!then) return nullptr;
+    const auto found = then->find(key);
+    return found == then->end() ? nullptr : &found->second;
   }
 };
 
-Result<void> verify_view(Online& online, const ViewHandle& view, const OfflineTable& table,
-                         const JoinedView& joined, std::size_t sample, VerifyOutput& out) {
-  const auto watermark = TRY(online.watermark(view));
-  if (!watermark)
-    return Error{Code::failed_precondition,
-                 view.reference() + " was never materialized; run penstock features materialize"};
-  const std::string latest = latest_statement(joined, watermark->at);
-  Comparison comparison{view, watermark->digest != table.digest, out};
-  const auto expected =
-      TRY(online.rows_of(view, "SELECT * FROM (" + latest + ") USING SAMPLE reservoir(" +
-                                   std::to_string(sample) + " ROWS) REPEATABLE (42)"));
-  std::vector<std::string> keys;
-  for (const auto& row : expected) keys.push_back(row.key);
-  const auto stored = TRY(online.stored(keys));
-  for (std::size_t i = 0; i < expected.size(); ++i) TRY(comparison.compare(expected[i], stored[i]));
+class Comparison {
+ public:
+  Comparison(const ViewHandle& view, const Origin& origin, VerifyOutput& out)
+      : view_(view), origin_(origin), out_(out) {}
 
-  std::unordered_set<std::string> known;
-  for (auto& row : TRY(online.rows_of(view, latest))) known.insert(std::move(row.key));
-  for (const std::string& key : TRY(online.keys_there(view, sample)))
-    if (!known.contains(key)) {
-      ++out.entities;
-      comparison.differs(key, "", "a row", "",
-                         "offline has no such entity: it was pushed, or its rows were taken out of "
-                         "the sources");
+  void differs(std::string_view key, const std::string& feature, const std::string& online,
+               const std::string& offline, std::string_view cause, const std::string& more) {
+    ++out_.differing;
+    ++out_.causes[std::string(cause)];
+    if (out_.differences.size() < differences_max)
+      out_.differences.push_back({view_.reference(), entity_of(view_, key), feature, online,
+                                  offline, std::string(cause) + ": " + more});
+  }
+
+  // Views whose online row is the latest offline row.
+  Result<void> compare(const Online::Pending& expected, const std::optional<std::string>& stored) {
+    ++out_.entities;
+    if (!stored || is_erased(*stored)) {
+      missing(expected);
+      return {};
     }
-  return {};
+    const StoredRow online = TRY(decode_row(view_, *stored));
+    const StoredRow offline = TRY(decode_row(view_, expected.value));
+    const RowTimes times{online.event_time, online.created_time};
+    if (times != expected.times) {
+      other_row(expected, times);
+      return {};
+    }
+    std::optional<StoredRow> then;
+    if (const Online::Pending* row = origin_.row_then(expected.key); row && row->times == times)
+      then = TRY(decode_row(view_, row->value));
+    for (std::size_t i = 0; i < online.values.size(); ++i) {
+      ++out_.values;
+      if (!same(online.values[i], offline.values[i]))
+        other_value(expected.key, i, online.values[i], offline.values[i],
+                    then && same(then->values[i], online.values[i]));
+    }
+    return {};
+  }
+
+  // `served` by the hot path at the watermark, against what the offline TTL says.
+  void compare_age(const Online::Pending& expected, Status served, bool expired) {
+    if ((served == Status::OUTSIDE_MAX_AGE) == expired) return;
+    differs(expected.key, "", std::string(name_of(served)),
+            expired ? "OUTSIDE_MAX_AGE" : "within its TTL", ttl,
+            "online and offline do not agree on whether the row of " +
+                to_rfc3339(expected.times.event_time) + " is too old at " +
+                to_rfc3339(origin_.watermark));
+  }
+
+  void unknown_offline(const std::string& key) {
+    ++out_.entities;
+    if (origin_.changed && origin_.row_then(key))
+      differs(key, "", "a row", "", sources_changed, "its rows were taken out of the sources");
+    else
+      differs(key, "", "a row", "", pushed_only,
+              "offline has no such entity: it was pushed, or its rows were taken out of the "
+              "sources");
+  }
+
+ private:
+  void missing(const Online::Pending& expected) {
+    const std::string offline = to_rfc3339(expected.times.event_time);
+    if (origin_.changed && origin_.then && !origin_.row_then(expected.key))
+      differs(expected.key, "", "", offline, late_data,
+              "the row came into the sources after the view was moved up to " +
+                  to_rfc3339(origin_.watermark));
+    else
+      differs(expected.key, "", "", offline, lost,
+              "there is no online row: it was lost, or the view was materialized to another "
+              "store");
+  }
+
+  void other_row(const Online::Pending& expected, const RowTimes& online) {
+    const Online::Pending* then = origin_.row_then(expected.key);
+    const bool moved_so = origin_.changed && then && then->times == online;
+    const auto say = [&](std::string_view cause, const std::string& more) {
+      differs(expected.key, "", to_rfc3339(online.event_time),
+              to_rfc3339(expected.times.event_time), cause, more);
+    };
+    if (online > expected.times)
+      moved_so ? say(sources_changed, "the row that is online was taken out of the sources")
+               : say(pushed_only, "the online row is newer than the watermark: it was pushed");
+    else if (moved_so)
+      say(late_data, "a newer row came into the sources after the view was moved up to " +
+                         to_rfc3339(origin_.watermark));
+    else if (origin_.changed && !origin_.then)
+      say(sources_changed, "the online row is older, and the sources are others than then");
+    else
+      say(lost, "the online row is older: a newer one was not moved");
+  }
+
+  void other_value(const std::string& key, std::size_t feature, const Scalar& online,
+                   const Scalar& offline, bool was_so_then) {
+    const auto say = [&](std::string_view cause, const std::string& more) {
+      const FeatureType type = view_.view.features[feature].type;
+      differs(key, view_.view.features[feature].name, text_of(type, online),
+              text_of(type, offline), cause, more);
+    };
+    if (was_so_then || (origin_.changed && !origin_.then))
+      say(sources_changed, "the same row has another value in the sources now");
+    else if (origin_.pushed)
+      say(pushed_only, "the same row was pushed with another value");
+    else if (!origin_.written_by.empty())
+      say(code_version, "the row was written by " + origin_.written_by);
+    else
+      say(transform,
+          "the same row has another value: the view's SQL gives others each time, or the row is "
+          "damaged");
+  }
+
+  const ViewHandle& view_;
+  const Origin& origin_;
+  VerifyOutput& out_;
+};
+
+// The view alone, as the hot path reads schemas.
+SchemaHandle alone(const std::string& project, const std::shared_ptr<const ViewHandle>& view) {
+  SchemaHandle schema{.project = project, .name = view->view.name, .keys = view->keys};
+  schema.views.push_back(view);
+  schema.wanted.resize(1);
+  for (std::size_t i = 0; i < view->view.features.size(); ++i) {
+    schema.names.push_back(view->view.features[i].name);
+    schema.types.push_back(view->view.features[i].type);
+    schema.slots.push_back({0, i});
+    schema.wanted[0].push_back({.feature = i, .slot = i});
+  }
+  return schema;
+}
+
+std::string expired_rows(const ViewHandle& view, const std::string& latest, Timestamp at) {
+  return "SELECT * FROM (" + latest + ") WHERE epoch_us(" + timestamp_literal(at) +
+         ") - epoch_us(event_time) > " + std::to_string(view.view.ttl.value_or(Micros(0)).count());
+}
+
+Result<std::unordered_set<std::string>> keys_in(Online& online, const ViewHandle& view,
+                                                const std::string& statement) {
+  std::unordered_set<std::string> out;
+  for (auto& row : TRY(online.rows_of(view, statement))) out.insert(std::move(row.key));
+  return out;
+}
+
+// What counted at the watermark by the table that the rows were moved from; nothing where it is
+// gone.
+std::optional<std::unordered_map<std::string, Online::Pending>> rows_then(
+    Online& online, const Offline& offline, const ViewHandle& view, const OfflineTable& table,
+    const Watermark& watermark) {
+  auto rows = online.rows_of(
+      view, latest_statement({&view, offline.scan(table), table.ties}, watermark.at));
+  if (!rows) return {};
+  std::unordered_map<std::string, Online::Pending> out;
+  for (Online::Pending& row : *rows) {
+    std::string key = row.key;
+    out.emplace(std::move(key), std::move(row));
+  }
+  return out;
 }
 
 }  // namespace
+
+Result<void> Service::verify_view(const Call& call, const BoundView& bound, std::int64_t sample,
+                                  VerifyOutput& out) {
+  const ViewHandle& view = *bound.handle;
+  TRY(operations_->keep_pushed());
+  const OfflineTable table = TRY(offline_->table(call, bound));
+  const auto watermark = TRY(online_->watermark(view));
+  if (!watermark)
+    return Error{Code::failed_precondition,
+                 view.reference() + " was never materialized; run penstock features materialize"};
+  Origin origin{.watermark = watermark->at, .changed = watermark->digest != table.digest};
+  if (origin.changed) {
+    const auto tables = TRY(db_.read(call, [&](sql::Tx& tx) {
+      return sql::select<OfflineTable>(
+          tx,
+          "SELECT " + columns<OfflineTable>() +
+              " FROM feature_tables WHERE project = $1 AND view = $2 AND version = $3 AND digest "
+              "= $4",
+          {call.project, view.view.name, view.version, watermark->digest});
+    }));
+    if (!tables.empty())
+      origin.then = rows_then(*online_, *offline_, view, tables.front(), *watermark);
+  }
+  const auto works = TRY(operations_->works(call));
+  if (const auto work = works.find({view.view.name, view.version}); work != works.end()) {
+    origin.pushed = work->second.last_push.has_value();
+    if (!work->second.definition.empty() && work->second.definition != definition_of(view))
+      origin.written_by = "another declaration of the view, its entity or its features";
+    else if (!work->second.definition.empty() && work->second.program != program_)
+      origin.written_by = "Penstock " + work->second.program + ", and this is " + program_;
+  }
+
+  Comparison comparison(view, origin, out);
+  const std::string latest =
+      latest_statement({&view, offline_->scan(table), table.ties}, watermark->at);
+  const auto expected =
+      TRY(online_->rows_of(view, "SELECT * FROM (" + latest + ") USING SAMPLE reservoir(" +
+                                     std::to_string(sample) + " ROWS) REPEATABLE (42)"));
+  std::vector<std::string> keys;
+  for (const auto& row : expected) keys.push_back(row.key);
+  const auto stored = TRY(online_->stored(keys));
+  const bool ages = view.view.ttl.value_or(Micros(0)).count() > 0;
+  std::unordered_set<std::string> expired;
+  if (ages) expired = TRY(keys_in(*online_, view, expired_rows(view, latest, watermark->at)));
+  const SchemaHandle schema = alone(call.project, bound.handle);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    TRY(comparison.compare(expected[i], stored[i]));
+    if (!ages || !stored[i] || is_erased(*stored[i]) || TRY(times_of(*stored[i])) != expected[i].times) continue;
+    std::map<std::string, std::string> entity;
+    const auto spelt_keys = keys_of(view, expected[i].key);
+    for (std::size_t k = 0; k < view.keys.size(); ++k)
+      entity[view.keys[k].name] = k < spelt_keys.size() ? spelt_keys[k] : "";
+    const FeatureRow served = TRY(read(schema, entity, watermark->at));
+    comparison.compare_age(expected[i], served.statuses.at(0), expired.contains(expected[i].key));
+  }
+
+  const auto known = TRY(keys_in(*online_, view, latest));
+  for (const std::string& key : TRY(online_->keys_there(view, static_cast<std::size_t>(sample))))
+    if (!known.contains(key)) comparison.unknown_offline(key);
+  return {};
+}
+
+Result<VerifyOutput> Service::verify_one(const Call& call, const BoundView& view,
+                                         std::int64_t sample) {
+  VerifyOutput out;
+  TRY(verify_view(call, view, sample, out));
+  return out;
+}
 
 Result<VerifyOutput> Service::verify(const Call& call, const VerifyInput& input) {
   std::vector<std::shared_ptr<const ViewHandle>> handles;
@@ -131,9 +316,7 @@ Result<VerifyOutput> Service::verify(const Call& call, const VerifyInput& input)
     const auto bound =
         db_.read(call, [&](sql::Tx& tx) { return bind_view(tx, call.project, handle); });
     if (!bound) return bound.error();
-    const OfflineTable table = TRY(offline_->table(call, *bound));
-    TRY(verify_view(*online_, *handle, table, {handle.get(), offline_->scan(table), table.ties},
-                    static_cast<std::size_t>(input.sample), out));
+    TRY(verify_view(call, *bound, input.sample, out));
   }
   return out;
 }
