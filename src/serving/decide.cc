@@ -88,6 +88,8 @@ Result<void> read_features(const Clock& clock, const LiveRoute& route, Inference
                                      " values for " + route.features.reference};
   event.features = std::move(row.values);
   event.oldest_feature_seconds = row.oldest_seconds;
+  event.feature_statuses = std::move(row.statuses);
+  event.feature_times = std::move(row.times);
   event.feature_micros = (clock.now() - start).count();
   return {};
 }

@@ -2,6 +2,8 @@
 // the prediction log are readers of it.
 #pragma once
 
+#include <array>
+
 #include "base/described.h"
 
 namespace penstock::serving {
@@ -40,12 +42,23 @@ struct InferenceEvent {
   std::int64_t feature_micros = 0, model_micros = 0, total_micros = 0;
   std::int64_t request_bytes = 0, response_bytes = 0;
   std::string error;  // the Code's name, empty if it was answered
+  // What each feature was when it was read, one letter each in the schema's order: P(resent),
+  // N(ull), M(issing: not found), O(utside of its maximum age); one letter alone: all of them are
+  // so. Empty where the caller sent the features.
+  std::string feature_statuses;
+  // Of each view's row, in the schema's order of views; null where there was none that counts.
+  std::vector<std::optional<Timestamp>> feature_times;
 };
 BOOST_DESCRIBE_STRUCT(InferenceEvent, (),
                       (id, at, event_time, project, tenant, actor, route, release, model, version,
                        runtime, mode, arm, assignment_probability, unit, entities, feature_schema,
                        features, oldest_feature_seconds, score, decision, feature_micros,
-                       model_micros, total_micros, request_bytes, response_bytes, error))
+                       model_micros, total_micros, request_bytes, response_bytes, error,
+                       feature_statuses, feature_times))
+constexpr auto rules_of(const InferenceEvent&) {
+  // Events that an older program wrote have none.
+  return std::array{Rule{.field = "feature_statuses", .may_miss = true}};
+}
 
 // What turned out to be true of a prediction, told later.
 struct Label {

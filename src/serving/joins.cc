@@ -4,6 +4,27 @@
 #include "registry/service.h"
 
 namespace penstock::serving {
+namespace {
+
+char letter_of(features::Status status) {
+  switch (status) {
+    case features::Status::PRESENT: return 'P';
+    case features::Status::NULL_VALUE: return 'N';
+    case features::Status::NOT_FOUND: return 'M';
+    case features::Status::OUTSIDE_MAX_AGE: return 'O';
+  }
+  return '?';
+}
+
+std::string letters_of(const std::vector<features::Status>& statuses) {
+  std::string out;
+  out.reserve(statuses.size());
+  for (const features::Status status : statuses) out += letter_of(status);
+  if (!out.empty() && out.find_first_not_of(out.front()) == std::string::npos) out.resize(1);
+  return out;
+}
+
+}  // namespace
 
 SchemaOpener schemas_of(features::Service& features) {
   return [&features](const Call& call, const std::string& schema) -> Result<OpenSchema> {
@@ -11,8 +32,10 @@ SchemaOpener schemas_of(features::Service& features) {
     TRY(features::check_numbers(*handle));
     const auto read = [&features, handle](const Entities& entities,
                                           Timestamp as_of) -> Result<FeatureRow> {
-      const auto found = TRY(features.read(*handle, entities, as_of));
+      auto found = TRY(features.read(*handle, entities, as_of));
       FeatureRow row;
+      row.statuses = letters_of(found.statuses);
+      row.times = std::move(found.event_times);
       row.values.reserve(found.values.size());
       for (std::size_t i = 0; i < found.values.size(); ++i)
         row.values.push_back(features::as_number(handle->types[i], found.values[i]));

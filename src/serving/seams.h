@@ -14,6 +14,8 @@ using Entities = std::map<std::string, std::string>;  // join keys, as the calle
 struct FeatureRow {
   std::vector<std::optional<double>> values;  // in the schema's order; none is missing
   std::optional<double> oldest_seconds;       // instant asked minus the oldest event time read
+  std::string statuses;                       // as InferenceEvent::feature_statuses
+  std::vector<std::optional<Timestamp>> times;
 };
 
 // A feature schema that was opened for reading; safe from several threads.
