@@ -1,5 +1,7 @@
 #include "app/parts.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -14,9 +16,12 @@
 #include "adapters/redis/redis.h"
 #include "adapters/s3/s3.h"
 #include "adapters/sqlite/sqlite.h"
+#include "api/http/system_routes.h"
 #include "app/config.h"
 #include "app/descriptions.h"
 #include "base/log.h"
+#include "features/operations.h"
+#include "incidents/about.h"
 #include "migrations/migrations.h"
 #include "net/client.h"
 #include "serving/joins.h"
@@ -74,6 +79,43 @@ Result<void> open_incident(sql::Tx& tx, const Call& call, Timestamp at,
                        .suspects = std::move(suspects),
                        .detail = failure.detail}));
   return {};
+}
+
+// Whoever owns the view must know, with what changed upstream of it; and when it is over.
+Result<void> tell_of_view(sql::Tx& tx, const Call& call, Timestamp at,
+                          const features::Trouble& trouble) {
+  const std::string key = trouble.view_urn + ":" + trouble.key;
+  if (trouble.over) {
+    for (const incidents::Incident& incident :
+         TRY(incidents::about(tx, call, {trouble.view_urn}, 100)))
+      if (incident.dedup_key == key && incident.status != incidents::Status::resolved)
+        TRY(incidents::note(tx, call, at, incident.id, "over", {{"what", trouble.title}}));
+    return {};
+  }
+  std::vector<std::string> suspects;
+  for (const catalog::SourceChange& change :
+       TRY(catalog::changes_upstream(tx, call, trouble.view_urn, at - std::chrono::hours(24 * 7))))
+    suspects.push_back("source:" + change.source + "@" + std::to_string(change.version) + " " +
+                       change.what);
+  TRY(incidents::open(
+      tx, call, at,
+      {.dedup_key = key,
+       .title = trouble.title,
+       .severity = trouble.minor ? incidents::Severity::info : incidents::Severity::warning,
+       .subject = trouble.view_urn,
+       .owner = trouble.owner,
+       .suspects = std::move(suspects),
+       .detail = trouble.detail}));
+  return {};
+}
+
+// This server, by a name that it keeps when it starts again.
+std::string server_name(const std::string& data) {
+  std::string host(256, '\0');
+  if (gethostname(host.data(), host.size()) != 0) host = "localhost";
+  std::error_code fault;
+  const auto path = std::filesystem::canonical(data, fault);
+  return std::string(host.c_str()) + ":" + (fault ? data : path.string());
 }
 
 // Copies of objects wait for the network more than for the processor.
@@ -243,6 +285,8 @@ void System::Parts::make_components() {
   features = std::make_unique<features::Service>(
       *db, *olap_joins, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
       features::Options{.scratch = path("scratch"),
+                        .holder = server_name(options.data),
+                        .program = std::string(api::version),
                         .lookup = &duckdb::lookups(),
                         .kept_bytes = kept_of_joins(options.limits)});
   blob::Objects& objects = remote ? *remote : *blobs;
@@ -284,6 +328,8 @@ void System::Parts::make_serving() {
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),
                                                  path("scratch/batch"));
+  feature_log = std::make_unique<serving::FeatureLog>(*db, log, *olap_in_order, *blobs, *catalog,
+                                                      *features, clock, path("scratch"));
   streams = std::make_unique<serving::Streams>(*db, *gateway, log);
   metering = std::make_unique<monitor::Metering>(log, *costs);
   observer = std::make_unique<monitor::Observer>(*db, log, *olap, clock);
@@ -338,6 +384,7 @@ void System::Parts::join_components() {
       log::warn("sources_not_joined", {{"error", done.error().message}});
   });
   quality->on_failure(open_incident);
+  features->operations().on_trouble(tell_of_view);
   describe_all({*catalog, *registry, *artifacts, *training, *serving, *costs, *release});
 }
 

@@ -46,6 +46,7 @@
 #include "release/service.h"
 #include "resources/service.h"
 #include "serving/batch.h"
+#include "serving/feature_log.h"
 #include "serving/gateway.h"
 #include "serving/service.h"
 #include "serving/stream.h"
@@ -125,6 +126,7 @@ struct System::Parts {
   std::unique_ptr<serving::Service> serving;
   std::unique_ptr<serving::Gateway> gateway;
   std::unique_ptr<serving::BatchScorer> batch;
+  std::unique_ptr<serving::FeatureLog> feature_log;
   std::unique_ptr<serving::Streams> streams;
   std::unique_ptr<monitor::Metering> metering;
   std::unique_ptr<monitor::Observer> observer;

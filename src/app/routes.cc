@@ -55,6 +55,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::freeze_routes(*freezes));
   add(api::cost_routes(*costs));
   add(api::features_routes(*features));
+  add(api::feature_log_routes(*feature_log));
   add(api::registry_routes(*registry, *artifacts));
   add(api::artifact_routes(*collector));
   add(api::record_routes(*record, *signatures));

@@ -6,6 +6,7 @@
 #include "access/authenticator.h"
 #include "app/parts.h"
 #include "base/log.h"
+#include "features/operations.h"
 
 namespace penstock::app {
 namespace {
@@ -104,6 +105,16 @@ void System::Parts::start_background() {
   for (const char* name : {"webhooks-1", "webhooks-2", "webhooks-3", "webhooks-4"})
     every(name, {std::chrono::milliseconds(300)}, [this] { return webhook_delivery->deliver(); });
   every("quality", {std::chrono::seconds(1)}, [this] { return quality->run_due(); });
+  // Two, so that a slow view does not hold up the others.
+  for (const char* name : {"features-1", "features-2"})
+    every(name, {std::chrono::seconds(1), std::chrono::milliseconds(20)},
+          [this] { return features->operations().run_due(); });
+  every("features-verify", {std::chrono::seconds(5), std::chrono::milliseconds(200)},
+        [this] { return features->operations().verify_due(); });
+  every("features-freshness", {std::chrono::seconds(5)}, [this]() -> Result<bool> {
+    TRY(features->operations().measure());
+    return false;
+  });
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
         [this] { return search->run_once(); });

@@ -73,6 +73,10 @@ std::vector<Route> features_routes(features::Service& features) {
           "POST", "/api/v1/features:verify", "Compare online values with the offline join",
           Permission::read,
           [&](const Call& call, const VerifyInput& in) { return features.verify(call, in); }),
+      route<ViewProfileQuery, ViewProfileOutput>(
+          "GET", "/api/v1/feature-views/{view}/profile",
+          "What the values of a view look like on one day", Permission::read,
+          [&](const Call& call, const ViewProfileQuery& in) { return features.profile(call, in); }),
       route<EraseInput, EraseOutput>(
           "POST", "/api/v1/features:erase",
           "Take entities out of the online store and the offline tables, and keep them out",
@@ -81,6 +85,13 @@ std::vector<Route> features_routes(features::Service& features) {
       feast_online_route(features),
       feast_push_route(features),
   };
+}
+
+std::vector<Route> feature_log_routes(serving::FeatureLog& log) {
+  return {route<serving::FromPredictions, serving::PredictionDataset>(
+      "POST", "/api/v1/features:from-predictions",
+      "Make a dataset of the features that predictions were made from", Permission::write,
+      [&](const Call& call, const serving::FromPredictions& in) { return log.dataset(call, in); })};
 }
 
 }  // namespace penstock::api

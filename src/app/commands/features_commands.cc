@@ -8,23 +8,24 @@
 
 #include "app/command.h"
 #include "app/commands/features_erase_commands.h"
+#include "app/commands/features_commands.h"
 
 namespace penstock::app {
 namespace {
-
-// Long work: joins over years of rows.
-std::optional<json::value> ask_long(Globals& globals, const std::string& target,
-                                    const json::value& body) {
-  auto answer = globals.client(std::chrono::hours(1)).call("POST", target, body);
-  if (answer) return std::move(answer).take();
-  globals.fail(answer.error());
-  return {};
-}
 
 json::array list_of(const std::vector<std::string>& texts) {
   json::array out;
   for (const std::string& text : texts) out.push_back(json::value(text));
   return out;
+}
+
+std::string work_of(const json::value& status, std::string_view field) {
+  return status.at("work").is_null() ? "" : text_of(status.at("work"), field);
+}
+
+std::string freshness_of(const json::value& status) {
+  if (status.at("fresh").is_null()) return "";
+  return status.at("fresh").as_bool() ? "yes" : "NO";
 }
 
 void add_list(CLI::App& features, Globals& globals) {
@@ -35,12 +36,15 @@ void add_list(CLI::App& features, Globals& globals) {
         globals.show(*list, [&] {
           std::vector<std::vector<std::string>> rows;
           for (const json::value& status : list->at("views").as_array())
-            rows.push_back({text_of(status.at("view"), "name"), text_of(status, "version"),
-                            text_of(status.at("view"), "entity"),
-                            text_of(status.at("view"), "owner"),
-                            std::to_string(status.at("view").at("features").as_array().size()),
-                            text_of(status.at("view"), "ttl"), text_of(status, "watermark")});
-          print_table({"VIEW", "VERSION", "ENTITY", "OWNER", "FEATURES", "TTL", "ONLINE UNTIL"},
+            rows.push_back(
+                {text_of(status.at("view"), "name"), text_of(status, "version"),
+                 text_of(status.at("view"), "entity"), text_of(status.at("view"), "owner"),
+                 std::to_string(status.at("view").at("features").as_array().size()),
+                 text_of(status.at("view"), "ttl"), text_of(status, "watermark"),
+                 freshness_of(status), work_of(status, "last_run"), work_of(status, "row_count"),
+                 work_of(status, "next_run"), work_of(status, "last_error").substr(0, 60)});
+          print_table({"VIEW", "VERSION", "ENTITY", "OWNER", "FEATURES", "TTL", "ONLINE UNTIL",
+                       "FRESH", "LAST RUN", "ROWS", "NEXT RUN", "LAST ERROR"},
                       rows);
         });
       });
@@ -63,10 +67,30 @@ void add_materialize(CLI::App& features, Globals& globals) {
     globals.show(*moved, [&] {
       std::vector<std::vector<std::string>> rows;
       for (const json::value& view : moved->at("views").as_array())
-        rows.push_back({text_of(view, "view"), text_of(view, "rows"), text_of(view, "watermark")});
-      print_table({"VIEW", "ROWS", "ONLINE UNTIL"}, rows);
+        rows.push_back({text_of(view, "view"), text_of(view, "rows"), text_of(view, "written"),
+                        text_of(view, "ignored"), text_of(view, "rejected"),
+                        text_of(view, "watermark")});
+      print_table({"VIEW", "ROWS", "WRITTEN", "IGNORED", "REJECTED", "ONLINE UNTIL"}, rows);
+      for (const json::value& view : moved->at("views").as_array())
+        for (const json::value& check : view.at("checks").as_array())
+          std::cout << text_of(view, "view") << ": " << text_of(check, "what")
+                    << (check.at("reject_rows").as_bool() ? ", kept out" : "") << "\n";
     });
   });
+}
+
+// "4d", "3h", "90s", "0.25s".
+std::string age_text(const json::value& seconds) {
+  if (!seconds.is_number()) return "";
+  const double age = seconds.to_number<double>();
+  char text[32];
+  if (age >= 172'800)
+    std::snprintf(text, sizeof text, "%.0fd", age / 86'400);
+  else if (age >= 7'200)
+    std::snprintf(text, sizeof text, "%.0fh", age / 3'600);
+  else
+    std::snprintf(text, sizeof text, "%.3gs", age);
+  return text;
 }
 
 void add_get_online(CLI::App& features, Globals& globals) {
@@ -102,11 +126,12 @@ void add_get_online(CLI::App& features, Globals& globals) {
         const json::object one{{"name", found->at("names").at(i)},
                                {"value", row.at("values").at(i)},
                                {"status", row.at("statuses").at(i)},
-                               {"time", row.at("event_times").at(i)}};
+                               {"time", row.at("event_times").at(i)},
+                               {"age", row.at("ages").at(i)}};
         rows.push_back({text_of(one, "name"), text_of(one, "value"), text_of(one, "status"),
-                        text_of(one, "time")});
+                        text_of(one, "time"), age_text(one.at("age"))});
       }
-      print_table({"FEATURE", "VALUE", "STATUS", "AS OF"}, rows);
+      print_table({"FEATURE", "VALUE", "STATUS", "AS OF", "AGE"}, rows);
     });
   });
 }
@@ -194,6 +219,14 @@ void add_verify(CLI::App& features, Globals& globals) {
 
 }  // namespace
 
+std::optional<json::value> ask_long(Globals& globals, const std::string& target,
+                                    const json::value& body) {
+  auto answer = globals.client(std::chrono::hours(1)).call("POST", target, body);
+  if (answer) return std::move(answer).take();
+  globals.fail(answer.error());
+  return {};
+}
+
 void add_features_commands(CLI::App& parent, Globals& globals) {
   CLI::App* features = parent.add_subcommand("features", "Named features of entities");
   features->require_subcommand(1);
@@ -203,6 +236,7 @@ void add_features_commands(CLI::App& parent, Globals& globals) {
   add_get_historical(*features, globals);
   add_verify(*features, globals);
   add_features_erase_command(*features, globals);
+  add_features_operate_commands(*features, globals);
 }
 
 }  // namespace penstock::app
