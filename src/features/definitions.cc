@@ -8,6 +8,7 @@
 #include "features/changes.h"
 #include "features/codec.h"
 #include "features/gates.h"
+#include "features/transform/plan.h"
 #include "features/values.h"
 
 namespace penstock::features {
@@ -132,15 +133,24 @@ Result<std::optional<std::vector<olap::Column>>> columns_of(
   return std::optional(std::move(columns).take());
 }
 
-Result<std::shared_ptr<const SchemaHandle>> make_handle(sql::Tx& tx, const std::string& project,
-                                                        const FeatureSchema& schema,
-                                                        std::int64_t version) {
+// With the transforms' slots; what they compute is not compiled yet.
+Result<std::shared_ptr<SchemaHandle>> make_handle(sql::Tx& tx, const std::string& project,
+                                                  const FeatureSchema& schema,
+                                                  std::int64_t version) {
   auto handle = std::make_shared<SchemaHandle>();
   handle->project = project;
   handle->name = schema.name;
   handle->version = version;
+  handle->inputs = schema.inputs;
   std::map<std::string, std::size_t> places;
+  std::size_t computed = 0;
   for (const FeatureReference& reference : schema.features) {
+    if (reference.expression) {
+      handle->names.push_back(reference.name.value_or(""));
+      handle->types.push_back(reference.type.value_or(FeatureType::real));
+      handle->slots.push_back({Slot::computed, computed++});
+      continue;
+    }
     const auto [place, fresh] = places.emplace(reference.view, handle->views.size());
     if (fresh) {
       const auto pin = schema.views.find(reference.view);
@@ -168,7 +178,63 @@ Result<std::shared_ptr<const SchemaHandle>> make_handle(sql::Tx& tx, const std::
   for (auto& wanted : handle->wanted)
     std::stable_sort(wanted.begin(), wanted.end(),
                      [](const Wanted& a, const Wanted& b) { return a.feature < b.feature; });
-  return std::shared_ptr<const SchemaHandle>(std::move(handle));
+  return handle;
+}
+
+bool has_transforms(const FeatureSchema& schema) {
+  return std::any_of(
+      schema.features.begin(), schema.features.end(),
+      [](const FeatureReference& reference) { return reference.expression.has_value(); });
+}
+
+Result<std::shared_ptr<const transform::Plan>> plan_of(olap::Engine& olap, SchemaHandle& handle,
+                                                       FeatureSchema& schema) {
+  if (!has_transforms(schema)) return std::shared_ptr<const transform::Plan>();
+  std::vector<std::optional<FeatureType>> types;
+  for (std::size_t i = 0; i < handle.slots.size(); ++i)
+    types.push_back(handle.slots[i].is_computed() ? std::nullopt : std::optional(handle.types[i]));
+  const auto session = TRY(olap.session());
+  auto plan = TRY(transform::plan_of(*session, schema, types));
+  for (transform::Plan::Output& output : plan->outputs) {
+    std::set<std::size_t> views;
+    for (const std::size_t argument : output.arguments)
+      if (plan->arguments[argument].from == transform::Plan::From::feature)
+        views.insert(handle.slots[plan->arguments[argument].number].view);
+    output.views.assign(views.begin(), views.end());
+  }
+  return std::shared_ptr<const transform::Plan>(std::move(plan));
+}
+
+void check_inputs(const FeatureSchema& schema,
+                  const std::map<std::string, catalog::ColumnType>& keys,
+                  std::set<std::string>& names, Faults& faults) {
+  for (std::size_t i = 0; i < schema.inputs.size(); ++i) {
+    const FeatureInput& input = schema.inputs[i];
+    const std::string field = "inputs[" + std::to_string(i) + "].name";
+    if (std::find(reserved_names.begin(), reserved_names.end(), input.name) != reserved_names.end())
+      faults.add(field, "must not be " + input.name + ", which every row has");
+    else if (!names.insert(input.name).second)
+      faults.add(field, input.name + " is a feature too, or stands there twice");
+    if (!transform::type_of(input.type))
+      faults.add("inputs[" + std::to_string(i) + "].type",
+                 "must be double, bigint, boolean, text or timestamp, not " +
+                     std::string(name_of(input.type)));
+    const auto key = keys.find(input.name);
+    if (key != keys.end() && name_of(key->second) != name_of(input.type))
+      faults.add(field, input.name + " is a join key too, of type " +
+                            std::string(name_of(key->second)) + ": give it that type");
+  }
+}
+
+// What may be said of a transform before its expression is read.
+void check_transform(const FeatureReference& reference, const std::string& field, Faults& faults) {
+  if (!reference.view.empty() || !reference.feature.empty())
+    faults.add(field, "must have either view and feature, or an expression");
+  if (!reference.name)
+    faults.add(field + ".name", "is missing: an expression needs a name");
+  else if (std::find(reserved_names.begin(), reserved_names.end(), *reference.name) !=
+           reserved_names.end())
+    faults.add(field + ".name", "must not be " + *reference.name + ", which every row has");
 }
 
 }  // namespace
@@ -217,13 +283,15 @@ Result<BoundView> bind_view(sql::Tx& tx, const std::string& project,
   return BoundView{std::move(handle), std::move(sources), digest};
 }
 
-Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx,
+Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx, olap::Engine& olap,
                                                                 const std::string& project,
                                                                 const std::string& name,
                                                                 std::int64_t version) {
   const auto resource = TRY(resources::get(tx, project, "feature_schema", name, version));
-  const auto schema = TRY(decode<FeatureSchema>(resource.declaration));
-  return make_handle(tx, project, schema, resource.version);
+  auto schema = TRY(decode<FeatureSchema>(resource.declaration));
+  auto handle = TRY(make_handle(tx, project, schema, resource.version));
+  handle->plan = TRY(plan_of(olap, *handle, schema));
+  return std::shared_ptr<const SchemaHandle>(std::move(handle));
 }
 
 Result<std::shared_ptr<const SchemaHandle>> open_unnamed(sql::Tx& tx, const std::string& project,
@@ -241,7 +309,7 @@ Result<std::shared_ptr<const SchemaHandle>> open_unnamed(sql::Tx& tx, const std:
     return Error{Code::invalid_argument,
                  "name a feature_schema, or features as view:feature",
                  {{"features", "must not be empty where no feature_schema is named"}}};
-  return make_handle(tx, project, schema, 0);
+  return std::shared_ptr<const SchemaHandle>(TRY(make_handle(tx, project, schema, 0)));
 }
 
 Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog,
@@ -269,13 +337,24 @@ Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog
   return {};
 }
 
-Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, FeatureSchema schema) {
+Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, olap::Engine& olap,
+                                     FeatureSchema schema) {
   Faults faults;
   std::map<std::string, std::shared_ptr<const ViewHandle>> views;
   std::set<std::string> names;
   for (std::size_t i = 0; i < schema.features.size(); ++i) {
     FeatureReference& reference = schema.features[i];
     const std::string field = "features[" + std::to_string(i) + "]";
+    if (reference.expression) {
+      check_transform(reference, field, faults);
+      if (reference.name && !names.insert(*reference.name).second)
+        faults.add(field + ".name", *reference.name + " stands there twice; say another `name`");
+      continue;
+    }
+    if (reference.view.empty() || reference.feature.empty() || reference.type) {
+      faults.add(field, "must have either view and feature, or an expression");
+      continue;
+    }
     if (!views.contains(reference.view)) {
       const auto pin = schema.views.find(reference.view);
       auto view =
@@ -305,7 +384,11 @@ Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, FeatureSchem
       if (!keys.emplace(key.name, key.type).second && keys[key.name] != key.type)
         faults.add("features", "join key " + key.name + " has two types in these views");
   }
+  check_inputs(schema, keys, names, faults);
   if (faults.any()) return faults.error();
+  if (!has_transforms(schema)) return schema;
+  auto handle = TRY(make_handle(tx, call.project, schema, 0));
+  TRY(plan_of(olap, *handle, schema));
   return schema;
 }
 

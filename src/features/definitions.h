@@ -18,7 +18,8 @@ Result<std::shared_ptr<const ViewHandle>> open_view(sql::Tx& tx, const std::stri
                                                     const std::string& name, std::int64_t version);
 Result<BoundView> bind_view(sql::Tx& tx, const std::string& project,
                             std::shared_ptr<const ViewHandle> handle);
-Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx,
+// Compiles its transforms.
+Result<std::shared_ptr<const SchemaHandle>> open_schema_version(sql::Tx& tx, olap::Engine& olap,
                                                                 const std::string& project,
                                                                 const std::string& name,
                                                                 std::int64_t version);
@@ -37,7 +38,8 @@ Result<Reference> reference_from(std::string_view text);
 // The faults of a view; its SQL is bound over its sources, and nothing is read.
 Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog,
                         olap::Engine& olap, const FeatureView& view);
-// With every name and view version filled in.
-Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, FeatureSchema schema);
+// With every name, view version and type of a transform filled in.
+Result<FeatureSchema> resolve_schema(sql::Tx& tx, const Call& call, olap::Engine& olap,
+                                     FeatureSchema schema);
 
 }  // namespace penstock::features

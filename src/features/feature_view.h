@@ -110,11 +110,38 @@ constexpr auto rules_of(const FeatureView&) {
            .may_miss = true}};
 }
 
+// A feature of a view; or a transform: an expression over the schema's inputs, its features of
+// views, and the transforms that stand before it.
 struct FeatureReference {
   std::string view, feature;
-  std::optional<std::string> name;  // in the schema's rows; none: the feature's own
+  std::optional<std::string> name;        // in the schema's rows; none: the feature's own
+  std::optional<std::string> expression;  // SQL, as src/features/transform/README.md says
+  std::optional<FeatureType> type;        // of the expression; none: what it gives
 };
-BOOST_DESCRIBE_STRUCT(FeatureReference, (), (view, feature, name))
+BOOST_DESCRIBE_STRUCT(FeatureReference, (), (view, feature, name, expression, type))
+constexpr auto rules_of(const FeatureReference&) {
+  return std::array{Rule{.field = "view", .may_miss = true},
+                    Rule{.field = "feature", .may_miss = true},
+                    Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "expression",
+                         .doc = "SQL over inputs, features of this schema and event_time.",
+                         .min = 1,
+                         .max = 4'000}};
+}
+
+// A value that comes with each request, under its name beside the join keys; offline it is a column
+// of the entity rows.
+struct FeatureInput {
+  std::string name;
+  FeatureType type = FeatureType::real;
+  bool nullable = false;  // a request may leave it out: it is null then
+};
+BOOST_DESCRIBE_STRUCT(FeatureInput, (), (name, type, nullable))
+constexpr auto rules_of(const FeatureInput&) {
+  return std::array{Rule{.field = "name", .min = 1, .max = 200},
+                    Rule{.field = "type", .may_miss = true},
+                    Rule{.field = "nullable", .may_miss = true}};
+}
 
 // `kind: feature_schema`: the features that a model reads, in the order in which it reads them.
 struct FeatureSchema {
@@ -123,13 +150,14 @@ struct FeatureSchema {
   // The version of each view that is meant; what is not said is the newest at the time of apply,
   // and is kept.
   std::map<std::string, std::int64_t> views;
+  std::vector<FeatureInput> inputs;  // that its expressions may read
 };
-BOOST_DESCRIBE_STRUCT(FeatureSchema, (), (name, owner, description, features, views))
+BOOST_DESCRIBE_STRUCT(FeatureSchema, (), (name, owner, description, features, views, inputs))
 constexpr auto rules_of(const FeatureSchema&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "owner", .min = 1, .max = 200},
-                    Rule{.field = "description", .max = 10'000, .may_miss = true},
-                    Rule{.field = "features", .min = 1, .max = 2000}};
+  return std::array{
+      Rule{.field = "name", .min = 1, .max = 200}, Rule{.field = "owner", .min = 1, .max = 200},
+      Rule{.field = "description", .max = 10'000, .may_miss = true},
+      Rule{.field = "features", .min = 1, .max = 2000}, Rule{.field = "inputs", .max = 200}};
 }
 
 }  // namespace penstock::features

@@ -142,6 +142,7 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
                        " THEN " + alias + ".event_time END");
   }
   for (std::size_t i = 0; i < schema.slots.size(); ++i) {
+    if (schema.slots[i].is_computed()) continue;
     const ViewHandle& view = *views[schema.slots[i].view].view;
     const std::string alias = "v" + std::to_string(schema.slots[i].view);
     const Feature& feature = view.view.features[schema.slots[i].feature];
@@ -151,7 +152,9 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
     features +=
         ", " + output_sql(feature, value, options.numbers) + " AS " + quoted_name(schema.names[i]);
   }
-  if (options.oldest) features += ", least(" + oldest + ") AS oldest_event_time";
+  if (options.oldest)
+    features += ", least(" + (oldest.empty() ? "CAST(NULL AS TIMESTAMP)" : oldest) +
+                ") AS oldest_event_time";
   return "SELECT e.* EXCLUDE (" + hidden + ")" + features +
          "\nFROM (SELECT *, row_number() OVER () AS penstock_row, CAST(event_time AS TIMESTAMP) "
          "AS penstock_at" +

@@ -27,8 +27,8 @@ struct JoinOptions {
   bool oldest = false;   // a last column oldest_event_time
 };
 
-// Every column and row of `rows` in its order, and the features of `schema` as of each row's
-// event_time. `views` are schema.views.
+// Every column and row of `rows` in its order, and the features of `schema` that are of views as of
+// each row's event_time. `views` are schema.views.
 std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,
                            const std::string& rows, const JoinOptions& options);
 

@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "features/gates.h"
 #include "features/gather.h"
+#include "features/transform/plan.h"
 #include "policies/service.h"
 
 namespace penstock::features {
@@ -273,6 +274,7 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
                                  "event_time::TIMESTAMPTZ does"});
   for (const catalog::JoinKey& key : schema.keys)
     if (!has(key.name)) faults.push_back({where, "must give the join key " + key.name});
+  transform::check_inputs(schema, *columns, where, faults);
   for (const std::string& name : schema.names)
     if (has(name)) faults.push_back({where, "gives " + name + ", which is a feature: rename it"});
   if (!faults.empty()) {
@@ -281,8 +283,15 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
   }
   std::sort(out.sources.begin(), out.sources.end());
   out.sources.erase(std::unique(out.sources.begin(), out.sources.end()), out.sources.end());
-  out.statement = join_statement(schema, joined, rows, options);
-  out.views = std::move(joined);
+  if (!schema.plan) {
+    out.statement = join_statement(schema, joined, rows, options);
+    out.views = std::move(joined);
+    return out;
+  }
+  JoinOptions as_they_are = options;
+  as_they_are.numbers = false;
+  out.statement = TRY(transform::computed_statement(
+      session, schema, *columns, join_statement(schema, joined, rows, as_they_are), options));
   return out;
 }
 
@@ -337,7 +346,7 @@ Result<void> Offline::copy(olap::Session& session, const SchemaHandle& schema, c
     return session.run("COPY (" + statement + ") TO " + olap::quoted_text(to) +
                        std::string(output_format));
   };
-  if (!options_.lookup) return written(joined.statement);
+  if (!options_.lookup || schema.plan) return written(joined.statement);
   const NumberedRows rows = TRY(numbered_rows(session, source));
   if (!rows.number.empty()) {
     const auto fast = TRY(gather(session, *options_.lookup, schema, joined.views, rows, options,

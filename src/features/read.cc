@@ -5,6 +5,7 @@
 #include "features/batch.h"
 #include "features/codec.h"
 #include "features/service.h"
+#include "features/transform/plan.h"
 #include "features/values.h"
 
 namespace penstock::features {
@@ -84,17 +85,39 @@ Result<void> read_view(const SchemaHandle& schema, std::size_t at,
   return {};
 }
 
-// The entities of a request's rows under the names of the schema's keys.
+Result<void> compute(const SchemaHandle& schema, const EntityColumns& entities,
+                     Timestamp event_time, FeatureColumns& out) {
+  const transform::Request request{
+      .value =
+          [&](const FeatureInput& input, std::size_t row) {
+            const std::size_t column = entities.find(input.name);
+            return column == entities.names.size() ? std::string_view()
+                                                   : entities.cell(column, row);
+          },
+      .fault =
+          [&](const FeatureInput& input, std::size_t row, const std::string& problem) {
+            Error error = entities.fault(input.name, row, problem);
+            error.message = "input " + input.name + " " + problem;
+            return error;
+          }};
+  return transform::compute(schema, request, event_time, out.rows, out.values.data(),
+                            out.statuses.data());
+}
+
+// The entities of a request's rows under the names of the schema's keys and inputs.
 EntityColumns columns_of(const SchemaHandle& schema,
                          const std::vector<std::map<std::string, std::string>>& entities) {
   EntityColumns out{.form = EntityColumns::Form::rows, .rows = entities.size()};
-  for (const catalog::JoinKey& key : schema.keys) {
-    out.names.emplace_back(key.name);
+  const auto add = [&](const std::string& name) {
+    if (out.find(name) < out.names.size()) return;
+    out.names.emplace_back(name);
     for (const auto& entity : entities) {
-      const auto given = entity.find(key.name);
+      const auto given = entity.find(name);
       out.cells.push_back(given == entity.end() ? std::string_view() : given->second);
     }
-  }
+  };
+  for (const catalog::JoinKey& key : schema.keys) add(key.name);
+  for (const FeatureInput& input : schema.inputs) add(input.name);
   return out;
 }
 
@@ -123,6 +146,7 @@ Result<FeatureColumns> Service::read_many(const SchemaHandle& schema, const Enti
   out.event_times.resize(schema.views.size() * out.rows);
   for (std::size_t v = 0; v < schema.views.size(); ++v)
     TRY(read_view(schema, v, stored.data() + v * out.rows, event_time, out));
+  if (schema.plan) TRY(compute(schema, entities, event_time, out));
   if (out.from_future > 0) from_future_.add(static_cast<std::uint64_t>(out.from_future));
   return out;
 }
@@ -152,6 +176,7 @@ Result<void> Service::check_entities(const Call& call, const SchemaHandle& schem
     if (std::none_of(schema.keys.begin(), schema.keys.end(),
                      [&](const catalog::JoinKey& key) { return key.name == name; }))
       others.push_back(name);
+  for (const FeatureInput& input : schema.inputs) std::erase(others, input.name);
   if (others.empty()) return {};
   // Callers that ask several schemas in turn give the keys of all of them each time.
   const auto declared =
@@ -162,7 +187,8 @@ Result<void> Service::check_entities(const Call& call, const SchemaHandle& schem
       std::erase(others, key.name);
   if (others.empty()) return {};
   return entities.fault(others.front(), row,
-                        "is no join key of any entity in project " + call.project);
+                        "is no join key of any entity in project " + call.project +
+                            (schema.inputs.empty() ? "" : ", and no input of " + schema.name));
 }
 
 Result<OnlineOutput> Service::online(const Call& call, const OnlineInput& input) {
@@ -180,7 +206,7 @@ Result<OnlineOutput> Service::online(const Call& call, const OnlineInput& input)
   for (std::size_t row = 0; row < found.rows; ++row)
     for (std::size_t slot = 0; slot < schema->slots.size(); ++slot) {
       OnlineRow& to = out.rows[row];
-      const auto& time = found.event_times[found.at(schema->slots[slot].view, row)];
+      const auto time = transform::event_time_of(*schema, found.event_times, found.rows, row, slot);
       to.values.push_back(value_json(schema->types[slot], found.values[found.at(slot, row)]));
       to.statuses.push_back(found.statuses[found.at(slot, row)]);
       to.event_times.push_back(time);

@@ -22,10 +22,18 @@ struct ViewHandle {
   std::string urn() const { return "feature_view:" + reference(); }
 };
 
+namespace transform {
+struct Plan;
+}
+
 // Where a feature of a schema's row comes from.
 struct Slot {
-  std::size_t view = 0;     // of SchemaHandle::views
-  std::size_t feature = 0;  // of its FeatureView::features
+  static constexpr std::size_t computed = static_cast<std::size_t>(-1);
+
+  std::size_t view = 0;     // of SchemaHandle::views; computed: it is a transform
+  std::size_t feature = 0;  // of its FeatureView::features; of a transform: of the plan's outputs
+
+  bool is_computed() const { return view == computed; }
 };
 
 // A feature that is read of a view's row, and where its value goes.
@@ -44,6 +52,8 @@ struct SchemaHandle {
   std::vector<std::shared_ptr<const ViewHandle>> views;
   std::vector<catalog::JoinKey> keys;       // of all its views, each once
   std::vector<std::vector<Wanted>> wanted;  // of each view, by feature
+  std::vector<FeatureInput> inputs;
+  std::shared_ptr<const transform::Plan> plan;  // of its transforms; null where it has none
 
   std::string reference() const { return name + "@" + std::to_string(version); }
   std::string urn() const { return "feature_schema:" + reference(); }

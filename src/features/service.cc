@@ -6,6 +6,7 @@
 #include "features/columns.h"
 #include "features/handles.h"
 #include "features/operations.h"
+#include "features/transform/plan.h"
 #include "features/values.h"
 #include "policies/service.h"
 
@@ -38,7 +39,36 @@ Result<void> view_applied(sql::Tx& tx, const Call& call, const resources::Resour
                            "describes");
 }
 
-Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+// A transform derives from the inputs and the features of views that its expression is made of.
+Result<void> add_transform_edges(sql::Tx& tx, const Call& call, olap::Engine& olap,
+                                 const resources::Resource& resource,
+                                 std::vector<catalog::Edge>& edges) {
+  const auto schema =
+      TRY(open_schema_version(tx, olap, call.project, resource.name, resource.version));
+  if (!schema->plan) return {};
+  const std::string urn = urn_of(resource);
+  for (const transform::Plan::Output& output : schema->plan->outputs)
+    for (const std::size_t argument : output.arguments) {
+      const auto [from, number] = schema->plan->arguments[argument];
+      if (from == transform::Plan::From::instant) continue;
+      std::string to;
+      if (from == transform::Plan::From::input) {
+        to = catalog::column_urn(urn, schema->inputs[number].name);
+      } else {
+        const Slot& slot = schema->slots[number];
+        const ViewHandle& view = *schema->views[slot.view];
+        to = catalog::column_urn(view.urn(), view.view.features[slot.feature].name);
+      }
+      edges.push_back({.from_urn = catalog::column_urn(urn, schema->names[output.feature]),
+                       .to_urn = std::move(to),
+                       .relation = "derived_from",
+                       .created_at = resource.applied_at});
+    }
+  return {};
+}
+
+Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Resource& resource,
+                            olap::Engine& olap) {
   const auto schema = TRY(decode<FeatureSchema>(resource.declaration));
   for (const auto& [view, version] : schema.views)
     TRY(catalog::add_edge(tx, call, resource.applied_at, urn_of(resource),
@@ -54,6 +84,7 @@ Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Reso
          .relation = "derived_from",
          .created_at = resource.applied_at});
   }
+  TRY(add_transform_edges(tx, call, olap, resource, columns));
   return catalog::add_edges(tx, call, std::move(columns));
 }
 
@@ -103,13 +134,17 @@ void Service::register_kinds(resources::Service& resources) {
        .applied = [this](sql::Tx& tx, const Call& call, const resources::Resource& resource) {
          return view_applied(tx, call, resource, olap_);
        }});
-  resources.add({.kind = "feature_schema",
-                 .check = [](sql::Tx& tx, const Call& call,
-                             const json::object& declaration) -> Result<json::object> {
-                   auto schema = TRY(decode<FeatureSchema>(declaration));
-                   return encode(TRY(resolve_schema(tx, call, std::move(schema)))).as_object();
-                 },
-                 .applied = schema_applied});
+  resources.add(
+      {.kind = "feature_schema",
+       .check = [this](sql::Tx& tx, const Call& call,
+                       const json::object& declaration) -> Result<json::object> {
+         auto schema = TRY(decode<FeatureSchema>(declaration));
+         return encode(TRY(resolve_schema(tx, call, olap_, std::move(schema)))).as_object();
+       },
+       .applied =
+           [this](sql::Tx& tx, const Call& call, const resources::Resource& resource) {
+             return schema_applied(tx, call, resource, olap_);
+           }});
   resources.on_applied([this](const Call& call, const resources::ApplyOutput&) {
     forget_in_use(call.project);
     handles_->forget(call.project);
@@ -300,7 +335,7 @@ Result<std::shared_ptr<const SchemaHandle>> Service::open_schema(const Call& cal
     if (found != schemas_.end()) return found->second;
   }
   auto opened = TRY(db_.read(call, [&](sql::Tx& tx) {
-    return open_schema_version(tx, call.project, parsed.name, parsed.version);
+    return open_schema_version(tx, olap_, call.project, parsed.name, parsed.version);
   }));
   {
     const std::lock_guard hold(schemas_turn_);

@@ -47,6 +47,16 @@ struct Table {
   std::vector<std::vector<Scalar>> rows;  // timestamps as whole microseconds
 };
 
+// A function of the values of a row that SQL may call by its name; it gives a STRUCT of v0, v1, ...
+// Types are boolean, bigint, real, text and timestamp. `run` is called for stretches of rows, from
+// several threads at once, and fills the rows of its results, whose columns have their size; it
+// never fails. Equal values give equal results.
+struct Function {
+  std::string name;                      // letters, digits and _
+  std::vector<Type> arguments, results;  // at least one of each
+  std::function<void(const Chunk& arguments, Chunk& results)> run;
+};
+
 // One session: its temporary views and settings are its own. Not for two threads at once.
 class Session {
  public:
@@ -67,6 +77,9 @@ class Session {
   virtual Result<std::vector<Column>> describe(std::string_view statement) = 0;
   // Tables that the query reads, by name, as they are written in it.
   virtual Result<std::vector<std::string>> tables_of(std::string_view statement) = 0;
+  // Makes a function callable, in every session of the engine and until its end: a name must say
+  // what it does, for a second one of the same name is taken to be the first.
+  virtual Result<void> define(Function function) = 0;
 };
 
 class Engine {

@@ -47,6 +47,12 @@ Result<void> add_features(sql::Tx& tx, const Call& call, Facts& facts) {
   if (!schema) return {};  // a schema of another kind of reference: what is declared stays
   std::map<std::string, features::FeatureView> views;
   for (const features::FeatureReference& one : schema->features) {
+    if (one.expression) {
+      facts.features.push_back({.name = one.name.value_or(""),
+                                .type = one.type.value_or(features::FeatureType::real),
+                                .description = one.expression});
+      continue;
+    }
     const auto pin = schema->views.find(one.view);
     const std::int64_t version = pin == schema->views.end() ? 0 : pin->second;
     if (!views.contains(one.view)) {

@@ -60,8 +60,14 @@ Result<std::string> key_text(const olap::Chunk& chunk, const olap::Column& colum
     return Error{Code::invalid_argument, "column " + column.name + " holds null; it names a row"};
   if (column.type == olap::Type::text) return values.text[row];
   if (column.type == olap::Type::bigint) return std::to_string(values.whole[row]);
+  if (column.type == olap::Type::boolean) return values.whole[row] ? "true" : "false";
+  if (column.type == olap::Type::real) {
+    std::string text;
+    write_number(text, values.real[row]);
+    return text;
+  }
   return Error{Code::invalid_argument, "column " + column.name + " is " + column.declared +
-                                           "; it must be text or a whole number"};
+                                           "; it must be text, a number or a boolean"};
 }
 
 }  // namespace
@@ -80,6 +86,10 @@ class BatchScorer::Run {
   Result<BatchResult> all();
 
  private:
+  bool is_input(const std::string& name) const {
+    const auto& inputs = route_->features.inputs;
+    return std::find(inputs.begin(), inputs.end(), name) != inputs.end();
+  }
   Result<void> find_columns(const std::vector<olap::Column>& columns);
   Result<void> take(const olap::Chunk& chunk);
   Result<InferenceEvent> event_of(const olap::Chunk& chunk, std::size_t row);
@@ -161,7 +171,8 @@ Result<InferenceEvent> BatchScorer::Run::event_of(const olap::Chunk& chunk, std:
   event.id = TRY(key_text(chunk, columns_[id_], id_, row));
   event.event_time = Timestamp(Micros(chunk.columns[time_].whole[row]));
   for (const std::size_t key : keys_)
-    event.entities[columns_[key].name] = TRY(key_text(chunk, columns_[key], key, row));
+    if (chunk.columns[key].valid[row] || !is_input(columns_[key].name))
+      event.entities[columns_[key].name] = TRY(key_text(chunk, columns_[key], key, row));
   for (const std::size_t index : features_) {
     const olap::Chunk::Values& values = chunk.columns[index];
     const olap::Type type = columns_[index].type;
@@ -219,7 +230,8 @@ void BatchScorer::Run::write(const InferenceEvent& event) {
   write_quoted(csv_, event.id);
   for (const std::string& key : route_->declaration.entity_keys) {
     csv_ += ',';
-    write_quoted(csv_, event.entities.at(key));
+    if (const auto found = event.entities.find(key); found != event.entities.end())
+      write_quoted(csv_, found->second);
   }
   csv_ += ',' + std::to_string(event.event_time.time_since_epoch().count()) + ',';
   write_number(csv_, *event.score);

@@ -22,32 +22,39 @@ double element(const infer::Tensor& tensor, std::size_t index) {
   return static_cast<double>(value);
 }
 
-Result<void> check_entities(const RouteDeclaration& route, const Entities& entities) {
+bool is_among(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+Result<void> check_entities(const LiveRoute& live, const Entities& entities) {
+  const RouteDeclaration& route = live.declaration;
   std::string expected;
   for (const std::string& key : route.entity_keys) expected += (expected.empty() ? "" : ", ") + key;
   for (const std::string& key : route.entity_keys)
-    if (!entities.contains(key))
+    if (!entities.contains(key) && !is_among(live.features.optional_inputs, key))
       return Error{Code::invalid_argument,
                    "entity " + key + " is missing; route " + route.name + " expects " + expected,
                    {{"entities." + key, "is missing"}}};
   for (const auto& [key, value] : entities)
-    if (std::find(route.entity_keys.begin(), route.entity_keys.end(), key) ==
-        route.entity_keys.end())
+    if (!is_among(route.entity_keys, key))
       return Error{Code::invalid_argument,
                    "entity " + key + " is unknown; route " + route.name + " expects " + expected,
                    {{"entities." + key, "is unknown; expected " + expected}}};
   return {};
 }
 
-std::string unit_of(const RouteDeclaration& route, const InferRequest& request,
+std::string unit_of(const LiveRoute& live, const InferRequest& request,
                     const InferenceEvent& event) {
+  const RouteDeclaration& route = live.declaration;
   if (!request.unit.empty()) return request.unit;
   if (const auto found = event.entities.find(route.unit); found != event.entities.end())
     return found->second;
   if (event.entities.empty() || !route.unit.empty()) return event.id;
+  // What differs from request to request of one entity is no part of who it is.
   std::string unit;
-  for (const auto& [key, value] : event.entities) unit.append(value).append("\x1f");
-  return unit;
+  for (const auto& [key, value] : event.entities)
+    if (!is_among(live.features.inputs, key)) unit.append(value).append("\x1f");
+  return unit.empty() ? event.id : unit;
 }
 
 Result<const LiveTarget*> target_for(const LiveRoute& route, const InferRequest& request,
@@ -211,14 +218,14 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     event.mode = mode;
     event.request_bytes = request.request_bytes / static_cast<std::int64_t>(ids.size());
     if (reads) {
-      TRY(check_entities(route.declaration, request.rows[row]));
+      TRY(check_entities(route, request.rows[row]));
       event.entities = request.rows[row];
       event.feature_schema = route.features.reference;
     }
-    event.unit = unit_of(route.declaration, request, event);
+    event.unit = unit_of(route, request, event);
     // Rows of tensors go through one model together, so the first one's unit chooses for all.
-    const LiveTarget* target = TRY(target_for(
-        route, request, reads ? event.unit : unit_of(route.declaration, request, out.events[0])));
+    const LiveTarget* target = TRY(
+        target_for(route, request, reads ? event.unit : unit_of(route, request, out.events[0])));
     share(route, *target, request.version != 0, event);
     groups[target].push_back(&event);
   }

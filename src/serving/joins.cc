@@ -43,7 +43,12 @@ SchemaOpener schemas_of(features::Service& features) {
         row.oldest_seconds = static_cast<double>((as_of - *found.oldest).count()) * 1e-6;
       return row;
     };
-    return OpenSchema{handle->reference(), handle->names, read};
+    OpenSchema out{handle->reference(), handle->names, read};
+    for (const features::FeatureInput& input : handle->inputs) {
+      out.inputs.push_back(input.name);
+      if (input.nullable) out.optional_inputs.push_back(input.name);
+    }
+    return out;
   };
 }
 

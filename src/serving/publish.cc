@@ -32,6 +32,12 @@ Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
                                                 ", and the model's outputs are " + names};
   }
   if (!route.features.read) return {};
+  for (const std::string& input : route.features.inputs)
+    if (std::find(declared.entity_keys.begin(), declared.entity_keys.end(), input) ==
+        declared.entity_keys.end())
+      return Error{Code::failed_precondition, "entity_keys lacks " + input + ", an input of " +
+                                                  route.features.reference +
+                                                  ": callers must be able to give it"};
   const auto width = static_cast<std::int64_t>(route.features.names.size());
   const auto& inputs = model.inputs();
   const bool fits = inputs.size() == 1 && inputs[0].datatype == "FP32" &&

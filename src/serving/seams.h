@@ -23,6 +23,9 @@ struct OpenSchema {
   std::string reference;           // "features_v1@1"
   std::vector<std::string> names;  // of the features, in order
   std::function<Result<FeatureRow>(const Entities& entities, Timestamp as_of)> read;
+  // Values of the request that its transforms read: they come beside the join keys.
+  std::vector<std::string> inputs = {};
+  std::vector<std::string> optional_inputs = {};  // of them, those that may be left out
 };
 
 // not_found where the schema is not declared in the call's project.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <mutex>
+#include <set>
 #include <utility>
 
+#include "adapters/duckdb/functions.h"
 #include "adapters/duckdb/lookup.h"
 #include "adapters/duckdb/tables.h"
 #include "adapters/duckdb/values.h"
@@ -118,10 +120,17 @@ Shape shape_of(duckdb_result* result) {
   return out;
 }
 
+// What all sessions share, and outlives them.
+struct Opened {
+  Database database;
+  std::mutex turn;
+  std::set<std::string> functions;  // that are defined
+};
+
 class Session final : public olap::Session {
  public:
-  Session(std::shared_ptr<Database> database, Connection connection)
-      : database_(std::move(database)), connection_(std::move(connection)) {}
+  Session(std::shared_ptr<Opened> opened, Connection connection)
+      : opened_(std::move(opened)), connection_(std::move(connection)) {}
 
   Result<void> run(std::string_view statements) override {
     const std::string text = TRY(sql_of(statements));
@@ -187,6 +196,15 @@ class Session final : public olap::Session {
       return Error{Code::invalid_argument, "give one query, not " + std::to_string(count)};
     const auto names = tables_in(tree);
     return std::vector<std::string>(names.begin(), names.end());
+  }
+
+  Result<void> define(olap::Function function) override {
+    const std::lock_guard hold(opened_->turn);
+    if (opened_->functions.contains(function.name)) return {};
+    const std::string name = function.name;
+    TRY(duckdb::define(connection_.get(), std::move(function)));
+    opened_->functions.insert(name);
+    return {};
   }
 
  private:
@@ -288,7 +306,7 @@ class Session final : public olap::Session {
     return {};
   }
 
-  std::shared_ptr<Database> database_;  // outlives the connection
+  std::shared_ptr<Opened> opened_;  // outlives the connection
   Connection connection_;
 };
 
@@ -297,19 +315,19 @@ class Engine final : public olap::Engine {
   explicit Engine(Options options) : options_(std::move(options)) {}
 
   Result<std::unique_ptr<olap::Session>> session() override {
-    const auto database = TRY(opened());
+    const auto shared = TRY(opened());
     Connection connection;
-    if (duckdb_connect(database->get(), connection.out()) == DuckDBError)
+    if (duckdb_connect(shared->database.get(), connection.out()) == DuckDBError)
       return Error{Code::unavailable, "DuckDB gives no more connections"};
-    auto session = std::make_unique<Session>(database, std::move(connection));
+    auto session = std::make_unique<Session>(shared, std::move(connection));
     TRY(session->run("SET TimeZone = 'UTC'"));
     return std::unique_ptr<olap::Session>(std::move(session));
   }
 
  private:
-  Result<std::shared_ptr<Database>> opened() {
+  Result<std::shared_ptr<Opened>> opened() {
     const std::lock_guard lock(mutex_);
-    if (database_) return database_;
+    if (opened_) return opened_;
     if (options_.memory_limit_mb < 1 || options_.threads < 1)
       return Error{Code::invalid_argument, "DuckDB needs at least 1 MB and 1 thread"};
     Config config;
@@ -333,24 +351,24 @@ class Engine final : public olap::Engine {
       if (duckdb_set_config(config.get(), name, value.c_str()) == DuckDBError)
         return Error{Code::invalid_argument,
                      "DuckDB refuses the setting " + std::string(name) + " = " + value};
-    auto database = std::make_shared<Database>();
+    auto made = std::make_shared<Opened>();
     char* message = nullptr;
-    if (duckdb_open_ext(options_.path.empty() ? nullptr : options_.path.c_str(), database->out(),
-                        config.get(), &message) == DuckDBError) {
+    if (duckdb_open_ext(options_.path.empty() ? nullptr : options_.path.c_str(),
+                        made->database.out(), config.get(), &message) == DuckDBError) {
       const Error error{Code::unavailable, message ? message : "DuckDB cannot open its database"};
       duckdb_free(message);
       return error;
     }
     Connection connection;
-    if (duckdb_connect(database->get(), connection.out()) == DuckDBError)
+    if (duckdb_connect(made->database.get(), connection.out()) == DuckDBError)
       return Error{Code::unavailable, "DuckDB gives no connection"};
     TRY(add_lookups(connection.get()));
-    return database_ = std::move(database);
+    return opened_ = std::move(made);
   }
 
   const Options options_;
   std::mutex mutex_;
-  std::shared_ptr<Database> database_;
+  std::shared_ptr<Opened> opened_;
 };
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "api/grpc/features.h"
 
+#include <charconv>
 #include <deque>
 
 #include "features/batch.h"
+#include "features/transform/plan.h"
 #include "features/values.h"
 
 namespace penstock::api::grpc {
@@ -77,6 +79,10 @@ Result<EntityColumns> entities_of(const Columns& columns, std::deque<std::string
         out.cells.emplace_back(column.texts().values(row));
       } else if (column.has_bigints()) {
         out.cells.emplace_back(texts.emplace_back(std::to_string(column.bigints().values(row))));
+      } else if (column.has_doubles()) {
+        char text[32];  // JSON has no text for an infinite number
+        const auto end = std::to_chars(text, text + sizeof text, column.doubles().values(row)).ptr;
+        out.cells.emplace_back(texts.emplace_back(text, end));
       } else {
         const json::value value = value_of(column, row);
         out.cells.emplace_back(texts.emplace_back(
@@ -167,10 +173,14 @@ Result<void> read(Service& features, const Call& call, const v1::GetOnlineFeatur
     v1::FeatureColumn& column = *out.add_columns();
     column.set_name(schema->names[slot]);
     const auto& from = schema->slots[slot];
-    say_values(found, slot, schema->views[from.view]->view.features[from.feature], column);
+    if (from.is_computed())
+      say_values(found, slot, {.type = schema->types[slot]}, column);
+    else
+      say_values(found, slot, schema->views[from.view]->view.features[from.feature], column);
     for (std::size_t row = 0; row < found.rows; ++row) {
       column.add_statuses(status_of(found.statuses[found.at(slot, row)]));
-      const auto& time = found.event_times[found.at(schema->slots[slot].view, row)];
+      const auto time = penstock::features::transform::event_time_of(*schema, found.event_times,
+                                                                     found.rows, row, slot);
       column.add_event_times(time ? time->time_since_epoch().count() : 0);
     }
   }

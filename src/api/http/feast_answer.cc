@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "features/transform/plan.h"
 #include "features/values.h"
 
 namespace penstock::api {
@@ -84,14 +85,26 @@ void write_list(std::string& out, std::string_view name, std::size_t count, auto
 
 constexpr std::string_view no_time = "\"1970-01-01T00:00:00Z\"";
 
+std::string text_of(const std::optional<Timestamp>& time) {
+  return time ? '"' + to_rfc3339(*time) + '"' : std::string(no_time);
+}
+
 // The times of one view's rows as they stand in the answer, once for all of its features.
 std::vector<std::string> times_of(const FeatureColumns& found, std::size_t view) {
   std::vector<std::string> out;
   out.reserve(found.rows);
-  for (std::size_t row = 0; row < found.rows; ++row) {
-    const auto& time = found.event_times[found.at(view, row)];
-    out.push_back(time ? '"' + to_rfc3339(*time) + '"' : std::string(no_time));
-  }
+  for (std::size_t row = 0; row < found.rows; ++row)
+    out.push_back(text_of(found.event_times[found.at(view, row)]));
+  return out;
+}
+// The same of a transform.
+std::vector<std::string> computed_times(const SchemaHandle& schema, const FeatureColumns& found,
+                                        std::size_t slot) {
+  std::vector<std::string> out;
+  out.reserve(found.rows);
+  for (std::size_t row = 0; row < found.rows; ++row)
+    out.push_back(text_of(
+        features::transform::event_time_of(schema, found.event_times, found.rows, row, slot)));
   return out;
 }
 
@@ -123,8 +136,10 @@ void write_names(std::string& out, const SchemaHandle& schema,
                if (i < given.size()) return write(out, std::string_view(given[i].name));
                const std::size_t slot = i - given.size();
                const std::string& name = schema.names[slot];
-               const std::string& view = schema.views[schema.slots[slot].view]->view.name;
-               write(out, std::string_view(full_names ? view + "__" + name : name));
+               const features::Slot& from = schema.slots[slot];
+               const std::string& of =
+                   from.is_computed() ? schema.name : schema.views[from.view]->view.name;
+               write(out, std::string_view(full_names ? of + "__" + name : name));
              });
   out += '}';
 }
@@ -143,7 +158,9 @@ std::string feast_answer(const SchemaHandle& schema, const std::vector<GivenColu
   write_list(out, ",\"results\":", given.size() + schema.names.size(), [&](std::size_t i) {
     if (i < given.size()) return write_given(out, *given[i].values);
     const std::size_t slot = i - given.size();
-    write_found(out, found, slot, schema.types[slot], times[schema.slots[slot].view]);
+    const features::Slot& from = schema.slots[slot];
+    write_found(out, found, slot, schema.types[slot],
+                from.is_computed() ? computed_times(schema, found, slot) : times[from.view]);
   });
   out += '}';
   return out;

@@ -103,7 +103,8 @@ void add_get_online(CLI::App& features, Globals& globals) {
   command->add_option("--schema", options->schema,
                       "A feature schema: features_v1 or features_v1@1");
   command->add_option("--feature", options->names, "view:feature, instead of a schema");
-  command->add_option("--entity", options->entity, "A join key: carrier=UA")->required();
+  command->add_option("--entity", options->entity, "A join key or an input: carrier=UA")
+      ->required();
   command->add_option("--at", options->at, "An instant; else now");
   command->callback([&globals, options] {
     json::object entity;

@@ -55,6 +55,44 @@ TEST_F(FeastTest, AnswersInFeastsShape) {
       R"("event_timestamps":["2020-09-13T12:26:40Z","2020-09-13T12:26:45Z","1970-01-01T00:00:00Z"]}]})");
 }
 
+TEST_F(FeastTest, TakesInputsBesideTheKeysAndComputesTransforms) {
+  test::must(apply(R"yaml(kind: feature_schema
+name: computed
+owner: sensors
+inputs: [{name: outside}, {name: label, type: text, nullable: true}]
+features:
+  - {name: above, expression: "heat - outside"}
+  - {view: sensor_heat, feature: heat}
+  - {name: same, expression: "label = 'x'"}
+)yaml"));
+  const auto answer = read(R"({"feature_service": "computed", "full_feature_names": true,
+      "entities": {"place": ["a", "b"], "sensor": [1, 2], "outside": [-1.5, 2],
+                   "label": ["x", null]}})");
+  EXPECT_EQ(text(answer.at("metadata").at("feature_names")),
+            R"(["place","sensor","outside","label","computed__above","sensor_heat__heat",)"
+            R"("computed__same"])");
+  const auto& results = answer.at("results").as_array();
+  EXPECT_EQ(text(results.at(4)),
+            R"({"values":[2.5E0,null],"statuses":["PRESENT","NULL_VALUE"],)"
+            R"("event_timestamps":["2020-09-13T12:26:40Z","2020-09-13T12:26:45Z"]})");
+  EXPECT_EQ(text(results.at(6)),
+            R"({"values":[true,null],"statuses":["PRESENT","NULL_VALUE"],)"
+            R"("event_timestamps":["1970-01-01T00:00:00Z","1970-01-01T00:00:00Z"]})");
+  const auto fault = [&](const std::string& outside) {
+    const auto response = post("/get-online-features",
+                               R"({"feature_service": "computed", "entities": {"place": ["a", "b"],
+                 "sensor": [1, 2])" +
+                                   outside + "}}");
+    EXPECT_EQ(response.status, 400) << response.body;
+    return response.body;
+  };
+  EXPECT_NE(fault("").find("outside is missing"), std::string::npos);
+  EXPECT_NE(fault(R"(, "outside": [1, null])").find("entities.outside[1]"), std::string::npos);
+  EXPECT_NE(fault(R"(, "outside": [1, "much"])").find("must be of type double"), std::string::npos);
+  EXPECT_NE(fault(R"(, "outside": [1, 2], "more": [1, 2])").find("no input of computed"),
+            std::string::npos);
+}
+
 TEST_F(FeastTest, NamesFeaturesInFullAndReadsServices) {
   const auto full = read(R"({"features": ["sensor_heat:heat"], "full_feature_names": true,
                              "entities": {"place": ["a"], "sensor": ["1"]}})");

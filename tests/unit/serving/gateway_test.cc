@@ -86,6 +86,44 @@ TEST_F(GatewayTest, RefusesWhatItCannotAnswer) {
   EXPECT_FALSE(events[0].score);
 }
 
+// Values of a request that the schema's transforms read come beside the join keys.
+TEST_F(GatewayTest, PassesTheInputsOfARequestOn) {
+  auto route = world_.route(
+      {{"flight-delay", 1, 5'000, Arm::live}, {"flight-delay", 2, 5'000, Arm::canary}});
+  route.declaration.unit = "";
+  route.declaration.entity_keys = {"flight_id", "amount", "note"};
+  route.features.inputs = {"amount", "note"};
+  route.features.optional_inputs = {"note"};
+  route.features.read = [](const Entities& entities, Timestamp) -> Result<FeatureRow> {
+    if (entities.at("amount") == "much")
+      return Error{Code::invalid_argument,
+                   "input amount must be of type double",
+                   {{"entities.amount", "must be of type double"}}};
+    return FeatureRow{{std::stod(entities.at("amount")), std::nullopt}, {}};
+  };
+  world_.serve(route);
+  std::set<std::int64_t> versions;
+  for (int i = 0; i < 40; ++i) {
+    InferRequest request{.route = "flight-delay"};
+    request.rows.push_back({{"flight_id", "UA1"}, {"amount", std::to_string(i)}});
+    if (i % 2) request.rows[0]["note"] = "x";
+    versions.insert(must(world_.gateway.infer(test::call(), request)).predictions[0].version);
+  }
+  EXPECT_EQ(versions.size(), 1u) << "an entity keeps its arm whatever its requests say";
+  EXPECT_EQ(world_.events().at(7).features[0], 7.0);
+
+  InferRequest request{.route = "flight-delay", .rows = {{{"flight_id", "UA1"}}}};
+  const auto missing = world_.gateway.infer(test::call(), request);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(test::faults_of(missing.error()).find("entities.amount is missing"), 0u)
+      << test::faults_of(missing.error());
+  request.rows[0]["amount"] = "much";
+  const auto wrong = world_.gateway.infer(test::call(), request);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, Code::invalid_argument);
+  EXPECT_EQ(wrong.error().violations.at(0).field, "entities.amount");
+}
+
 TEST_F(GatewayTest, AnswersARepeatedIdAgainAndLogsItOnce) {
   world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
   const Prediction first = predict("UA1", "call-1");
