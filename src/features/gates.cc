@@ -27,12 +27,17 @@ const Feature* find(const FeatureView& view, const std::string& name) {
 // Whether the value can be compared with values of the feature.
 bool fits(const Feature& feature, const json::value& value) {
   switch (feature.type) {
-    case FeatureType::real: return value.is_number();
+    case FeatureType::real:
     case FeatureType::bigint: return value.is_number();
     case FeatureType::boolean: return value.is_bool();
     case FeatureType::text: return value.is_string();
+    default: return false;
   }
-  return value.is_number() || value.is_string();
+}
+
+bool can_be_compared(FeatureType type) {
+  return type == FeatureType::real || type == FeatureType::bigint ||
+         type == FeatureType::boolean || type == FeatureType::text;
 }
 
 std::string value_fault(const FeatureCheck& check, const Feature* feature) {
@@ -46,6 +51,8 @@ std::string value_fault(const FeatureCheck& check, const Feature* feature) {
     return share ? "" : "must be a share from 0 to 1";
   }
   const std::string type(name_of(feature->type));
+  if (!can_be_compared(feature->type))
+    return "cannot be compared with a " + type + "; use not_null or max_null_share";
   if (check.rule == GateRule::one_of) {
     const bool list = value.is_array() && !value.get_array().empty() &&
                       value.get_array().size() <= values_max &&
@@ -82,6 +89,13 @@ std::string condition_of(const FeatureCheck& check, const Feature& feature) {
   return "coalesce(" + text + ", false)";
 }
 
+std::optional<double> number_of(const Scalar& value) {
+  if (const auto* real = std::get_if<double>(&value)) return *real;
+  if (const auto* whole = std::get_if<std::int64_t>(&value)) return static_cast<double>(*whole);
+  if (const auto* truth = std::get_if<bool>(&value)) return *truth ? 1.0 : 0.0;
+  return {};
+}
+
 int compare(const Scalar& value, const json::value& bound) {
   if (const auto* text = std::get_if<std::string>(&value)) {
     const auto& other = bound.get_string();
@@ -90,7 +104,7 @@ int compare(const Scalar& value, const json::value& bound) {
   const auto* whole = std::get_if<std::int64_t>(&value);
   if (whole && bound.is_int64())
     return *whole < bound.get_int64() ? -1 : *whole > bound.get_int64() ? 1 : 0;
-  const auto number = as_number(value);
+  const auto number = number_of(value);
   const double other = bound.is_bool() ? (bound.get_bool() ? 1 : 0) : bound.to_number<double>();
   return !number ? 0 : *number < other ? -1 : *number > other ? 1 : 0;
 }
