@@ -65,7 +65,7 @@ std::string input_names(const LiveRoute& route) {
   return text;
 }
 
-// One BYTES tensor a join key, all of one length, become rows.
+// One BYTES tensor a join key or input, all of one length, become rows.
 Result<void> take_entities(const LiveRoute& route, std::vector<infer::Tensor>& inputs,
                            InferRequest& out) {
   const auto& keys = route.declaration.entity_keys;
@@ -86,8 +86,10 @@ Result<void> take_entities(const LiveRoute& route, std::vector<infer::Tensor>& i
       if (!out.rows[row].emplace(input.name, std::move(values[row])).second)
         return wrong("input " + input.name + " stands twice");
   }
+  const auto& optional = route.features.optional_inputs;
   for (const std::string& key : keys)
-    if (out.rows.empty() || !out.rows.front().contains(key))
+    if (out.rows.empty() || (!out.rows.front().contains(key) &&
+                             std::find(optional.begin(), optional.end(), key) == optional.end()))
       return wrong("input " + key + " is missing; route " + route.declaration.name + " expects " +
                    input_names(route));
   return {};

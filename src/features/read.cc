@@ -87,10 +87,13 @@ Result<void> read_view(const SchemaHandle& schema, std::size_t at,
 
 Result<void> compute(const SchemaHandle& schema, const EntityColumns& entities,
                      Timestamp event_time, FeatureColumns& out) {
+  std::vector<std::size_t> columns;
+  for (const FeatureInput& input : schema.inputs) columns.push_back(entities.find(input.name));
   const transform::Request request{
       .value =
           [&](const FeatureInput& input, std::size_t row) {
-            const std::size_t column = entities.find(input.name);
+            const std::size_t column =
+                columns[static_cast<std::size_t>(&input - schema.inputs.data())];
             return column == entities.names.size() ? std::string_view()
                                                    : entities.cell(column, row);
           },

@@ -180,10 +180,12 @@ Section features_read(const Facts& facts) {
               .headings = {"Feature", "Type", "Unit", "View", "Entity", "Owner", "Classification",
                            "What it is"}};
   for (const FeatureFact& feature : facts.features)
-    table.rows.push_back(
-        {feature.name, std::get<std::string>(Kind<features::FeatureType>::say(feature.type)),
-         feature.unit.value_or(""), code(feature.view), feature.entity, feature.owner,
-         class_text(feature.classification), feature.description.value_or("")});
+    table.rows.push_back({feature.name,
+                          std::get<std::string>(Kind<features::FeatureType>::say(feature.type)),
+                          feature.unit.value_or(""), feature.view.empty() ? "" : code(feature.view),
+                          feature.entity, feature.owner, class_text(feature.classification),
+                          feature.view.empty() ? code(feature.description.value_or(""))
+                                               : feature.description.value_or("")});
   return {"Features",
           {text_block(std::to_string(facts.features.size()) + " features of " +
                       facts.feature_schema + ", in the order in which the model reads them."),

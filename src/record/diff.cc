@@ -117,7 +117,8 @@ std::vector<Difference> features(const Facts& before, const Facts& after) {
     for (const FeatureFact& feature : facts.features) {
       out["feature " + feature.name] =
           std::get<std::string>(Kind<features::FeatureType>::say(feature.type)) +
-          (feature.unit ? " in " + *feature.unit : "") + " of " + feature.view;
+          (feature.unit ? " in " + *feature.unit : "") +
+          (feature.view.empty() ? " = " + feature.description.value_or("") : " of " + feature.view);
       order += (order.empty() ? "" : ", ") + feature.name;
     }
     if (!order.empty()) out["order"] = order;

@@ -49,6 +49,7 @@ Result<void> add_features(sql::Tx& tx, const Call& call, Facts& facts) {
   for (const features::FeatureReference& one : schema->features) {
     if (one.expression) {
       facts.features.push_back({.name = one.name.value_or(""),
+                                .owner = schema->owner,
                                 .type = one.type.value_or(features::FeatureType::real),
                                 .description = one.expression});
       continue;

@@ -12,7 +12,7 @@ struct PredictInput {
 BOOST_DESCRIBE_STRUCT(PredictInput, (), (route, entities, event_time, id, unit))
 constexpr auto rules_of(const PredictInput&) {
   return std::array{
-      Rule{.field = "entities", .doc = "The route's join keys, as text."},
+      Rule{.field = "entities", .doc = "The route's entity keys, as text."},
       Rule{.field = "id", .doc = "Of a call that may be sent again.", .min = 1, .max = 200}};
 }
 struct PredictOutput {

@@ -70,9 +70,12 @@ std::string said(const std::optional<Type>& type) {
 
 Result<Compiler::Value> Compiler::Walk::emit(Kernel kernel, Type type,
                                              const std::vector<std::uint32_t>& in) {
-  if (++steps_ > steps_max || program_.registers.size() >= program_max)
+  if (type == Type::text) ++compiler_.texts_;
+  if (++steps_ > steps_max || program_.registers.size() >= program_max ||
+      compiler_.texts_ > texts_max)
     return refused("is too long: at most " + std::to_string(steps_max) +
-                   " steps in an expression, and " + std::to_string(program_max) + " in a schema");
+                   " steps in an expression, and " + std::to_string(program_max) +
+                   " in a schema, of which " + std::to_string(texts_max) + " may make texts");
   if (const auto known = folded(kernel, type, in)) return *known;
   Program::Step step{kernel, fresh(type), {}};
   std::copy(in.begin(), in.end(), step.in.begin());

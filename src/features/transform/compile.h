@@ -15,6 +15,7 @@ inline constexpr std::size_t expression_max = 4'000;  // bytes
 inline constexpr std::size_t depth_max = 64;          // of calls and operators in each other
 inline constexpr std::size_t steps_max = 1'000;       // of one expression
 inline constexpr std::size_t program_max = 20'000;    // registers of a schema's expressions
+inline constexpr std::size_t texts_max = 1'000;       // steps of them that make texts
 
 // The tree of an expression, as DuckDB's parser gives it; faults are invalid_argument, of one line.
 Result<json::value> parse(olap::Session& session, const std::string& expression);
@@ -59,6 +60,7 @@ class Compiler {
   Program program_;
   std::vector<std::string> arguments_;
   std::map<std::string, Named> known_;
+  std::size_t texts_ = 0;  // steps that make texts
 };
 
 }  // namespace penstock::features::transform

@@ -8,9 +8,6 @@
 namespace penstock::features::transform {
 namespace {
 
-// Few enough that a long program's registers stay near the processor.
-constexpr std::size_t rows_at_once = 128;
-
 olap::Type olap_type(Type type) {
   switch (type) {
     case Type::real: return olap::Type::real;
@@ -53,9 +50,10 @@ void put(Type type, const Cell& cell, std::size_t row, olap::Chunk::Values& out)
 
 // `arguments` are the program's, after one that is only there so that there is one.
 void run(const Program& program, const olap::Chunk& arguments, olap::Chunk& out) {
-  Frame frame(program, std::min(arguments.rows, rows_at_once));
-  for (std::size_t from = 0; from < arguments.rows; from += rows_at_once) {
-    const std::size_t rows = std::min(rows_at_once, arguments.rows - from);
+  const std::size_t at_once = std::min(arguments.rows, rows_at_once(program));
+  Frame frame(program, at_once);
+  for (std::size_t from = 0; from < arguments.rows; from += at_once) {
+    const std::size_t rows = std::min(at_once, arguments.rows - from);
     for (std::size_t i = 0; i < program.arguments.size(); ++i) {
       const Type type = program.registers[program.arguments[i]];
       for (std::size_t row = 0; row < rows; ++row)

@@ -7,9 +7,6 @@
 namespace penstock::features::transform {
 namespace {
 
-// Few enough that a long program's registers stay near the processor.
-constexpr std::size_t rows_at_once = 128;
-
 Result<Scalar> value_of(const FeatureInput& input, const Request& request, std::size_t row) {
   const std::string_view given = request.value(input, row);
   if (!given.data()) {
@@ -39,9 +36,10 @@ Result<void> compute(const SchemaHandle& schema, const Request& request, Timesta
   const Plan& plan = *schema.plan;
   const auto inputs = TRY(inputs_of(schema, request, rows));
   const Cell instant = cell_of(event_time.time_since_epoch().count());
-  Frame frame(plan.program, std::min(rows, rows_at_once));
-  for (std::size_t from = 0; from < rows; from += rows_at_once) {
-    const std::size_t count = std::min(rows_at_once, rows - from);
+  const std::size_t at_once = std::min(rows, rows_at_once(plan.program));
+  Frame frame(plan.program, at_once);
+  for (std::size_t from = 0; from < rows; from += at_once) {
+    const std::size_t count = std::min(at_once, rows - from);
     for (std::size_t i = 0; i < plan.arguments.size(); ++i) {
       const Plan::Argument& argument = plan.arguments[i];
       const Type type = plan.program.registers[plan.program.arguments[i]];

@@ -1,5 +1,6 @@
 #include "features/transform/program.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,21 @@ std::string_view type_name(Type type) {
     case Type::timestamp: return "timestamp";
   }
   return "?";
+}
+
+namespace {
+
+// What RFC 3339 can say: the years 1 to 9999.
+constexpr std::int64_t first_time = -62'135'596'800'000'000, last_time = 253'402'300'799'999'999;
+
+}  // namespace
+
+std::size_t rows_at_once(const Program& program) {
+  constexpr std::size_t rows_max = 128, bytes_max = std::size_t{64} << 20;
+  std::size_t texts = 1;
+  for (const Program::Step& step : program.steps)
+    if (program.registers[step.out] == Type::text) ++texts;
+  return std::clamp<std::size_t>(bytes_max / (texts * text_max), 1, rows_max);
 }
 
 Frame::Frame(const Program& program, std::size_t rows_max)
@@ -33,13 +49,14 @@ void Frame::run(std::size_t rows) {
   // file on which of them came first: its dictionary holds equal numbers once. We know but one
   // each.
   for (const Program::Output& output : program_.outputs) {
-    if (output.type != Type::real) continue;
     Cell* out = cells(output.at);
-    for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t row = 0; row < rows && output.type == Type::real; ++row) {
       if (!out[row].valid) continue;
       if (std::isnan(out[row].real)) out[row].real = std::numeric_limits<double>::quiet_NaN();
       if (out[row].real == 0) out[row].real = 0;
     }
+    for (std::size_t row = 0; row < rows && output.type == Type::timestamp; ++row)
+      if (out[row].whole < first_time || out[row].whole > last_time) out[row] = {};
   }
 }
 

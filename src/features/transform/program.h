@@ -6,7 +6,7 @@
 // no value is null too: a division by zero, a whole number beyond 64 bits, the root or logarithm of
 // a number that has none, a text that is no number. A real number too large is infinite. NaN equals
 // NaN and is greater than every other number; -0.0 equals 0.0, and comes out as it. Texts
-// compare by their bytes.
+// compare by their bytes. A timestamp comes out if it is of the years 1 to 9999; else it is null.
 #pragma once
 
 #include <array>
@@ -42,7 +42,7 @@ static_assert(sizeof(Cell) == 16);
 
 // Texts that steps make. A longer one than text_max is null.
 using Arena = std::pmr::memory_resource;
-inline constexpr std::size_t text_max = std::size_t{1} << 20;
+inline constexpr std::size_t text_max = std::size_t{64} << 10;
 
 // Cells of one step for a stretch of rows.
 struct Stretch {
@@ -80,6 +80,10 @@ struct Program {
   Program(Program&&) = default;
   Program& operator=(Program&&) = default;
 };
+
+// How many rows a frame should have, at most: few enough that a long program's registers stay near
+// the processor, and that the texts it makes take no more than 64 MB.
+std::size_t rows_at_once(const Program& program);
 
 // The registers of one run, for at most as many rows as it was made for.
 class Frame {

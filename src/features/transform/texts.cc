@@ -46,17 +46,18 @@ Text part(Text text, Whole from, Whole count) {
 Text rest(Text text, Whole from) { return part(text, from, std::numeric_limits<Whole>::max()); }
 
 template <class Change>
-Text changed(Arena& arena, Text text, Change change) {
+MaybeText changed(Arena& arena, Text text, Change change) {
+  if (text.size() > text_max) return {};
   char* made = static_cast<char*>(arena.allocate(text.size() + 1, 1));
   std::transform(text.begin(), text.end(), made, change);
-  return {made, text.size()};
+  return Text(made, text.size());
 }
-Text lower(Arena& arena, Text text) {
+MaybeText lower(Arena& arena, Text text) {
   return changed(arena, text, [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
 }
-Text upper(Arena& arena, Text text) {
+MaybeText upper(Arena& arena, Text text) {
   return changed(arena, text, [](char c) {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   });
