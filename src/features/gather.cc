@@ -39,10 +39,12 @@ struct Part {
 Result<std::vector<Part>> parts_of(olap::Session& session, const SchemaHandle& schema,
                                    const std::vector<JoinedView>& views) {
   std::vector<Part> parts(views.size());
-  for (const Slot& slot : schema.slots)
+  for (const Slot& slot : schema.slots) {
+    if (slot.is_computed()) continue;
     if (auto& features = parts[slot.view].features;
         std::ranges::find(features, slot.feature) == features.end())
       features.push_back(slot.feature);
+  }
   for (std::size_t v = 0; v < views.size(); ++v) {
     parts[v].columns = TRY(session.describe(numbered_features(views[v], parts[v].features)));
     parts[v].columns.erase(parts[v].columns.begin());
@@ -120,6 +122,7 @@ Result<std::optional<Gather>> gather(olap::Session& session, olap::Lookup& looku
   std::string features;
   for (std::size_t i = 0; i < schema.slots.size(); ++i) {
     const Slot& slot = schema.slots[i];
+    if (slot.is_computed()) continue;
     const Part& part = parts[slot.view];
     const std::size_t column = part.place_of(slot.feature);
     std::string value = out.offers[slot.view]->expression(column, part.types[column],

@@ -243,6 +243,13 @@ Result<void> Offline::bind_rows(const Call& call, olap::Session& session, const 
   return catalog_.bind(session, sources);
 }
 
+Result<std::string> Offline::with_transforms(olap::Session& session, const SchemaHandle& schema,
+                                             const Joined& joined, const std::string& statement,
+                                             const JoinOptions& options) {
+  if (!schema.plan) return statement;
+  return transform::computed_statement(session, schema, joined.columns, statement, options);
+}
+
 Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
                                       const SchemaHandle& schema, const std::string& rows,
                                       const std::string& field, bool closed,
@@ -283,15 +290,12 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
   }
   std::sort(out.sources.begin(), out.sources.end());
   out.sources.erase(std::unique(out.sources.begin(), out.sources.end()), out.sources.end());
-  if (!schema.plan) {
-    out.statement = join_statement(schema, joined, rows, options);
-    out.views = std::move(joined);
-    return out;
-  }
+  out.views = std::move(joined);
+  out.columns = *columns;
   JoinOptions as_they_are = options;
-  as_they_are.numbers = false;
-  out.statement = TRY(transform::computed_statement(
-      session, schema, *columns, join_statement(schema, joined, rows, as_they_are), options));
+  if (schema.plan) as_they_are.numbers = false;
+  out.statement = TRY(with_transforms(
+      session, schema, out, join_statement(schema, out.views, rows, as_they_are), options));
   return out;
 }
 
@@ -346,16 +350,18 @@ Result<void> Offline::copy(olap::Session& session, const SchemaHandle& schema, c
     return session.run("COPY (" + statement + ") TO " + olap::quoted_text(to) +
                        std::string(output_format));
   };
-  if (!options_.lookup || schema.plan) return written(joined.statement);
+  if (!options_.lookup) return written(joined.statement);
   const NumberedRows rows = TRY(numbered_rows(session, source));
   if (!rows.number.empty()) {
     const auto fast = TRY(gather(session, *options_.lookup, schema, joined.views, rows, options,
                                  options_.kept_bytes));
-    if (fast) return written(fast->statement);
+    if (fast)
+      return written(TRY(with_transforms(session, schema, joined, fast->statement, options)));
   }
-  return written(join_statement(schema, joined.views,
-                                !source.file.empty() ? source.rows : "SELECT * FROM " + rows.from,
-                                options));
+  const std::string slow =
+      join_statement(schema, joined.views,
+                     !source.file.empty() ? source.rows : "SELECT * FROM " + rows.from, options);
+  return written(TRY(with_transforms(session, schema, joined, slow, options)));
 }
 
 Result<HistoricalOutput> Offline::write(const Call& call, const SchemaHandle& schema,

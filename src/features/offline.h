@@ -30,8 +30,9 @@ class Offline {
 
   struct Joined {
     std::string statement;
-    std::vector<JoinedView> views;     // what it joins, of the schema
-    std::vector<std::string> sources;  // URNs of views and sources that it reads
+    std::vector<JoinedView> views;      // what it joins, of the schema
+    std::vector<olap::Column> columns;  // of the entity rows
+    std::vector<std::string> sources;   // URNs of views and sources that it reads
   };
   // Binds the sources that `rows` names, and makes the statement. `closed`: names of other tables
   // are faults.
@@ -54,6 +55,10 @@ class Offline {
                     const Erasures& erasures);
   Result<void> bind_rows(const Call& call, olap::Session& session, const std::string& rows,
                          const std::string& field, bool closed, std::vector<std::string>& urns);
+  // `statement` gives the entity rows and the features of views: with the schema's transforms.
+  Result<std::string> with_transforms(olap::Session& session, const SchemaHandle& schema,
+                                      const Joined& joined, const std::string& statement,
+                                      const JoinOptions& options);
   Result<Source> rows_of(const HistoricalInput& input);
   Result<NumberedRows> numbered_rows(olap::Session& session, const Source& source);
   Result<void> copy(olap::Session& session, const SchemaHandle& schema, const Source& source,
