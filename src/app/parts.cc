@@ -285,10 +285,10 @@ void System::Parts::make_components() {
   features = std::make_unique<features::Service>(
       *db, *olap_joins, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
       features::Options{.scratch = path("scratch"),
-                        .holder = server_name(options.data),
-                        .program = std::string(api::version),
                         .lookup = &duckdb::lookups(),
-                        .kept_bytes = kept_of_joins(options.limits)});
+                        .kept_bytes = kept_of_joins(options.limits),
+                        .holder = server_name(options.data),
+                        .program = std::string(api::version)});
   blob::Objects& objects = remote ? *remote : *blobs;
   files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
   checkouts = std::make_unique<artifacts::Checkouts>(
