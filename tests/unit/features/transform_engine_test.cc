@@ -215,6 +215,19 @@ TEST_F(EngineTest, BoundsTheSizeAndTheDepthOfAnExpression) {
   std::string deep = "x", wide = "x";
   for (int i = 0; i < 80; ++i) deep = "(" + deep + " + x)";
   EXPECT_NE(value(deep).find("nested"), std::string::npos) << value(deep);
+  const auto repeated = [](const std::string& text, int times) {
+    std::string out;
+    for (int i = 0; i < times; ++i) out += text;
+    return out;
+  };
+  EXPECT_EQ(value(repeated("(", 1'900) + "1" + repeated(")", 1'900)), "1");
+  for (const std::string& text :
+       {repeated("NOT ", 900) + "yes", "x" + repeated("::DOUBLE", 480),
+        "x" + repeated("[1]", 1'300),
+        repeated("CASE WHEN ", 250) + "yes" + repeated(" THEN yes END", 250),
+        repeated("[", 1'900) + repeated("]", 1'900), "x" + repeated(" IS NULL", 480),
+        repeated("abs(", 900) + "x" + repeated(")", 900)})
+    EXPECT_TRUE(value(text).starts_with("! ")) << text;
   for (int i = 0; i < 300; ++i) wide = i % 2 ? "abs(" + wide + ")" : wide + "+x";
   EXPECT_TRUE(value(wide).starts_with("! "));
   std::string list = "i IN (0";
