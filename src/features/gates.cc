@@ -243,13 +243,13 @@ std::string text_of(const GateResult& result) {
 
 Result<GateReport> look(olap::Session& session, const GateInput& input) {
   const FeatureView& view = input.view->view;
-  std::string moving = "count(*), CAST(count_if(penstock_fresh) AS BIGINT)", rejected = "count(*)";
+  std::string moving = "count(*), count(*) FILTER (penstock_fresh)", rejected = "count(*)";
   for (const FeatureCheck& check : view.checks) {
     const Feature* feature = find(view, check.feature);
     const bool counted = feature && check.rule != GateRule::max_share_changed;
-    const std::string count =
-        counted ? "count_if(" + condition_of(check, *feature) + ")" : std::string("0");
-    (check.reject_rows ? rejected : moving) += ", CAST(" + count + " AS BIGINT)";
+    (check.reject_rows ? rejected : moving) +=
+        counted ? ", count(*) FILTER (" + condition_of(check, *feature) + ")"
+                : ", CAST(0 AS BIGINT)";
   }
   const auto moved = TRY(session.query("SELECT " + moving + " FROM (" + input.moving + ")"));
   olap::Table out_of_view;

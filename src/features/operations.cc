@@ -126,7 +126,12 @@ Result<Materialized> Operations::materialize(const Call& call, const BoundView& 
 Result<Materialized> Operations::materialize_held(const Call& call, const BoundView& view,
                                                   Timestamp until, const states::Key& key) {
   Run run{.key = key, .started = parts_.clock.now()};
-  auto moved = move(call, view, until, run);
+  Result<Materialized> moved = Error{Code::internal, "did not run"};
+  try {
+    moved = move(call, view, until, run);
+  } catch (const std::exception& fault) {  // of this view; the others go on
+    moved = Error{Code::internal, fault.what()};
+  }
   // The deadline of the call may be over: what was done is kept all the same.
   TRY(finish({.actor = call.actor, .tenant = call.tenant, .project = call.project}, view, run,
              moved));

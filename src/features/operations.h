@@ -124,8 +124,7 @@ class Operations {
 
   Result<std::vector<Due>> views_due(
       const std::function<std::optional<Timestamp>(const states::Plan&, const ViewWork&)>& due_at);
-  Result<void> settle(const Call& call, const BoundView& view, const ViewWork& before,
-                      Result<VerifyOutput> found, Micros every);
+  Result<void> settle(const Due& one, const ViewWork& before, Result<VerifyOutput> found);
 
   Result<bool> profile_due();
   Result<ViewProfile> make_profile(const Call& call, const BoundView& view,

@@ -95,17 +95,24 @@ Result<bool> Operations::verify_due() {
       });
     }));
     if (!mine) continue;
-    TRY(settle(one.call, one.view, before, parts_.verify(one.call, one.view, entities_verified),
-               *one.plan.verify_every));
+    TRY(settle(one, before, parts_.verify(one.call, one.view, entities_verified)));
     return true;
   }
   return false;
 }
 
-// Keeps what a verify found, and tells of differences as they come and go.
-Result<void> Operations::settle(const Call& call, const BoundView& view, const ViewWork& before,
-                                Result<VerifyOutput> found, Micros every) {
+// Keeps what a verify found, and tells of differences as they come and go. What came into the
+// sources since is no trouble where the next run of a schedule moves it.
+Result<void> Operations::settle(const Due& one, const ViewWork& before,
+                                Result<VerifyOutput> found) {
+  const auto& [call, view, plan, work, due_at] = one;
   const states::Key key = TRY(key_of(call, *view.handle));
+  std::int64_t wrong = 0;
+  if (found)
+    for (const auto& [cause, count] : found->causes) {
+      const bool to_come = cause == "late data" || cause == "sources changed";
+      if (!to_come || !plan.schedule || before.failures > 0) wrong += count;
+    }
   const Timestamp now = parts_.clock.now();
   Trouble trouble{
       .key = "verify", .view_urn = view.handle->urn(), .owner = view.handle->view.owner};
@@ -115,10 +122,11 @@ Result<void> Operations::settle(const Call& call, const BoundView& view, const V
     log::warn("feature_view_not_verified", {{"project", call.project},
                                             {"view", view.handle->reference()},
                                             {"error", found.error().message}});
-  } else if (found->differing > 0) {
+  } else if (wrong > 0) {
     tells = true;
-    trouble.title = name + ": " + std::to_string(found->differing) + " of " +
-                    std::to_string(found->values) + " values online are not those of offline";
+    trouble.title = name + ": " + std::to_string(wrong) +
+                    " differences between online and offline, in a sample of " +
+                    std::to_string(found->entities) + " entities";
     // Rows that were pushed stand online first; the sources have them later.
     trouble.minor = found->causes.size() == 1 && found->causes.contains("pushed only");
     json::array some;
@@ -131,11 +139,11 @@ Result<void> Operations::settle(const Call& call, const BoundView& view, const V
     trouble.title = name + ": online values are those of offline again";
   }
   return parts_.db.write(call, [&](sql::Tx& tx) -> Result<void> {
-    TRY(states::change(tx, key, [&](ViewWork& work) {
-      work.last_verified = now;
-      work.next_verify = now + every;
-      work.verify_error = found ? "" : found.error().message.substr(0, 2'000);
-      if (found) work.differing = found->differing;
+    TRY(states::change(tx, key, [&](ViewWork& state) {
+      state.last_verified = now;
+      state.next_verify = now + *plan.verify_every;
+      state.verify_error = found ? "" : found.error().message.substr(0, 2'000);
+      if (found) state.differing = wrong;
     }));
     return tells && tell_ ? tell_(tx, call, now, trouble) : Result<void>();
   });

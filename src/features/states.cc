@@ -1,5 +1,7 @@
 #include "features/states.h"
 
+#include "features/profiles.h"
+
 namespace penstock::features::states {
 namespace {
 
@@ -121,3 +123,18 @@ Result<std::vector<Timestamp>> profile_days(sql::Tx& tx, const ViewProfile& key)
 }
 
 }  // namespace penstock::features::states
+
+namespace penstock::features {
+
+Result<std::vector<ViewProfile>> profiles_between(sql::Tx& tx, const std::string& project,
+                                                  const std::string& view, std::int64_t version,
+                                                  Timestamp first, Timestamp last) {
+  static const std::string text =
+      "SELECT " + columns<ViewProfile>() +
+      " FROM feature_profiles WHERE project = $1 AND view = $2 AND version = $3 AND day >= $4 AND "
+      "day <= $5 ORDER BY day LIMIT 400";
+  return sql::select<ViewProfile>(tx, text,
+                                  {project, view, version, sql::to_sql(first), sql::to_sql(last)});
+}
+
+}  // namespace penstock::features

@@ -46,7 +46,8 @@ struct ViewWork {
   std::string profiled_digest;
   std::optional<Timestamp> last_verified, next_verify;
   std::string verify_error;
-  std::optional<std::int64_t> differing;  // found by the last verify
+  // Found by the last verify, but for what the next run of a schedule mends.
+  std::optional<std::int64_t> differing;
 
   std::string urn() const { return "feature_view:" + view + "@" + std::to_string(version); }
 };

@@ -6,6 +6,7 @@
 
 #include "catalog/service.h"
 #include "incidents/service.h"
+#include "monitor/view_profiles.h"
 
 namespace penstock::monitor {
 namespace {
@@ -68,6 +69,9 @@ Judgement feature(const MonitorDeclaration& monitor, const Window& window) {
     if (!window.training) return undecided(calls, "the data that it was trained on is not known");
     if (!window.training->fault.empty()) return undecided(calls, window.training->fault);
     if (at < window.training->features.size()) reference = window.training->features[at];
+  } else if (monitor.reference == Reference::view_profile) {
+    if (!window.view) return undecided(calls, "its view has no profile of the days before");
+    reference = *window.view;
   } else if (at < window.features_before->features.size()) {
     reference = window.features_before->features[at].bins;
   }
@@ -85,6 +89,20 @@ Judgement decision_rate(const MonitorDeclaration& monitor, const Window& window)
   };
   if (now.decided == 0) return against(monitor, {}, 0);
   return against(monitor, std::abs(rate(now) - rate(before)), now.decided);
+}
+
+// The feature as the profiles of its view have it on the days before; nothing where the monitor
+// does not ask for it, or there are none.
+Result<std::optional<Counts>> of_view(sql::Tx& tx, const MonitorDeclaration& monitor,
+                                      const std::optional<Profile>& profile, std::int64_t first) {
+  if (monitor.reference != Reference::view_profile || !monitor.feature || !profile)
+    return std::optional<Counts>();
+  const auto found = std::ranges::find(profile->names, *monitor.feature);
+  const auto at = static_cast<std::size_t>(found - profile->names.begin());
+  if (at >= profile->feature_edges.size() || !profile->feature_edges[at])
+    return std::optional<Counts>();
+  return view_counts(tx, *profile, *monitor.feature, *profile->feature_edges[at],
+                     first - monitor.window_days, first - 1);
 }
 
 // The rows of one window, and what is compared with them.
@@ -226,11 +244,13 @@ Result<void> evaluate(sql::Tx& tx, const Call& call, Timestamp now, const std::s
                                                       .feature_schema = schema,
                                                       .model = model,
                                                       .version = version}));
+      const auto view = TRY(of_view(tx, monitor, profile, first));
       const Judgement judgement = judge(monitor, {.current = &current,
                                                   .features_before = &all,
                                                   .same_before = &same,
                                                   .profile = profile ? &*profile : nullptr,
-                                                  .training = training ? &*training : nullptr});
+                                                  .training = training ? &*training : nullptr,
+                                                  .view = view ? &*view : nullptr});
       result.model = model;
       result.version = version;
       result.verdict = judgement.verdict;

@@ -13,6 +13,7 @@ struct Window {
   const Tally* same_before = nullptr;      // of this version
   const Profile* profile = nullptr;        // none: features have no names
   const TrainingReference* training = nullptr;
+  const Counts* view = nullptr;  // the feature in its view's profiles, in the profile's bins
 };
 
 struct Judgement {

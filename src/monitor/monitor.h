@@ -19,9 +19,10 @@ BOOST_DESCRIBE_ENUM(Quantity, feature_drift, score_drift, missing, latency, erro
                     label_quality, freshness, decision_rate)
 // What drift and decision_rate compare with. previous_days: as many days before the window as it
 // has; features of every version on the route, scores and decisions of the same version. training:
-// the dataset that the version was trained on; for feature_drift alone.
-enum class Reference { previous_days, training };
-BOOST_DESCRIBE_ENUM(Reference, previous_days, training)
+// the dataset that the version was trained on. view_profile: the profiles of the feature's view, of
+// as many days before the window. These two are for feature_drift alone.
+enum class Reference { previous_days, training, view_profile };
+BOOST_DESCRIBE_ENUM(Reference, previous_days, training, view_profile)
 enum class Distance { psi, jensen_shannon };  // distance.h
 BOOST_DESCRIBE_ENUM(Distance, psi, jensen_shannon)
 

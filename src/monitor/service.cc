@@ -70,8 +70,9 @@ Result<void> check(sql::Tx& tx, const Call& call, const MonitorDeclaration& moni
         {"feature",
          of_feature ? "is missing: " + std::string(name_of(monitor.quantity)) + " is of one feature"
                     : "is only of feature_drift and missing"});
-  if (monitor.reference == Reference::training && monitor.quantity != Quantity::feature_drift)
-    faults.push_back({"reference", "may be training for feature_drift alone"});
+  if (monitor.reference != Reference::previous_days && monitor.quantity != Quantity::feature_drift)
+    faults.push_back({"reference", "may be " + std::string(name_of(monitor.reference)) +
+                                       " for feature_drift alone"});
   if (!(monitor.threshold >= 0)) faults.push_back({"threshold", "must be at least 0"});
   const auto route =
       resources::declared<serving::RouteDeclaration>(tx, call.project, "route", monitor.route);

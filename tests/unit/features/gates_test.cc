@@ -94,6 +94,19 @@ TEST_F(GatesTest, RejectsRowsAndKeepsTheOthersOfflineAndOnline) {
             "rows[0].heat breaks check heat min, which rejects rows\n");
 }
 
+// Where nothing arrived there is nothing to count, and that is no fault.
+TEST_F(GatesTest, HoldWhereNothingArrived) {
+  given({{"a", 1, 0, 0, 1.0, "x"}});
+  test::must(
+      apply(source() + sensor_heat("checks: [{feature: heat, rule: min, value: 0}, {feature: "
+                                   "note, rule: not_null, reject_rows: true}]\n")));
+  EXPECT_EQ(test::must(move(-5)).rows, 0);
+  EXPECT_EQ(test::must(move(5)).rows, 1);
+  EXPECT_EQ(test::must(move(10)).rows, 0);
+  EXPECT_EQ(status("sensor_heat").watermark, at(10));
+  EXPECT_EQ(status("sensor_heat").work->last_error, "");
+}
+
 TEST_F(GatesTest, JudgesEachRuleByTheRowsThatAreMoved) {
   struct Case {
     std::string gate;

@@ -124,8 +124,10 @@ TEST_F(VerifyTest, RunsByItselfAndTellsOfDifferences) {
   clock_.set(at(3700));
   EXPECT_TRUE(test::must(features_.operations().verify_due()));
   EXPECT_EQ(told(), std::vector<std::string>{"p1 feature_view:sensor_heat@1 verify"});
-  EXPECT_EQ(last_.title,
-            "feature view sensor_heat@1: 1 of 6 values online are not those of offline");
+  EXPECT_EQ(
+      last_.title,
+      "feature view sensor_heat@1: 1 differences between online and offline, in a sample of 3 "
+      "entities");
   EXPECT_FALSE(last_.minor);
   EXPECT_EQ(status("sensor_heat").work->differing, 1);
   test::must(move(3701));
@@ -136,6 +138,23 @@ TEST_F(VerifyTest, RunsByItselfAndTellsOfDifferences) {
   clock_.set(at(10'900));
   EXPECT_TRUE(test::must(features_.operations().verify_due()));
   EXPECT_TRUE(last_.minor);
+}
+
+TEST_F(VerifyTest, WhatAScheduleWillMoveIsNoTrouble) {
+  test::must(apply(sensor_heat("verify_every: 1h\nschedule: 1d\n")));
+  clock_.set(at(200));
+  EXPECT_EQ(run_all(features_), 2);
+  rows_[1].heat = 7.0;
+  given(rows_);
+  EXPECT_TRUE(test::must(features_.operations().verify_due()));
+  EXPECT_TRUE(told().empty());
+  EXPECT_EQ(status("sensor_heat").work->differing, 0);
+  EXPECT_EQ(verify().differing, 1);
+  put(row_key_of("qq"), std::nullopt);
+  clock_.set(at(3800));
+  EXPECT_TRUE(test::must(features_.operations().verify_due()));
+  EXPECT_EQ(told(), std::vector<std::string>{"p1 feature_view:sensor_heat@2 verify"});
+  EXPECT_EQ(last_.title.find("feature view sensor_heat@2: 1 differences "), 0u) << last_.title;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/yaml.h"
 #include "catalog/service.h"
 #include "features/feature_view.h"
+#include "features/view_work.h"
 #include "incidents/service.h"
 #include "monitor/observer.h"
 #include "monitor/service.h"

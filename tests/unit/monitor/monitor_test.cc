@@ -197,6 +197,44 @@ columns: [{name: delay, type: double, classification: internal, unit: UNIT}, {na
             "source:flights@2 column delay: unit minutes -> seconds, ap");
 }
 
+TEST_F(MonitorTest, ComparesWithTheProfilesOfAView) {
+  declare("delay-drift", std::string(drift) + "reference: view_profile\n");
+  send(day(2, 1'000));
+  send(day(3, 1));
+  run();
+  EXPECT_EQ(shown("delay-drift").verdict, Verdict::undecided);
+  EXPECT_EQ(shown("delay-drift").reason, "its view has no profile of the days before");
+  // The values of the calls go through all of [0, 1), and so do those of the view on the third.
+  const auto profiled = [&](int number, double from, double to) {
+    features::ViewProfile profile{
+        .project = "p1",
+        .view = "delays",
+        .version = 1,
+        .day = *from_rfc3339("2013-07-01") + std::chrono::days(number - 1),
+        .row_count = 1'100,
+        .sampled_rows = 1'100};
+    catalog::ColumnProfile column{.name = "delay", .type = "DOUBLE", .nulls = 100};
+    column.distinct = 1'000;
+    column.min = std::to_string(from);
+    column.max = std::to_string(to);
+    for (const double point : catalog::quantile_points)
+      column.quantiles.push_back(from + (to - from) * point);
+    profile.columns.push_back(column);
+    test::insert(*db_, "feature_profiles", profile);
+  };
+  profiled(3, 0, 1);
+  profiled(4, 0.9, 1);
+  send(day(4, 1'000));
+  send(day(5, 1));
+  run();
+  EXPECT_EQ(shown("delay-drift").verdict, Verdict::ok) << shown("delay-drift").reason;
+  EXPECT_LT(*shown("delay-drift").value, 0.01) << "the same distribution";
+  send(day(5, 1'000));
+  send(day(6, 1));
+  run();
+  EXPECT_EQ(shown("delay-drift").verdict, Verdict::breach);
+}
+
 TEST_F(MonitorTest, RefusesWhatMeansNothing) {
   struct Case {
     std::string rest, says;
@@ -205,7 +243,10 @@ TEST_F(MonitorTest, RefusesWhatMeansNothing) {
       {"quantity: feature_drift\nthreshold: 0.1\n", "feature is missing"},
       {"quantity: latency\nthreshold: 0.1\nfeature: delay\n", "feature is only of"},
       {"quantity: missing\nthreshold: 0.1\nfeature: dalay\n", "feature is not in features_v1"},
-      {"quantity: score_drift\nthreshold: 0.1\nreference: training\n", "reference may be"},
+      {"quantity: score_drift\nthreshold: 0.1\nreference: training\n",
+       "reference may be training for feature_drift alone"},
+      {"quantity: missing\nfeature: delay\nthreshold: 0.1\nreference: view_profile\n",
+       "reference may be view_profile for feature_drift alone"},
       {"quantity: latency\nthreshold: -1\n", "threshold must be at least 0"},
       {"quantity: latency\n", "threshold is missing"},
       {"quantity: latency\nthreshold: 1\nwindow_days: 0\n", "window_days must be at least 1"},
