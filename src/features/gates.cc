@@ -96,8 +96,11 @@ std::optional<double> number_of(const Scalar& value) {
   return {};
 }
 
+// 0 where the two are no values of one kind.
 int compare(const Scalar& value, const json::value& bound) {
-  if (const auto* text = std::get_if<std::string>(&value)) {
+  const auto* text = std::get_if<std::string>(&value);
+  if ((text != nullptr) != bound.is_string()) return 0;
+  if (text) {
     const auto& other = bound.get_string();
     return text->compare(std::string_view(other.data(), other.size()));
   }
@@ -243,12 +246,12 @@ std::string text_of(const GateResult& result) {
 
 Result<GateReport> look(olap::Session& session, const GateInput& input) {
   const FeatureView& view = input.view->view;
-  std::string moving = "count(*), count(*) FILTER (penstock_fresh)", rejected = "count(*)";
+  std::string moving = "count(*), count(*) FILTER (WHERE penstock_fresh)", rejected = "count(*)";
   for (const FeatureCheck& check : view.checks) {
     const Feature* feature = find(view, check.feature);
     const bool counted = feature && check.rule != GateRule::max_share_changed;
     (check.reject_rows ? rejected : moving) +=
-        counted ? ", count(*) FILTER (" + condition_of(check, *feature) + ")"
+        counted ? ", count(*) FILTER (WHERE " + condition_of(check, *feature) + ")"
                 : ", CAST(0 AS BIGINT)";
   }
   const auto moved = TRY(session.query("SELECT " + moving + " FROM (" + input.moving + ")"));

@@ -125,7 +125,8 @@ Result<void> Operations::settle(const Due& one, const ViewWork& before,
   } else if (wrong > 0) {
     tells = true;
     trouble.title = name + ": " + std::to_string(wrong) +
-                    " differences between online and offline, in a sample of " +
+                    (wrong == 1 ? " difference" : " differences") +
+                    " between online and offline, in a sample of " +
                     std::to_string(found->entities) + " entities";
     // Rows that were pushed stand online first; the sources have them later.
     trouble.minor = found->causes.size() == 1 && found->causes.contains("pushed only");

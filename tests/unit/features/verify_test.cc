@@ -124,10 +124,9 @@ TEST_F(VerifyTest, RunsByItselfAndTellsOfDifferences) {
   clock_.set(at(3700));
   EXPECT_TRUE(test::must(features_.operations().verify_due()));
   EXPECT_EQ(told(), std::vector<std::string>{"p1 feature_view:sensor_heat@1 verify"});
-  EXPECT_EQ(
-      last_.title,
-      "feature view sensor_heat@1: 1 differences between online and offline, in a sample of 3 "
-      "entities");
+  EXPECT_EQ(last_.title,
+            "feature view sensor_heat@1: 1 difference between online and offline, in a sample of 3 "
+            "entities");
   EXPECT_FALSE(last_.minor);
   EXPECT_EQ(status("sensor_heat").work->differing, 1);
   test::must(move(3701));
@@ -154,7 +153,7 @@ TEST_F(VerifyTest, WhatAScheduleWillMoveIsNoTrouble) {
   clock_.set(at(3800));
   EXPECT_TRUE(test::must(features_.operations().verify_due()));
   EXPECT_EQ(told(), std::vector<std::string>{"p1 feature_view:sensor_heat@2 verify"});
-  EXPECT_EQ(last_.title.find("feature view sensor_heat@2: 1 differences "), 0u) << last_.title;
+  EXPECT_EQ(last_.title.find("feature view sensor_heat@2: 1 difference "), 0u) << last_.title;
 }
 
 }  // namespace

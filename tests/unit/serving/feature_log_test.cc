@@ -150,8 +150,9 @@ TEST_F(FeatureLogTest, WhatWasReadIsWhatTheOfflineJoinGivesForTheSameInstants) {
   const auto offline = must(features_.historical(
       ana_, {.entity_path = folder_ / "entities.parquet", .feature_schema = "features_v1"}));
   const auto differ = rows(
-      "SELECT count(*), count(*) FILTER (o.heat IS DISTINCT FROM s.heat), count(*) FILTER (o.seats "
-      "IS DISTINCT FROM s.seats), count(s.heat), count(*) FILTER (s.seats IS NULL) FROM " +
+      "SELECT count(*), count(*) FILTER (WHERE o.heat IS DISTINCT FROM s.heat), count(*) FILTER "
+      "(WHERE o.seats "
+      "IS DISTINCT FROM s.seats), count(s.heat), count(*) FILTER (WHERE s.seats IS NULL) FROM " +
       served + " AS s JOIN read_parquet('" + offline.uri + "') AS o USING (prediction)");
   EXPECT_EQ(differ[0][0], Scalar(std::int64_t{30}));
   EXPECT_EQ(differ[0][1], Scalar(std::int64_t{0}));
