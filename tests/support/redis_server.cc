@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <fstream>
+#include <set>
+#include <sstream>
 #include <thread>
 #include <hiredis/hiredis.h>
 
@@ -175,6 +177,20 @@ void RedisCluster::end_move(std::size_t slot, std::size_t to) {
   // All must hear of it: who has not may later tell the others that it is not so.
   for (const std::size_t at : {to, from, 3 - to - from})
     nodes_[at]->ask({"CLUSTER", "SETSLOT", number, "NODE", id(to)});
+  settle();
+}
+
+// Whoever takes a slot counts its epoch up. Two that do it before they heard of each other have one
+// epoch, and then disagree about who has what.
+void RedisCluster::settle() {
+  wait_until("the nodes do not agree", [&] {
+    std::set<std::string> known, own;
+    for (const auto& one : nodes_) {
+      known.insert(one->said({"CLUSTER", "INFO"}, "cluster_current_epoch"));
+      own.insert(one->said({"CLUSTER", "INFO"}, "cluster_my_epoch"));
+    }
+    return known.size() == 1 && own.size() == nodes_.size();
+  });
 }
 
 void RedisCluster::move_slot(std::size_t slot, std::size_t to) {

@@ -68,6 +68,7 @@ class RedisCluster {
 
  private:
   std::string id(std::size_t at) const;
+  void settle();
   std::vector<std::unique_ptr<RedisServer>> nodes_;
 };
 
