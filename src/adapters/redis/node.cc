@@ -15,8 +15,10 @@ Result<Node::Place> Node::place(const Patience& patience) {
   for (;;) {
     const auto now = std::chrono::steady_clock::now();
     if (trouble_ && (now < down_until_ || probing_)) {
-      if (!patience.waits || now >= patience.until) return *trouble_;
+      if (!patience.waits || now >= patience.until || waiting_ >= waiting_max) return *trouble_;
+      ++waiting_;
       changed_.wait_until(hold, probing_ ? patience.until : std::min(down_until_, patience.until));
+      --waiting_;
       continue;
     }
     if (!idle_.empty()) {

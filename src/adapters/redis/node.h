@@ -9,6 +9,9 @@
 
 namespace penstock::redis {
 
+// How many may wait for a server to come back: whoever waits holds a thread that others could use.
+inline constexpr int waiting_max = 4;
+
 // What a call may cost, and whether it may be sent a second time.
 struct Patience {
   Deadline until;
@@ -71,6 +74,7 @@ class Node {
   Deadline down_until_{};               // nobody asks it before
   std::chrono::milliseconds pause_{0};  // the last wait
   bool probing_ = false;                // one asks whether it is back
+  int waiting_ = 0;                     // for it to come back
 };
 
 }  // namespace penstock::redis

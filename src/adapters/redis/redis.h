@@ -41,9 +41,10 @@ Result<Options> read_url(std::string_view url);
 // any thread.
 //
 // A server that is gone, slow or loading is unavailable, within the times above; calls that follow
-// soon fail at once, until it answers again. A wrong password is permission_denied, a Redis without
-// room resource_exhausted. What is written is as durable as Redis's own appendonly makes it,
-// whichever durability is asked for. Limits are those of the port.
+// soon fail at once, until it answers again; only a few that write wait for it. Names of hosts are
+// looked up by the system, which takes its own time. A wrong password is permission_denied, a Redis
+// without room resource_exhausted. What is written is as durable as Redis's own appendonly makes
+// it, whichever durability is asked for. Limits are those of the port.
 Result<std::unique_ptr<kv::Store>> open(const Options& options);
 
 }  // namespace penstock::redis

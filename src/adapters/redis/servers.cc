@@ -295,7 +295,11 @@ Result<std::vector<Reply>> Servers::run(std::vector<Command> commands, const Pat
     std::sort(turn.again.begin(), turn.again.end(),
               [](const Open& a, const Open& b) { return a.command < b.command; });
     open = std::move(turn.again);
-    if (turn.wait) pause(turns, patience.until);
+    if (!turn.wait) continue;
+    const bool many = ++pausing_ > waiting_max;
+    if (!many) pause(turns, patience.until);
+    --pausing_;
+    if (many) return *turn.why;
   }
   for (const Reply& reply : replies)
     if (reply->type == REDIS_REPLY_ERROR && !text_of(*reply).starts_with("NOSCRIPT"))

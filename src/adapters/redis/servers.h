@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <map>
 
 #include "adapters/redis/node.h"
@@ -74,6 +75,7 @@ class Servers {
   std::map<Server, std::shared_ptr<Node>> nodes_;
   Map map_;
   std::mutex refreshing_;
+  std::atomic<int> pausing_ = 0;
 };
 
 }  // namespace penstock::redis

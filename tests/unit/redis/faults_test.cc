@@ -79,6 +79,24 @@ TEST(RedisFaultsTest, AWriteWaitsForAServerThatComesBackInTime) {
   server.start();  // by this thread, with which it would end
 }
 
+// Whoever waits holds a thread of the server's: a few may, and all others are told at once.
+TEST(RedisFaultsTest, OnlyAFewWaitForAServerThatIsGone) {
+  RedisServer server;
+  const auto store = opened(server.url() + "?write_time=60s");
+  must(put(*store, "a", "1"));
+  server.kill();
+  std::atomic<int> refused = 0, written = 0;
+  {
+    std::vector<std::jthread> writers;
+    for (int i = 0; i < 20; ++i)
+      writers.emplace_back([&, i] { ++(put(*store, std::to_string(i), "1") ? written : refused); });
+    wait_until([&] { return refused >= 10; });
+    server.start();
+  }
+  EXPECT_GE(written, 1);
+  EXPECT_EQ(written + refused, 20);
+}
+
 TEST(RedisFaultsTest, AServerThatHangsCostsOneWaitAndThenNone) {
   RedisServer server;
   const auto store = opened(server.url() + "?read_time=100ms&write_time=100ms");
