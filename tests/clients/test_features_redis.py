@@ -117,7 +117,7 @@ def test_what_one_server_moved_both_serve(town):
     redis, one, two = town
     moved = materialize(one, 300)
     assert moved.returncode == 0, moved.stderr
-    assert redis.ask("DBSIZE") == "6002"  # a row of each city and line, and two watermarks
+    assert redis.ask("DBSIZE") == "6003"  # a row of each city and line, two watermarks, the store's name
     for city, line in (("c0", 0), ("c17", 3), ("c2999", 3), ("nowhere", 3)):
         assert values(one, city, line, 301) == values(two, city, line, 301)
     assert values(two, "c0", 0, 301) == [(30_000 / 8, "PRESENT"), (30_000 / 8, "PRESENT"), (0, "PRESENT")]

@@ -39,7 +39,7 @@ join_keys: [{name: item, type: bigint}]
   static std::string view(const std::string& sql, const std::string& features) {
     return "kind: feature_view\nname: kinds\nowner: shop\nentity: item\nsources: [things]\n"
            "sql: " +
-           sql + "\nevent_time: seen\nfeatures: [" + features + "]\n---\n";
+           sql + "\nevent_time: seen\ncompatibility: none\nfeatures: [" + features + "]\n---\n";
   }
   // The second item has no value in any of them.
   static std::string all_columns() {
