@@ -36,8 +36,8 @@ bool fits(const Feature& feature, const json::value& value) {
 }
 
 bool can_be_compared(FeatureType type) {
-  return type == FeatureType::real || type == FeatureType::bigint ||
-         type == FeatureType::boolean || type == FeatureType::text;
+  return type == FeatureType::real || type == FeatureType::bigint || type == FeatureType::boolean ||
+         type == FeatureType::text;
 }
 
 std::string value_fault(const FeatureCheck& check, const Feature* feature) {

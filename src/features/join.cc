@@ -116,8 +116,8 @@ std::string offline_statement(const ViewHandle& handle, bool rejected) {
          "max(event_time) OVER arrival AS penstock_best FROM (SELECT *, greatest(event_time, "
          "created_time) "
          "AS arrived_at FROM (SELECT " +
-         inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present + gates +
-         ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
+         inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present +
+         gates + ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
          within + ", " + values +
          " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY arrived_at, " + within +
          ", " + keys_of(handle) + ", " + values;

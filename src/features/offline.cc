@@ -101,11 +101,15 @@ Result<std::string> Offline::digest_of(const BoundView& view) {
   return sha256_hex(text);
 }
 
+Result<std::string> Offline::digest_with(const BoundView& view, const Erasures& erasures) {
+  const std::string digest = TRY(digest_of(view));
+  return erasures.state.empty() ? digest : sha256_hex(digest + erasures.state);
+}
+
 Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
   const Erasures erasures =
       TRY(db_.read(call, [&](sql::Tx& tx) { return erasures_of(tx, call.project, *view.handle); }));
-  std::string digest = TRY(digest_of(view));
-  if (!erasures.state.empty()) digest = sha256_hex(digest + erasures.state);
+  const std::string digest = TRY(digest_with(view, erasures));
   const auto known = [&]() -> std::optional<OfflineTable> {
     const std::lock_guard hold(tables_turn_);
     const auto found = tables_.find(digest);
@@ -150,6 +154,9 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
   const auto copied =
       session->run("COPY (" + offline_statement(without_erased(*view.handle, erasures.all)) +
                    ") TO " + olap::quoted_text(staged.path()) + std::string(table_format));
+  if (!copied && TRY(digest_with(view, erasures)) != digest)
+    return Error{Code::unavailable, "sources of feature view " + view.handle->reference() +
+                                        " changed while they were read; ask again"};
   if (!copied)
     return Error{copied.error().code == Code::invalid_argument ? Code::failed_precondition
                                                                : copied.error().code,
@@ -165,7 +172,8 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
   table.ties = count_of(counts, 1) > 1;
   if (!rejecting_condition(view.handle->view).empty()) {
     const Staged rejected(staged_path());
-    TRY(session->run("COPY (" + offline_statement(*view.handle, true) + ") TO " +
+    TRY(session->run("COPY (" +
+                     offline_statement(without_erased(*view.handle, erasures.all), true) + ") TO " +
                      olap::quoted_text(rejected.path()) + std::string(table_format)));
     TRY(blobs_.put_local(table.path + rejected_suffix, rejected.path()));
   }

@@ -49,6 +49,7 @@ class Offline {
     std::string file;   // the Parquet file that it is, if it is one
   };
   Result<std::string> digest_of(const BoundView& view);
+  Result<std::string> digest_with(const BoundView& view, const Erasures& erasures);
   Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
                             const Erasures& erasures);
   Result<void> keep(const Call& call, const BoundView& view, const OfflineTable& table,

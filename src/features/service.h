@@ -23,7 +23,7 @@ class Operations;
 struct BoundView;
 struct EntityColumns;   // batch.h
 struct FeatureColumns;  // batch.h
-struct EraseInput;  // features/erasure.h
+struct EraseInput;      // features/erasure.h
 struct EraseOutput;
 
 struct ViewStatus {

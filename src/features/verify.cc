@@ -162,8 +162,8 @@ class Comparison {
                    const Scalar& offline, bool was_so_then) {
     const auto say = [&](std::string_view cause, const std::string& more) {
       const FeatureType type = view_.view.features[feature].type;
-      differs(key, view_.view.features[feature].name, text_of(type, online),
-              text_of(type, offline), cause, more);
+      differs(key, view_.view.features[feature].name, text_of(type, online), text_of(type, offline),
+              cause, more);
     };
     if (was_so_then || (origin_.changed && !origin_.then))
       say(sources_changed, "the same row has another value in the sources now");
@@ -272,7 +272,9 @@ Result<void> Service::verify_view(const Call& call, const BoundView& bound, std:
   const SchemaHandle schema = alone(call.project, bound.handle);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     TRY(comparison.compare(expected[i], stored[i]));
-    if (!ages || !stored[i] || is_erased(*stored[i]) || TRY(times_of(*stored[i])) != expected[i].times) continue;
+    if (!ages || !stored[i] || is_erased(*stored[i]) ||
+        TRY(times_of(*stored[i])) != expected[i].times)
+      continue;
     std::map<std::string, std::string> entity;
     const auto spelt_keys = keys_of(view, expected[i].key);
     for (std::size_t k = 0; k < view.keys.size(); ++k)

@@ -112,8 +112,7 @@ void say_vectors(const FeatureColumns& found, std::size_t slot, std::int64_t dim
   out.set_dimension(static_cast<std::uint32_t>(dimension));
   for (std::size_t row = 0; row < found.rows; ++row) {
     const auto* bytes = std::get_if<std::string>(&found.values[found.at(slot, row)]);
-    auto vector =
-        bytes ? penstock::features::embedding_of(*bytes) : std::vector<float>(size, 0.0F);
+    auto vector = bytes ? penstock::features::embedding_of(*bytes) : std::vector<float>(size, 0.0F);
     vector.resize(size);
     out.mutable_values()->Add(vector.begin(), vector.end());
   }

@@ -7,8 +7,8 @@
 #include <CLI/CLI.hpp>
 
 #include "app/command.h"
-#include "app/commands/features_erase_commands.h"
 #include "app/commands/features_commands.h"
+#include "app/commands/features_erase_commands.h"
 
 namespace penstock::app {
 namespace {

@@ -47,10 +47,11 @@ class CrashTest : public FeaturesTest {
   // Without the store's own name, which no two share.
   static std::map<std::string, std::string> all_of(kv::Store& store) {
     std::map<std::string, std::string> out;
-    test::must(store.scan("features/", "features0", [&](std::string_view key, std::string_view value) {
-      out.emplace(key, value);
-      return true;
-    }));
+    test::must(
+        store.scan("features/", "features0", [&](std::string_view key, std::string_view value) {
+          out.emplace(key, value);
+          return true;
+        }));
     return out;
   }
 };
@@ -73,7 +74,7 @@ TEST_P(StoppedTest, AMaterializeThatStopsAnywhereGoesOnToTheSameEnd) {
   const auto undisturbed = service(other_->store());
   std::int64_t now = 0;
   int stopped = 0;
-  for (int round = 0; round < 4; ++round) {
+  for (int round = 0; round < 8; ++round) {
     write_readings(round / 2);  // the sources change under it, too
     now += 40;
     for (int tries = 0;; ++tries) {
