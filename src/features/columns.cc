@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "features/windows/plan.h"
+
 namespace penstock::features {
 namespace {
 
@@ -151,16 +153,18 @@ Result<std::vector<catalog::Edge>> column_edges(
       const std::string name = lower(output_of(item));
       Columns columns;
       reader.collect(item, columns);
-      for (const Feature& feature : view.features) {
-        if (lower(feature.name) == name) made[feature.name].insert(columns.begin(), columns.end());
-        if (!name.empty()) continue;
-        for (const auto& column : columns)
-          if (lower(column.second) == lower(feature.name)) made[feature.name].insert(column);
-      }
-      if (made.end() == std::find_if(made.begin(), made.end(),
-                                     [&](const auto& one) { return lower(one.first) == name; }) &&
-          !name.empty())
-        beside.insert(columns.begin(), columns.end());
+      bool read = name.empty();
+      for (const Feature& feature : view.features)
+        for (const std::string& column_read : windows::columns_read(feature)) {
+          if (lower(column_read) == name) {
+            made[feature.name].insert(columns.begin(), columns.end());
+            read = true;
+          }
+          if (!name.empty()) continue;
+          for (const auto& column : columns)
+            if (lower(column.second) == lower(column_read)) made[feature.name].insert(column);
+        }
+      if (!read) beside.insert(columns.begin(), columns.end());
     }
     for (const auto& entry : *select)
       if (entry.key() != "select_list") reader.collect(entry.value(), beside);

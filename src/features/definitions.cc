@@ -10,6 +10,7 @@
 #include "features/gates.h"
 #include "features/transform/plan.h"
 #include "features/values.h"
+#include "features/windows/plan.h"
 
 namespace penstock::features {
 namespace {
@@ -21,6 +22,9 @@ class Faults {
  public:
   void add(std::string field, std::string problem) {
     all_.push_back({std::move(field), std::move(problem)});
+  }
+  void add(const std::vector<Violation>& more) {
+    all_.insert(all_.end(), more.begin(), more.end());
   }
   bool any() const { return !all_.empty(); }
   Error error() const {
@@ -72,6 +76,7 @@ void check_columns(const FeatureView& view, const std::vector<catalog::JoinKey>&
       faults.add("sql", "must give " + key.name + ", a join key of entity " + view.entity);
   time("event_time", view.event_time);
   if (view.created_time) time("created_time", *view.created_time);
+  if (windows::windowed(view)) return faults.add(windows::check_columns(view, columns));
   for (std::size_t i = 0; i < view.features.size(); ++i) {
     const Feature& feature = view.features[i];
     const std::string field = "features[" + std::to_string(i) + "]";
@@ -94,6 +99,8 @@ void check_work(const FeatureView& view, Faults& faults) {
   check("schedule", view.schedule, std::chrono::seconds(1));
   check("freshness", view.freshness, std::chrono::seconds(1));
   check("verify_every", view.verify_every, std::chrono::minutes(1));
+  if (windows::windowed(view) && !view.checks.empty())
+    faults.add("checks", "are of values, and this view's rows are events: filter them in its sql");
   for (Violation& fault : gate_faults(view))
     faults.add(std::move(fault.field), std::move(fault.problem));
 }
@@ -261,6 +268,7 @@ Result<std::shared_ptr<const ViewHandle>> open_view(sql::Tx& tx, const std::stri
   auto handle = std::make_shared<ViewHandle>();
   handle->view = TRY(decode<FeatureView>(resource.declaration));
   handle->version = resource.version;
+  handle->windows = windows::plan_of(handle->view);
   handle->keys =
       TRY(resources::declared<catalog::Entity>(tx, project, "entity", handle->view.entity))
           .join_keys;
@@ -329,6 +337,7 @@ Result<void> check_view(sql::Tx& tx, const Call& call, catalog::Service& catalog
   check_work(view, faults);
   for (Violation& fault : TRY(forbidden_changes(tx, call, view)))
     faults.add(std::move(fault.field), std::move(fault.problem));
+  faults.add(windows::check_declared(view));
   if (faults.any()) return faults.error();
   check_names(view, entity->join_keys, faults);
   const auto columns = TRY(columns_of(catalog, olap, view, sources, faults));

@@ -163,6 +163,7 @@ Result<std::vector<ErasedView>> erase_online(Online& online, const Scope& scope,
     auto& some = rows.emplace_back(TRY(rows_of(online, *view, targets)));
     std::vector<std::string> keys;
     for (const Row& row : some) keys.push_back(row.key);
+    if (view->windows) continue;  // its tiles go as a whole, whatever they hold
     const auto times = TRY(online.event_times(keys));
     for (std::size_t i = 0; i < some.size(); ++i)
       if (times[i])
@@ -171,7 +172,8 @@ Result<std::vector<ErasedView>> erase_online(Online& online, const Scope& scope,
   std::vector<ErasedView> out;
   for (std::size_t v = 0; v < scope.views.size(); ++v) {
     std::vector<Online::Gone> gone;
-    for (const Row& row : rows[v]) gone.push_back({row.key, targets[row.target].until});
+    for (const Row& row : rows[v])
+      gone.push_back({row.key, targets[row.target].until, scope.views[v]->windows != nullptr});
     const std::int64_t count = TRY(online.erase(gone));
     out.push_back({scope.views[v]->reference(), count});
   }

@@ -39,20 +39,38 @@ NamedFeatureTypes<FeatureType::real, FeatureType::bigint, FeatureType::boolean, 
                   FeatureType::embedding>
 boost_enum_descriptor_fn(FeatureType**);
 
+enum class Aggregate { count, sum, mean, min, max, last, distinct, quantile };
+BOOST_DESCRIBE_ENUM(Aggregate, count, sum, mean, min, max, last, distinct, quantile)
+
+// As of t, with floor() counting from the Unix epoch in UTC. sliding: events from floor(t, hop) +
+// hop - window to t, both inclusive. tumbling: those of the last whole window, from
+// floor(t, window) - window inclusive to floor(t, window) exclusive.
+enum class WindowKind { sliding, tumbling };
+BOOST_DESCRIBE_ENUM(WindowKind, sliding, tumbling)
+
 struct Feature {
   std::string name;
   FeatureType type = FeatureType::real;
   std::optional<std::string> unit, description;
   std::optional<std::int64_t> dimension;  // of an embedding
+  std::optional<Aggregate> aggregate;     // over events; on all features of a view, or on none
+  std::optional<std::string> column;      // of the SQL, that it reads; none: count counts rows
+  std::optional<Micros> window, hop;      // no hop: see windows::hop_of
+  std::optional<WindowKind> kind;         // none: sliding
+  std::optional<double> quantile;         // in (0, 1), of aggregate quantile
+  std::optional<std::string> where;       // a boolean column of the SQL: only rows where it is true
 };
-BOOST_DESCRIBE_STRUCT(Feature, (), (name, type, unit, description, dimension))
+BOOST_DESCRIBE_STRUCT(Feature, (),
+                      (name, type, unit, description, dimension, aggregate, column, window, hop,
+                       kind, quantile, where))
 constexpr auto rules_of(const Feature&) {
-  return std::array{Rule{.field = "name", .min = 1, .max = 200},
-                    Rule{.field = "type", .may_miss = true},
-                    Rule{.field = "dimension",
-                         .doc = "Of an embedding: how many elements it has.",
-                         .min = 1,
-                         .max = 4096}};
+  return std::array{
+      Rule{.field = "name", .min = 1, .max = 200}, Rule{.field = "type", .may_miss = true},
+      Rule{.field = "dimension",
+           .doc = "Of an embedding: how many elements it has.",
+           .min = 1,
+           .max = 4096},
+      Rule{.field = "column", .min = 1, .max = 200}, Rule{.field = "where", .min = 1, .max = 200}};
 }
 
 // `kind: feature_view`. Its SQL gives one row each time that the features of an entity changed.
@@ -61,6 +79,9 @@ constexpr auto rules_of(const Feature&) {
 // either. Of two rows of an entity at one event time the one created later counts; without
 // created_time, or at equal ones, the rows are ordered by their values in the order of `features`,
 // and the last one counts. Rows without an event time or a join key are left out.
+//
+// Where its features say an aggregate (a windowed view), each row is an event: it counts in every
+// window that it lies in, from max(event_time, created_time) on.
 struct FeatureView {
   std::string name, owner, description;
   std::string entity;

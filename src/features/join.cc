@@ -4,6 +4,7 @@
 
 #include "features/gates.h"
 #include "features/values.h"
+#include "features/windows/events.h"
 #include "ports/olap.h"
 
 namespace penstock::features {
@@ -87,6 +88,7 @@ std::string timestamp_literal(Timestamp at) {
 }
 
 std::string offline_statement(const ViewHandle& handle, bool rejected) {
+  if (handle.windows) return windows::offline_statement(handle);
   const FeatureView& view = handle.view;
   std::string inner, present, checked, entity = quoted_text(view.entity);
   std::string gates = rejecting_condition(view);
@@ -136,10 +138,15 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
   for (std::size_t v = 0; v < views.size(); ++v) {
     const ViewHandle& view = *views[v].view;
     const std::string alias = "v" + std::to_string(v);
-    joins += "\nASOF LEFT JOIN (" + joined_rows(views[v], options) + ") AS " + alias + " ON ";
-    joins += join_condition(schema, view, alias, options);
     append(oldest, "CASE WHEN " + alias + ".event_time IS NOT NULL" + ttl_holds(view, alias) +
                        " THEN " + alias + ".event_time END");
+    if (views[v].by_row) {
+      joins += "\nLEFT JOIN " + views[v].table + " AS " + alias + " ON e.penstock_row = " + alias +
+               ".penstock_row";
+      continue;
+    }
+    joins += "\nASOF LEFT JOIN (" + joined_rows(views[v], options) + ") AS " + alias + " ON ";
+    joins += join_condition(schema, view, alias, options);
   }
   for (std::size_t i = 0; i < schema.slots.size(); ++i) {
     if (schema.slots[i].is_computed()) continue;

@@ -17,6 +17,7 @@ struct JoinedView {
   std::string table;  // what to select its offline rows from
   bool ties = false;
   std::int64_t rows = 0;
+  bool by_row = false;  // the table has the values of each row, by penstock_row
 };
 
 struct JoinOptions {

@@ -10,6 +10,7 @@
 #include "features/gates.h"
 #include "features/gather.h"
 #include "features/transform/plan.h"
+#include "features/windows/join.h"
 #include "policies/service.h"
 
 namespace penstock::features {
@@ -298,12 +299,15 @@ Result<Offline::Joined> Offline::join(const Call& call, olap::Session& session,
   }
   std::sort(out.sources.begin(), out.sources.end());
   out.sources.erase(std::unique(out.sources.begin(), out.sources.end()), out.sources.end());
+  const auto windowed = windows::join_all(olap_, session, joined, rows, options.known_as_of,
+                                          [&] { return staged_path(); });
+  if (!windowed) return at_field(windowed.error(), where);
   out.views = std::move(joined);
   out.columns = *columns;
   JoinOptions as_they_are = options;
   if (schema.plan) as_they_are.numbers = false;
   out.statement = TRY(with_transforms(
-      session, schema, out, join_statement(schema, out.views, rows, as_they_are), options));
+      session, schema, out, join_statement(schema, out.views, *windowed, as_they_are), options));
   return out;
 }
 
@@ -358,7 +362,8 @@ Result<void> Offline::copy(olap::Session& session, const SchemaHandle& schema, c
     return session.run("COPY (" + statement + ") TO " + olap::quoted_text(to) +
                        std::string(output_format));
   };
-  if (!options_.lookup) return written(joined.statement);
+  const bool windowed = std::ranges::any_of(joined.views, &JoinedView::by_row);
+  if (!options_.lookup || windowed) return written(joined.statement);
   const NumberedRows rows = TRY(numbered_rows(session, source));
   if (!rows.number.empty()) {
     const auto fast = TRY(gather(session, *options_.lookup, schema, joined.views, rows, options,

@@ -183,6 +183,11 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
     return true;
   }
   const OfflineTable table = given ? *given : TRY(offline_.table(call, bound));
+  if (view.windows) {
+    out = TRY(windows_.materialize(view, {offline_.scan(table), table.digest}, before, until));
+    out.written = out.rows;
+    return true;
+  }
   if (before && before->digest != table.digest) {
     const Written renewed = TRY(renew(view, table, *before, *mark, out));
     if (renewed.overtaken) return false;
@@ -263,6 +268,12 @@ Result<std::int64_t> Online::erase(const std::vector<Gone>& gone) {
     std::vector<Gone> of;
     for (std::size_t at = 0; at < open.size(); ++at) {
       Timestamp until = open[at].until;
+      if (open[at].windowed) {
+        if (!there[at]) continue;
+        swaps.push_back({keys[at], there[at], std::nullopt});
+        of.push_back(open[at]);
+        continue;
+      }
       if (there[at]) {
         const RowTimes times = TRY(times_of(*there[at]));
         if (is_erased(*there[at]) && times.event_time >= until) continue;
@@ -277,7 +288,7 @@ Result<std::int64_t> Online::erase(const std::vector<Gone>& gone) {
     for (std::size_t at = 0; at < swaps.size(); ++at) {
       if (missed.contains(at))
         open.push_back(of[at]);
-      else if (swaps[at].expected && !is_erased(*swaps[at].expected))
+      else if (swaps[at].expected && (of[at].windowed || !is_erased(*swaps[at].expected)))
         ++rows;
     }
   }
@@ -290,7 +301,25 @@ Result<void> Online::for_each_key(const ViewHandle& view,
                   [&](std::string_view key, std::string_view) { return visit(key); });
 }
 
+Result<void> Online::verify_windows(const ViewHandle& view, const OfflineTable& table,
+                                    Timestamp watermark, std::size_t sample, VerifyOutput& out,
+                                    const windows::Differs& differs) {
+  return windows::verify(kv_, windows_, view, {offline_.scan(table), table.digest}, watermark,
+                         sample, out, differs);
+}
+
 Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<Row>& rows) {
+  if (view.windows) {
+    std::vector<windows::Store::PushedRow> events;
+    for (const Row& row : rows) {
+      windows::Event event{row.row.event_time, row.row.created_time,
+                           std::max(row.row.event_time, row.row.created_time), row.row.values};
+      const auto id = windows::id_of(event, row.event_id);
+      events.push_back({row.key, {id, std::move(event)}});
+    }
+    const auto written = TRY(windows_.push(view, events));
+    return Written{written.written, written.ignored};
+  }
   std::vector<Pending> pending;
   pending.reserve(rows.size());
   for (const Row& row : rows)

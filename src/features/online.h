@@ -7,6 +7,7 @@
 
 #include "features/codec.h"
 #include "features/offline.h"
+#include "features/windows/verify.h"
 #include "ports/kv.h"
 
 namespace penstock::features {
@@ -14,7 +15,7 @@ namespace penstock::features {
 class Online {
  public:
   Online(kv::Store& kv, olap::Engine& olap, Offline& offline)
-      : kv_(kv), olap_(olap), offline_(offline) {}
+      : kv_(kv), olap_(olap), offline_(offline), windows_(kv, olap) {}
 
   Result<std::optional<Watermark>> watermark(const ViewHandle& view);
   // Moves the rows that arrived after the watermark and not after `until`; of `given`, where
@@ -33,14 +34,20 @@ class Online {
   };
   struct Row {
     std::string key;  // row_key
-    StoredRow row;
+    StoredRow row;    // of a windowed view, the inputs of an event
+    std::optional<std::string> event_id;
   };
   Result<Written> push(const ViewHandle& view, const std::vector<Row>& rows);
+  // Compares a windowed view with its offline events.
+  Result<void> verify_windows(const ViewHandle& view, const OfflineTable& table,
+                              Timestamp watermark, std::size_t sample, VerifyOutput& out,
+                              const windows::Differs& differs);
 
   // A row that is to go, and up to which event no other may take its place.
   struct Gone {
     std::string key;
     Timestamp until;
+    bool windowed = false;  // tiles go without a mark: no offline event brings them back
   };
   // How many rows stood there.
   Result<std::int64_t> erase(const std::vector<Gone>& gone);
@@ -82,6 +89,7 @@ class Online {
   kv::Store& kv_;
   olap::Engine& olap_;
   Offline& offline_;
+  windows::Store windows_;
   std::mutex cursors_turn_;
   std::map<std::string, std::unique_ptr<Cursor>> cursors_;  // by prefix
 };

@@ -5,16 +5,18 @@
 #include "features/online.h"
 #include "features/operations.h"
 #include "features/values.h"
+#include "features/windows/read.h"
 
 namespace penstock::features {
 namespace {
 
-constexpr std::size_t rejects_max = 1'000, value_max = 100;
+constexpr std::size_t rejects_max = 1'000, value_max = 100, event_id_max = 1'000;
 
 // One row of JSON as a row of the store; what is wrong with it is told field by field.
 class RowReader {
  public:
-  RowReader(const ViewHandle& view, bool naive_times) : view_(view), naive_times_(naive_times) {}
+  RowReader(const ViewHandle& view, bool naive_times)
+      : view_(view), fields_(windows::pushed_fields(view)), naive_times_(naive_times) {}
 
   Online::Row read(const json::object& row) {
     faults.clear();
@@ -39,17 +41,10 @@ class RowReader {
       out.row.created_time =
           time(*view_.view.created_time, field(row, *view_.view.created_time, known))
               .value_or(out.row.event_time);
-    for (const Feature& feature : view_.view.features) {
-      const json::value* given = field(row, feature.name, known);
-      auto value = given ? value_of(feature, *given) : Result<Scalar>(Scalar{});
-      if (!value) fault(feature.name, given, value.error().message + of(feature, keys));
-      out.row.values.push_back(value ? std::move(value).take() : Scalar{});
-    }
-    if (faults.empty())
-      for (const std::string& gate : broken_gates(view_.view, out.row.values)) {
-        const std::string name = gate.substr(0, gate.rfind(' '));
-        fault(name, row.if_contains(name), "breaks check " + gate + ", which rejects rows");
-      }
+    if (view_.windows)
+      read_event(row, known, out);
+    else
+      read_values(row, keys, known, out);
     if (known < row.size()) tell_unknown(row);
     return out;
   }
@@ -59,6 +54,41 @@ class RowReader {
   std::vector<RejectedRow> faults;  // of the row that was read last
 
  private:
+  void read_values(const json::object& row, const std::vector<std::string>& keys,
+                   std::size_t& known, Online::Row& out) {
+    for (const Feature& feature : view_.view.features) {
+      const json::value* given = field(row, feature.name, known);
+      auto value = given ? value_of(feature, *given) : Result<Scalar>(Scalar{});
+      if (!value) fault(feature.name, given, value.error().message + of(feature, keys));
+      out.row.values.push_back(value ? std::move(value).take() : Scalar{});
+    }
+    if (!faults.empty()) return;
+    for (const std::string& gate : broken_gates(view_.view, out.row.values)) {
+      const std::string name = gate.substr(0, gate.rfind(' '));
+      fault(name, row.if_contains(name), "breaks check " + gate + ", which rejects rows");
+    }
+  }
+
+  // Of a windowed view: what its aggregates read.
+  void read_event(const json::object& row, std::size_t& known, Online::Row& out) {
+    for (const windows::Field& one : fields_) {
+      const json::value* given = field(row, one.name, known);
+      const Scalar said = given ? from_json(*given) : Scalar{};
+      auto value = said.index() == 0 ? std::optional(Scalar{}) : windows::input_of(one.type, said);
+      if (!value || (given && given->is_structured()))
+        fault(one.name, given,
+              one.type ? "must be of type " + std::string(name_of(*one.type))
+                       : "must be a number, a text or a boolean");
+      out.row.values.push_back(value.value_or(Scalar{}));
+    }
+    const json::value* id = field(row, std::string(windows::event_id_field), known);
+    if (!id || id->is_null()) return;
+    if (id->is_string() && id->get_string().size() <= event_id_max)
+      out.event_id = std::string(id->get_string());
+    else
+      fault(std::string(windows::event_id_field), id, "must be a text of at most 1000 bytes");
+  }
+
   static const json::value* field(const json::object& row, const std::string& name,
                                   std::size_t& known) {
     const json::value* given = row.if_contains(name);
@@ -109,14 +139,16 @@ class RowReader {
           name == view.event_time || (view.created_time && name == *view.created_time) ||
           std::any_of(view_.keys.begin(), view_.keys.end(),
                       [&](const catalog::JoinKey& key) { return key.name == name; }) ||
-          std::any_of(view.features.begin(), view.features.end(),
-                      [&](const Feature& feature) { return feature.name == name; });
+          (view_.windows && name == windows::event_id_field) ||
+          std::any_of(fields_.begin(), fields_.end(),
+                      [&](const windows::Field& field) { return field.name == name; });
       if (!known && faults.size() < rejects_max)
         fault(std::string(name), &entry.value(), std::string(no_column));
     }
   }
 
   const ViewHandle& view_;
+  const std::vector<windows::Field> fields_;
   const bool naive_times_;
 };
 

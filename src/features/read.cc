@@ -7,6 +7,7 @@
 #include "features/service.h"
 #include "features/transform/plan.h"
 #include "features/values.h"
+#include "features/windows/read.h"
 
 namespace penstock::features {
 namespace {
@@ -44,6 +45,9 @@ Result<std::vector<std::string>> store_keys(const SchemaHandle& schema,
     for (std::size_t row = 0; row < entities.rows; ++row)
       out.push_back(TRY(store_key(*view, entities, columns, row)));
   }
+  // Behind the rows, for each windowed view, up to where pushed events do not count any more.
+  for (const auto& view : schema.views)
+    if (view->windows) out.push_back(watermark_key(*view));
   return out;
 }
 
@@ -78,6 +82,26 @@ Result<void> read_view(const SchemaHandle& schema, std::size_t at,
     }
     for (const Wanted& one : wanted) {
       const std::size_t place = out.at(one.slot, row);
+      const bool null = found.status == Status::PRESENT && out.values[place].index() == 0;
+      out.statuses[place] = null ? Status::NULL_VALUE : found.status;
+    }
+  }
+  return {};
+}
+
+// The same of a windowed view; `watermark` is what is stored as its.
+Result<void> read_windows(const SchemaHandle& schema, std::size_t at,
+                          const std::optional<std::string>* stored,
+                          const std::optional<std::string>& watermark, Timestamp as_of,
+                          FeatureColumns& out) {
+  for (std::size_t row = 0; row < out.rows; ++row) {
+    auto found = TRY(windows::find(*schema.views[at], stored[row], watermark, as_of));
+    out.from_future += found.from_future ? 1 : 0;
+    if (found.status == Status::PRESENT) out.event_times[out.at(at, row)] = found.event_time;
+    for (const Wanted& one : schema.wanted[at]) {
+      const std::size_t place = out.at(one.slot, row);
+      if (found.status == Status::PRESENT)
+        out.values[place] = TRY(found.entity->value(one.feature, as_of));
       const bool null = found.status == Status::PRESENT && out.values[place].index() == 0;
       out.statuses[place] = null ? Status::NULL_VALUE : found.status;
     }
@@ -147,8 +171,14 @@ Result<FeatureColumns> Service::read_many(const SchemaHandle& schema, const Enti
   out.values.resize(schema.slots.size() * out.rows);
   out.statuses.resize(out.values.size(), Status::NOT_FOUND);
   out.event_times.resize(schema.views.size() * out.rows);
-  for (std::size_t v = 0; v < schema.views.size(); ++v)
-    TRY(read_view(schema, v, stored.data() + v * out.rows, event_time, out));
+  std::size_t watermark = schema.views.size() * out.rows;
+  for (std::size_t v = 0; v < schema.views.size(); ++v) {
+    const auto* rows = stored.data() + v * out.rows;
+    if (schema.views[v]->windows)
+      TRY(read_windows(schema, v, rows, stored[watermark++], event_time, out));
+    else
+      TRY(read_view(schema, v, rows, event_time, out));
+  }
   if (schema.plan) TRY(compute(schema, entities, event_time, out));
   if (out.from_future > 0) from_future_.add(static_cast<std::uint64_t>(out.from_future));
   return out;

@@ -11,12 +11,17 @@
 
 namespace penstock::features {
 
+namespace windows {
+struct Plan;
+}
+
 // One version of a view, ready to be read or written.
 struct ViewHandle {
   FeatureView view;
   std::int64_t version = 0;
   std::vector<catalog::JoinKey> keys;
-  std::string prefix;  // of its keys in the online store
+  std::string prefix;                            // of its keys in the online store
+  std::shared_ptr<const windows::Plan> windows;  // none: its rows are values, not events
 
   std::string reference() const { return view.name + "@" + std::to_string(version); }
   std::string urn() const { return "feature_view:" + reference(); }

@@ -106,6 +106,11 @@ class Comparison {
     return {};
   }
 
+  // Windowed views: what moved their tiles is known only as a whole.
+  std::string_view cause_of_windows() const {
+    return origin_.changed ? sources_changed : !origin_.written_by.empty() ? code_version : lost;
+  }
+
   // `served` by the hot path at the watermark, against what the offline TTL says.
   void compare_age(const Online::Pending& expected, Status served, bool expired) {
     if ((served == Status::OUTSIDE_MAX_AGE) == expired) return;
@@ -258,6 +263,13 @@ Result<void> Service::verify_view(const Call& call, const BoundView& bound, std:
   }
 
   Comparison comparison(view, origin, out);
+  if (view.windows)
+    return online_->verify_windows(
+        view, table, watermark->at, static_cast<std::size_t>(sample), out,
+        [&](std::string_view key, const std::string& feature, const std::string& online,
+            const std::string& offline, const std::string& cause) {
+          comparison.differs(key, feature, online, offline, comparison.cause_of_windows(), cause);
+        });
   const std::string latest =
       latest_statement({&view, offline_->scan(table), table.ties}, watermark->at);
   const auto expected =

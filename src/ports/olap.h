@@ -72,6 +72,9 @@ class Session {
   virtual Result<std::vector<Column>> stream_lists(
       std::string_view statement, const std::vector<Scalar>& parameters,
       const std::function<Result<void>(const Chunk&)>& visit) = 0;
+  // Appends rows to a table of the engine or of this session, whose columns, in their order, are of
+  // types boolean, bigint, double, text or timestamp, as the chunk's.
+  virtual Result<void> append(std::string_view table, const Chunk& chunk) = 0;
   // The columns that a query would give, without running it. A fault of binding is invalid_argument
   // with the engine's message.
   virtual Result<std::vector<Column>> describe(std::string_view statement) = 0;

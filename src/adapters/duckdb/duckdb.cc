@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "adapters/duckdb/append.h"
 #include "adapters/duckdb/functions.h"
 #include "adapters/duckdb/lookup.h"
 #include "adapters/duckdb/tables.h"
@@ -168,6 +169,12 @@ class Session final : public olap::Session {
       const std::function<Result<void>(const olap::Chunk&)>& visit) override {
     return execute(statement, parameters, Lists::as_items,
                    [&](const Shape&, const olap::Chunk& chunk) { return visit(chunk); });
+  }
+
+  Result<void> append(std::string_view table, const olap::Chunk& chunk) override {
+    const auto appended = duckdb::append(connection_.get(), TRY(sql_of(table)), chunk);
+    if (!appended) return fault(appended.error().message.c_str());
+    return {};
   }
 
   Result<std::vector<olap::Column>> describe(std::string_view statement) override {

@@ -1,0 +1,327 @@
+#include "features/windows/store.h"
+
+#include <algorithm>
+#include <xxhash.h>
+
+#include "features/join.h"
+#include "features/windows/events.h"
+
+namespace penstock::features::windows {
+namespace {
+
+constexpr std::size_t batch_entities = 1'000, batch_bytes = std::size_t{8} << 20;
+constexpr std::size_t read_ahead_events = 20'000;
+
+// Where a call is heading that has not come to its end.
+std::string goal_key(const ViewHandle& view) { return view.prefix + "b"; }
+
+std::array<std::uint64_t, 2> hash_of(std::string_view key) {
+  const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
+  return {hash.low64, hash.high64};
+}
+
+std::string between(Timestamp from, Timestamp until) {
+  std::string text = "arrived_at <= " + timestamp_literal(until);
+  if (from != Timestamp::min()) text += " AND arrived_at > " + timestamp_literal(from);
+  return text;
+}
+
+std::string events_between(const ViewHandle& view, const Table& table, Timestamp from,
+                           Timestamp until) {
+  return "SELECT " + event_columns(view) + " FROM " + table.rows + " WHERE " +
+         between(from, until) + " ORDER BY " + key_columns(view) + ", arrived_at";
+}
+
+Error too_large(const ViewHandle& view, std::size_t size) {
+  return {Code::resource_exhausted,
+          view.reference() + " takes " + std::to_string(size) +
+              " bytes for one entity, more than " + std::to_string(value_max) +
+              ": give its windows longer hops, or its texts fewer characters"};
+}
+
+}  // namespace
+
+// Entities on their way into the store.
+struct Store::Batch {
+  Timestamp until;     // their tiles hold what arrived up to here
+  bool whole = false;  // they are all that counts; else what came after what is there
+  std::vector<Folded> entities;
+  std::vector<kv::Batch::Write> more;  // in the same batch
+  std::size_t bytes = 0;
+  std::int64_t events = 0;  // written so far
+};
+
+Result<void> Store::fold(const ViewHandle& view, const std::string& statement,
+                         const std::function<Result<void>(Folded)>& visit) {
+  EventReader reader(view);
+  Tiles tiles(*view.windows);
+  Folded entity;
+  const auto done = [&]() -> Result<void> {
+    if (entity.events == 0) return {};
+    entity.tiles = tiles.encode();
+    tiles = Tiles(*view.windows);
+    if (entity.tiles.size() > value_max) return too_large(view, entity.tiles.size());
+    return visit(std::exchange(entity, {}));
+  };
+  const auto session = TRY(olap_.session());
+  TRY(session->stream(statement, {}, [&](const olap::Chunk& chunk) -> Result<void> {
+    for (std::size_t row = 0; row < chunk.rows; ++row) {
+      const std::string& key = reader.key(chunk, row);
+      if (key != entity.key) {
+        TRY(done());
+        entity.key = key;
+      }
+      TRY(tiles.add(reader.event(chunk, row)));
+      ++entity.events;
+    }
+    return {};
+  }));
+  return done();
+}
+
+Store::Ahead& Store::ahead_of(const ViewHandle& view) {
+  const std::lock_guard hold(ahead_turn_);
+  auto& ahead = ahead_[view.prefix];
+  if (!ahead) ahead = std::make_unique<Ahead>();
+  return *ahead;
+}
+
+Result<void> Store::read_ahead(const ViewHandle& view, const Table& table, Timestamp from,
+                               Ahead& ahead) {
+  ahead = {.digest = table.digest, .from = from, .until = from};
+  // The end of the stretch is an instant, so that events which arrived together stay together.
+  std::string condition =
+      from == Timestamp::min() ? "true" : "arrived_at > " + timestamp_literal(from);
+  const auto session = TRY(olap_.session());
+  const auto end = TRY(session->query("SELECT arrived_at FROM " + table.rows + " WHERE " +
+                                      condition + " ORDER BY arrived_at LIMIT 1 OFFSET " +
+                                      std::to_string(read_ahead_events)));
+  ahead.at_end = end.rows.empty();
+  if (!ahead.at_end) {
+    ahead.until = Timestamp(Micros(std::get<std::int64_t>(end.rows[0].at(0))));
+    condition += " AND arrived_at <= " + timestamp_literal(ahead.until);
+  }
+  EventReader reader(view);
+  TRY(session->stream(
+      "SELECT " + event_columns(view) + " FROM " + table.rows + " WHERE " + condition +
+          " ORDER BY arrived_at",
+      {}, [&](const olap::Chunk& chunk) -> Result<void> {
+        for (std::size_t row = 0; row < chunk.rows; ++row)
+          ahead.events.push_back({reader.key(chunk, row), reader.event(chunk, row)});
+        return {};
+      }));
+  return {};
+}
+
+Result<void> Store::fold_between(const ViewHandle& view, const Table& table, Timestamp from,
+                                 Timestamp until,
+                                 const std::function<Result<void>(Folded)>& visit) {
+  Ahead& ahead = ahead_of(view);
+  const bool holds =
+      ahead.digest == table.digest && ahead.from <= from && (ahead.at_end || from <= ahead.until);
+  if (!holds) TRY(read_ahead(view, table, from, ahead));
+  if (!ahead.at_end && ahead.until < until) {
+    ahead = {};
+    return fold(view, events_between(view, table, from, until), visit);
+  }
+  std::map<std::string, std::pair<Tiles, std::int64_t>> entities;
+  for (; !ahead.events.empty() && ahead.events.front().event.arrived_at <= until;
+       ahead.events.pop_front()) {
+    const auto& [key, event] = ahead.events.front();
+    if (event.arrived_at <= from) continue;
+    auto& [tiles, events] = entities.try_emplace(key, Tiles(*view.windows), 0).first->second;
+    TRY(tiles.add(event));
+    ++events;
+  }
+  ahead.from = until;
+  for (auto& [key, entity] : entities)
+    TRY(visit({.key = key, .tiles = entity.first.encode(), .events = entity.second}));
+  return {};
+}
+
+Result<void> Store::begin(const ViewHandle& view, const Watermark& goal) {
+  kv::Batch batch;
+  batch.put(goal_key(view), encode_watermark(goal));
+  return kv_.write(batch, kv::Durability::process);
+}
+
+Result<void> Store::write(const ViewHandle& view, Batch& batch) {
+  std::vector<std::string> keys;
+  for (const Folded& entity : batch.entities) keys.push_back(entity.key);
+  const std::lock_guard turn(writing_);
+  const auto there =
+      keys.empty() ? std::vector<std::optional<std::string>>() : TRY(kv_.multi_get(keys));
+  kv::Batch out;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const Folded& entity = batch.entities[i];
+    Parts parts = TRY(parts_of(*view.windows, there[i] ? std::string_view(*there[i]) : ""));
+    std::string merged;
+    if (batch.whole) {
+      if (parts.tiles == entity.tiles && parts.moved <= batch.until) continue;
+      parts.tiles = entity.tiles;
+    } else if (parts.moved >= batch.until) {
+      continue;  // a call that was cut off had come so far
+    } else if (parts.tiles.empty()) {
+      parts.tiles = entity.tiles;
+    } else {
+      Tiles tiles = TRY(Tiles::decode(*view.windows, parts.tiles));
+      TRY(tiles.merge(TRY(Tiles::decode(*view.windows, entity.tiles))));
+      merged = tiles.encode();
+      parts.tiles = merged;
+    }
+    if (parts.tiles.size() > value_max) return too_large(view, parts.tiles.size());
+    parts.moved = batch.until;
+    drop_moved(parts, batch.until);
+    out.put(keys[i], joined(parts));
+    batch.events += batch.whole ? 1 : entity.events;
+  }
+  for (auto& write : batch.more) out.writes.push_back(std::move(write));
+  if (!out.writes.empty()) TRY(kv_.write(out, kv::Durability::process));
+  batch.entities.clear();
+  batch.more.clear();
+  batch.bytes = 0;
+  return {};
+}
+
+Result<std::int64_t> Store::move(const ViewHandle& view, const Table& table, Timestamp from,
+                                 Timestamp until) {
+  Batch batch{.until = until};
+  bool begun = false;
+  const auto moved = [&]() -> Result<void> {
+    TRY(fold_between(view, table, from, until, [&](Folded entity) -> Result<void> {
+      batch.bytes += entity.tiles.size();
+      batch.entities.push_back(std::move(entity));
+      if (batch.entities.size() < batch_entities && batch.bytes < batch_bytes) return {};
+      if (!begun) TRY(begin(view, {until, table.digest}));
+      begun = true;
+      return write(view, batch);
+    }));
+    batch.more.push_back({watermark_key(view), encode_watermark({until, table.digest})});
+    batch.more.push_back({goal_key(view), std::nullopt});
+    return write(view, batch);
+  }();
+  if (!moved) {
+    ahead_of(view) = {};  // its events are taken and not written: read them again
+    return moved.error();
+  }
+  return batch.events;
+}
+
+Result<std::int64_t> Store::renew(const ViewHandle& view, const Table& table, Timestamp at,
+                                  bool materialized) {
+  // Not at or after itself: the next call sees that this one did not come to its end.
+  TRY(begin(view, {Timestamp::min(), ""}));
+  Batch batch{.until = at, .whole = true};
+  std::vector<std::array<std::uint64_t, 2>> known;
+  if (materialized)
+    TRY(fold(view, events_between(view, table, Timestamp::min(), at),
+             [&](Folded entity) -> Result<void> {
+               known.push_back(hash_of(entity.key));
+               batch.bytes += entity.tiles.size();
+               batch.entities.push_back(std::move(entity));
+               if (batch.entities.size() < batch_entities && batch.bytes < batch_bytes) return {};
+               return write(view, batch);
+             }));
+  TRY(write(view, batch));
+  std::sort(known.begin(), known.end());
+  const std::int64_t gone = TRY(sweep(view, at, known));
+  if (materialized)
+    batch.more.push_back({watermark_key(view), encode_watermark({at, table.digest})});
+  batch.more.push_back({goal_key(view), std::nullopt});
+  TRY(write(view, batch));
+  return batch.events + gone;
+}
+
+// Takes the tiles from entities that are not known, as their events are no more in the sources.
+Result<std::int64_t> Store::sweep(const ViewHandle& view, Timestamp at,
+                                  const std::vector<std::array<std::uint64_t, 2>>& known) {
+  std::int64_t gone = 0;
+  std::string from = view.prefix + "r";
+  for (bool more = true; more;) {
+    std::vector<std::string> strange;
+    TRY(kv_.scan(from, view.prefix + "s", [&](std::string_view key, std::string_view) {
+      if (!std::binary_search(known.begin(), known.end(), hash_of(key))) strange.emplace_back(key);
+      return strange.size() < batch_entities;
+    }));
+    more = strange.size() == batch_entities;
+    if (strange.empty()) break;
+    from = strange.back() + '\0';
+    kv::Batch out;
+    const std::lock_guard turn(writing_);
+    const auto there = TRY(kv_.multi_get(strange));
+    for (std::size_t i = 0; i < strange.size(); ++i) {
+      Parts parts = TRY(parts_of(*view.windows, there[i] ? std::string_view(*there[i]) : ""));
+      if (parts.tiles.empty()) continue;
+      ++gone;
+      parts.tiles = {};
+      parts.moved = at;
+      drop_moved(parts, at);
+      if (parts.pushed.empty())
+        out.erase(strange[i]);
+      else
+        out.put(strange[i], joined(parts));
+    }
+    if (!out.writes.empty()) TRY(kv_.write(out, kv::Durability::process));
+  }
+  return gone;
+}
+
+Result<Materialized> Store::materialize(const ViewHandle& view, const Table& table,
+                                        const std::optional<Watermark>& before, Timestamp until) {
+  Materialized out{.view = view.reference()};
+  Timestamp moved = before ? before->at : Timestamp::min();
+  const auto stored = TRY(kv_.get(goal_key(view)));
+  std::optional<Watermark> goal;
+  if (stored) goal = TRY(decode_watermark(*stored));
+  const bool other_sources = before && before->digest != table.digest;
+  const bool stray = goal && (goal->digest != table.digest || goal->at <= moved);
+  if (other_sources || stray) {
+    out.rows += TRY(renew(view, table, moved, before.has_value()));
+  } else if (goal) {
+    out.rows += TRY(move(view, table, moved, goal->at));
+    moved = goal->at;
+  }
+  if (until > moved) out.rows += TRY(move(view, table, moved, until));
+  out.watermark = std::max(moved, until);
+  return out;
+}
+
+Result<Store::Written> Store::push(const ViewHandle& view, const std::vector<PushedRow>& rows) {
+  std::map<std::string_view, std::vector<const Pushed*>> by_key;
+  for (const PushedRow& row : rows) by_key[row.key].push_back(&row.pushed);
+  std::vector<std::string> keys{watermark_key(view)};
+  for (const auto& [key, pushed] : by_key) keys.emplace_back(key);
+
+  Written out;
+  kv::Batch batch;
+  const std::lock_guard turn(writing_);
+  const auto there = TRY(kv_.multi_get(keys));
+  const Timestamp watermark = there[0] ? TRY(decode_watermark(*there[0])).at : Timestamp::min();
+  std::size_t at = 0;
+  for (const auto& [key, pushed] : by_key) {
+    const auto& stored = there[++at];
+    Parts parts = TRY(parts_of(*view.windows, stored ? std::string_view(*stored) : ""));
+    const Timestamp moved = std::max(parts.moved, watermark);
+    drop_moved(parts, moved);
+    const std::int64_t before = out.written;
+    for (const Pushed* one : pushed) {
+      const bool known = one->event.arrived_at <= moved ||
+                         std::any_of(parts.pushed.begin(), parts.pushed.end(),
+                                     [&](const Pushed& other) { return other.id == one->id; });
+      ++(known ? out.ignored : out.written);
+      if (!known) parts.pushed.push_back(*one);
+    }
+    if (parts.pushed.size() > pushed_max)
+      return Error{
+          Code::resource_exhausted,
+          view.reference() + " holds " + std::to_string(pushed_max) +
+              " pushed events of one entity that its sources do not hold yet: run penstock "
+              "features materialize, and push again; nothing was written",
+          {{"rows", "hold too many events of one entity"}}};
+    if (out.written > before) batch.put(std::string(key), joined(parts));
+  }
+  if (!batch.writes.empty()) TRY(kv_.write(batch, kv::Durability::process));
+  return out;
+}
+
+}  // namespace penstock::features::windows
