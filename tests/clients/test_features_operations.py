@@ -272,6 +272,9 @@ def test_training_sets_are_made_of_what_was_really_read(served):
         if prediction != ids["lima"]:  # pushed, and not in the sources yet
             assert (row["heat"], row["damp"]) == (offline[prediction]["heat"], offline[prediction]["damp"])
 
+    told = served.run("features", "from-predictions", "--route", "comfort", "--from", "2020-01-01", "--to", "2100-01-01",
+                      "--dataset", "comfort_served")
+    assert told.stdout.startswith("dataset:comfort_served@1  3 rows, 1 with a label"), told.stdout + told.stderr
     lineage = served.run("trace", "dataset:comfort_served").stdout
     assert "route:comfort" in lineage and "feature_schema:weather_v1@1" in lineage, lineage
     nothing = served.run("features", "from-predictions", "--route", "comfort", "--from", "2020-01-01", "--to",
