@@ -1,6 +1,7 @@
 #include "features/gather.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "features/gathered.h"
 
@@ -72,7 +73,7 @@ bool fits(const std::vector<Part>& parts, const std::vector<JoinedView>& views,
 struct Kept {
   std::vector<std::shared_ptr<Gathered>> views;
   std::size_t memory = 0;
-  bool too_large = false;
+  std::atomic<bool> too_large = false;
 
   std::size_t bytes() const {
     std::size_t all = 0;
@@ -81,25 +82,26 @@ struct Kept {
   }
 };
 
-Result<void> keep(olap::Session& session, const SchemaHandle& schema, const JoinedView& view,
-                  const Part& part, const NumberedRows& rows, const JoinOptions& options,
-                  Kept& out) {
+Result<void> keep(olap::Session& session, olap::Lookup& lookup, const SchemaHandle& schema,
+                  const JoinedView& view, const Part& part, const NumberedRows& rows,
+                  const JoinOptions& options, Kept& out) {
   Places places(static_cast<std::size_t>(rows.count), static_cast<std::size_t>(view.rows));
-  TRY(session.stream(places_statement(schema, view, rows, options), {},
-                     [&](const olap::Chunk& chunk) -> Result<void> {
-                       for (std::size_t at = 0; at < chunk.rows; ++at)
-                         places.set(static_cast<std::size_t>(chunk.columns[0].whole[at]),
-                                    static_cast<std::size_t>(chunk.columns[1].whole[at]));
-                       return {};
-                     }));
+  TRY(lookup.each(session, places_statement(schema, view, rows, options),
+                  [&](const olap::Chunk& chunk) -> Result<void> {
+                    for (std::size_t at = 0; at < chunk.rows; ++at)
+                      places.set(static_cast<std::size_t>(chunk.columns[0].whole[at]),
+                                 static_cast<std::size_t>(chunk.columns[1].whole[at]));
+                    return {};
+                  }));
   places.close();
   out.views.push_back(std::make_shared<Gathered>(std::move(places), part.types));
-  const auto read = session.stream(
-      numbered_features(view, part.features), {}, [&](const olap::Chunk& chunk) -> Result<void> {
-        out.views.back()->put(chunk);
-        out.too_large = out.bytes() > out.memory;
-        return out.too_large ? Result<void>(Error{Code::resource_exhausted, ""}) : Result<void>();
-      });
+  const auto read = lookup.each(session, numbered_features(view, part.features),
+                                [&](const olap::Chunk& chunk) -> Result<void> {
+                                  out.views.back()->put(chunk);
+                                  if (out.bytes() <= out.memory) return {};
+                                  out.too_large = true;
+                                  return Error{Code::resource_exhausted, ""};
+                                });
   if (!read && !out.too_large) return read.error();
   return {};
 }
@@ -114,7 +116,7 @@ Result<std::optional<Gather>> gather(olap::Session& session, olap::Lookup& looku
   if (!fits(parts, views, rows, memory)) return std::optional<Gather>();
   Kept kept{.memory = static_cast<std::size_t>(memory)};
   for (std::size_t v = 0; v < views.size(); ++v) {
-    TRY(keep(session, schema, views[v], parts[v], rows, options, kept));
+    TRY(keep(session, lookup, schema, views[v], parts[v], rows, options, kept));
     if (kept.too_large) return std::optional<Gather>();
   }
   Gather out;

@@ -1,6 +1,8 @@
 #include "features/gathered.h"
 
 #include <algorithm>
+#include <new>
+#include <sys/mman.h>
 
 namespace penstock::features {
 namespace {
@@ -14,6 +16,10 @@ std::size_t bits_bytes(std::size_t columns) { return (columns + 7) / 8; }
 
 bool is_whole(olap::Type type) {
   return type == olap::Type::bigint || type == olap::Type::timestamp;
+}
+
+bool is_text(olap::Type type) {
+  return !is_whole(type) && type != olap::Type::real && type != olap::Type::boolean;
 }
 
 }  // namespace
@@ -31,14 +37,28 @@ void Places::close() {
     if (at > 0) at = static_cast<std::uint32_t>(*place_of(at - 1)) + 1;
 }
 
+Pages::Pages(std::size_t size) : size_(size) {
+  if (size == 0) return;
+  void* const got = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (got == MAP_FAILED) throw std::bad_alloc();
+  madvise(got, size, MADV_HUGEPAGE);
+  data_ = static_cast<char*>(got);
+}
+
+Pages::~Pages() {
+  if (data_) munmap(data_, size_);
+}
+
 Gathered::Gathered(Places places, std::vector<olap::Type> types)
-    : places_(std::move(places)), types_(std::move(types)) {
-  stride_ = bits_bytes(types_.size());
+    : places_(std::move(places)),
+      types_(std::move(types)),
+      stride_(row_bytes(types_)),
+      rows_(stride_ * places_.kept()) {
+  std::size_t offset = bits_bytes(types_.size());
   for (const olap::Type type : types_) {
-    offsets_.push_back(stride_);
-    stride_ += width_of(type);
+    offsets_.push_back(offset);
+    offset += width_of(type);
   }
-  rows_.resize(stride_ * places_.kept());
 }
 
 std::size_t Gathered::row_bytes(const std::vector<olap::Type>& types) {
@@ -54,6 +74,7 @@ void Gathered::set(std::size_t place, std::size_t column, const T& value) {
   std::memcpy(row + offsets_[column], &value, sizeof value);
 }
 
+// Under texts_turn_.
 const char* Gathered::keep(std::string_view text) {
   const std::size_t size = text.size(), needed = sizeof size + size;
   if (needed > room_left_) {
@@ -76,6 +97,8 @@ void Gathered::put(const olap::Chunk& chunk) {
       wanted.emplace_back(at, *place);
   for (std::size_t column = 0; column < types_.size(); ++column) {
     const olap::Chunk::Values& values = chunk.columns[column + 1];
+    std::unique_lock hold(texts_turn_, std::defer_lock);
+    if (is_text(types_[column])) hold.lock();
     for (const auto& [at, place] : wanted) {
       if (!values.valid[at]) continue;
       if (is_whole(types_[column])) {
@@ -101,7 +124,15 @@ const char* Gathered::find(std::size_t column, std::int64_t row) const {
 template <class T>
 void Gathered::fixed(std::size_t column, std::span<const std::int64_t> rows, T* out,
                      std::uint8_t* valid) const {
+  // Rows lie anywhere in memory: they are on their way while others are read.
+  constexpr std::size_t ahead = 16;
   for (std::size_t at = 0; at < rows.size(); ++at) {
+    if (at + ahead < rows.size())
+      if (const auto next = places_.of_row(rows[at + ahead])) {
+        const char* const begin = rows_.data() + *next * stride_;
+        __builtin_prefetch(begin);
+        __builtin_prefetch(begin + offsets_[column]);
+      }
     const char* const found = find(column, rows[at]);
     valid[at] = found ? 1 : 0;
     if (found) std::memcpy(out + at, found, sizeof(T));

@@ -1,7 +1,9 @@
 // The features that a join found, row by row in memory, and which of them each entity row gets.
 #pragma once
 
+#include <atomic>
 #include <cstring>
+#include <mutex>
 #include <optional>
 
 #include "ports/lookup.h"
@@ -13,10 +15,14 @@ namespace penstock::features {
 class Places {
  public:
   Places(std::size_t rows, std::size_t rows_of_view);
-  // The view's row of that number counts for entity row `row`.
+  // The view's row of that number counts for entity row `row`. From several threads, each with rows
+  // of its own.
   void set(std::size_t row, std::size_t found) {
     at_[row] = static_cast<std::uint32_t>(found) + 1;
-    wanted_[found / 64] |= std::uint64_t{1} << (found % 64);
+    const std::uint64_t bit = std::uint64_t{1} << (found % 64);
+    const std::atomic_ref word(wanted_[found / 64]);
+    if (!(word.load(std::memory_order_relaxed) & bit))
+      word.fetch_or(bit, std::memory_order_relaxed);
   }
   // Ends the setting: from here on what is kept has a place for each of the view's rows that counts
   // for any, and for no other.
@@ -43,15 +49,29 @@ class Places {
   std::size_t kept_ = 0;
 };
 
+// Zeroed memory, in large pages where the machine has them: it is read here and there.
+class Pages {
+ public:
+  explicit Pages(std::size_t size);
+  Pages(const Pages&) = delete;
+  ~Pages();
+  char* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  char* data_ = nullptr;
+  const std::size_t size_;
+};
+
 // The columns of a view that a join gives. Rows lie in memory one after the other, as they are
 // found by place and asked for column by column.
 class Gathered final : public olap::Values {
  public:
   Gathered(Places places, std::vector<olap::Type> types);
   // Rows as a query gives them: the first column is their number in the view's file, the others are
-  // those of `types`.
+  // those of `types`. From several threads, each with rows of its own.
   void put(const olap::Chunk& chunk);
-  std::size_t bytes() const { return rows_.size() + texts_bytes_; }
+  std::size_t bytes() const { return rows_.size() + texts_bytes_.load(); }
   static std::size_t row_bytes(const std::vector<olap::Type>& types);
 
   void whole(std::size_t column, std::span<const std::int64_t> rows, std::int64_t* out,
@@ -76,11 +96,13 @@ class Gathered final : public olap::Values {
   Places places_;
   std::vector<olap::Type> types_;
   std::vector<std::size_t> offsets_;  // of columns in a row, behind the bits of what is there
-  std::size_t stride_ = 0;
-  std::vector<char> rows_;
+  const std::size_t stride_;
+  Pages rows_;
   std::vector<std::unique_ptr<char[]>> texts_;  // blocks; each text behind its length
   char* room_ = nullptr;                        // in the last of them
-  std::size_t room_left_ = 0, texts_bytes_ = 0;
+  std::size_t room_left_ = 0;
+  std::atomic<std::size_t> texts_bytes_ = 0;
+  std::mutex texts_turn_;
 };
 
 }  // namespace penstock::features

@@ -38,6 +38,11 @@ class Lookup {
  public:
   virtual ~Lookup() = default;
   virtual std::unique_ptr<Offer> offer(std::shared_ptr<const Values> values) = 0;
+  // Calls `visit` for each chunk that `statement` gives, in no order, from each of the engine's
+  // threads as it has one: faster than Session::stream, which gives all to one. An error that it
+  // returns ends the query with that error.
+  virtual Result<void> each(Session& session, const std::string& statement,
+                            const std::function<Result<void>(const Chunk&)>& visit) = 0;
 };
 
 }  // namespace penstock::olap

@@ -340,7 +340,7 @@ class Engine final : public olap::Engine {
     Config config;
     if (duckdb_create_config(config.out()) == DuckDBError)
       return Error{Code::resource_exhausted, "no memory for DuckDB's configuration"};
-    std::vector<std::pair<const char*, std::string>> settings = {
+    const std::pair<const char*, std::string> settings[] = {
         {"memory_limit", std::to_string(options_.memory_limit_mb) + "MiB"},
         {"threads", std::to_string(options_.threads)},
         {"temp_directory", options_.temp_directory},
@@ -351,9 +351,6 @@ class Engine final : public olap::Engine {
         {"custom_extension_repository", "/nonexistent"},
         {"extension_directory", "/nonexistent"},
     };
-    if (options_.spill_limit_mb > 0)
-      settings.emplace_back("max_temp_directory_size",
-                            std::to_string(options_.spill_limit_mb) + "MiB");
     for (const auto& [name, value] : settings)
       if (duckdb_set_config(config.get(), name, value.c_str()) == DuckDBError)
         return Error{Code::invalid_argument,
@@ -370,6 +367,14 @@ class Engine final : public olap::Engine {
     if (duckdb_connect(made->database.get(), connection.out()) == DuckDBError)
       return Error{Code::unavailable, "DuckDB gives no connection"};
     TRY(add_lookups(connection.get()));
+    if (options_.spill_limit_mb > 0) {
+      // As an option of the opening DuckDB 1.5 takes it, and does not keep it.
+      QueryResult result;
+      const std::string limit = "SET GLOBAL max_temp_directory_size = '" +
+                                std::to_string(options_.spill_limit_mb) + "MiB'";
+      if (duckdb_query(connection.get(), limit.c_str(), result.out()) == DuckDBError)
+        return fault(duckdb_result_error(result.out()));
+    }
     return opened_ = std::move(made);
   }
 

@@ -1,5 +1,7 @@
 #include "adapters/duckdb/lookup.h"
 
+#include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <random>
@@ -12,9 +14,11 @@
 namespace penstock::duckdb {
 namespace {
 
-class Offers {
+// What is known by a number that cannot be guessed.
+template <class T>
+class Numbered {
  public:
-  std::int64_t add(std::shared_ptr<const olap::Values> values) {
+  std::int64_t add(std::shared_ptr<T> values) {
     const std::lock_guard hold(turn_);
     for (;;) {
       const auto number =
@@ -26,7 +30,7 @@ class Offers {
     const std::lock_guard hold(turn_);
     offers_.erase(number);
   }
-  std::shared_ptr<const olap::Values> find(std::int64_t number) {
+  std::shared_ptr<T> find(std::int64_t number) {
     const std::shared_lock hold(turn_);
     const auto found = offers_.find(number);
     return found == offers_.end() ? nullptr : found->second;
@@ -35,12 +39,39 @@ class Offers {
  private:
   std::shared_mutex turn_;
   std::random_device random_;
-  std::map<std::int64_t, std::shared_ptr<const olap::Values>> offers_;
+  std::map<std::int64_t, std::shared_ptr<T>> offers_;
 };
 
 // Of the process: functions are registered once for each database, and outlive any offer.
-Offers& offers() {
-  static Offers all;
+Numbered<const olap::Values>& offers() {
+  static Numbered<const olap::Values> all;
+  return all;
+}
+
+// A visitor, and the first error that it returned.
+class Visitor {
+ public:
+  explicit Visitor(const std::function<Result<void>(const olap::Chunk&)>& visit) : visit_(visit) {}
+  bool take(const olap::Chunk& chunk) {
+    if (failed_) return false;
+    const auto done = visit_(chunk);
+    if (done) return true;
+    const std::lock_guard hold(turn_);
+    if (!error_) error_ = done.error();
+    failed_ = true;
+    return false;
+  }
+  const std::optional<Error>& error() const { return error_; }
+
+ private:
+  const std::function<Result<void>(const olap::Chunk&)>& visit_;
+  std::atomic<bool> failed_ = false;
+  std::mutex turn_;
+  std::optional<Error> error_;
+};
+
+Numbered<Visitor>& visitors() {
+  static Numbered<Visitor> all;
   return all;
 }
 
@@ -70,6 +101,21 @@ class OneOffer final : public olap::Offer {
 
 class Lookups final : public olap::Lookup {
  public:
+  Result<void> each(olap::Session& session, const std::string& statement,
+                    const std::function<Result<void>(const olap::Chunk&)>& visit) override {
+    const std::size_t count = TRY(session.describe(statement)).size();
+    std::string names;
+    for (std::size_t at = 0; at < count; ++at) names += ", c" + std::to_string(at);
+    const auto visitor = std::make_shared<Visitor>(visit);
+    const std::int64_t number = visitors().add(visitor);
+    const auto done = session.query("SELECT bool_and(penstock_take(CAST(" + std::to_string(number) +
+                                    " AS BIGINT)" + names + ")) FROM (" + statement + ") AS t(" +
+                                    names.substr(2) + ")");
+    visitors().remove(number);
+    if (visitor->error()) return *visitor->error();
+    if (!done) return done.error();
+    return {};
+  }
   std::unique_ptr<olap::Offer> offer(std::shared_ptr<const olap::Values> values) override {
     return std::make_unique<OneOffer>(std::move(values));
   }
@@ -129,6 +175,41 @@ void serve_text(duckdb_function_info info, duckdb_data_chunk input, duckdb_vecto
   });
 }
 
+// penstock_take(visitor, column, ...): hands the columns over, and is true.
+void serve_take(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output) {
+  const idx_t count = duckdb_data_chunk_get_size(input);
+  if (count == 0) return;
+  std::vector<LogicalType> types;
+  for (idx_t at = 0; at < duckdb_data_chunk_get_column_count(input); ++at)
+    types.emplace_back(duckdb_vector_get_column_type(duckdb_data_chunk_get_vector(input, at)));
+  auto chunk = read(input, types);
+  if (!chunk) return duckdb_scalar_function_set_error(info, chunk.error().message.c_str());
+  const auto visitor = visitors().find(chunk->columns[0].whole[0]);
+  if (!visitor) return duckdb_scalar_function_set_error(info, "no such visitor waits");
+  chunk->columns.erase(chunk->columns.begin());
+  if (!visitor->take(*chunk)) return duckdb_scalar_function_set_error(info, "the visitor refused");
+  auto* out = static_cast<bool*>(duckdb_vector_get_data(output));
+  std::fill(out, out + count, true);
+}
+
+Result<void> add_take(duckdb_connection connection) {
+  const Owned<duckdb_scalar_function, duckdb_destroy_scalar_function> function(
+      duckdb_create_scalar_function());
+  const LogicalType number(duckdb_create_logical_type(DUCKDB_TYPE_BIGINT));
+  const LogicalType any(duckdb_create_logical_type(DUCKDB_TYPE_ANY));
+  const LogicalType truth(duckdb_create_logical_type(DUCKDB_TYPE_BOOLEAN));
+  duckdb_scalar_function_set_name(function.get(), "penstock_take");
+  duckdb_scalar_function_add_parameter(function.get(), number.get());
+  duckdb_scalar_function_set_varargs(function.get(), any.get());
+  duckdb_scalar_function_set_return_type(function.get(), truth.get());
+  duckdb_scalar_function_set_special_handling(function.get());
+  duckdb_scalar_function_set_volatile(function.get());
+  duckdb_scalar_function_set_function(function.get(), serve_take);
+  if (duckdb_register_scalar_function(connection, function.get()) == DuckDBError)
+    return Error{Code::internal, "DuckDB refuses the function penstock_take"};
+  return {};
+}
+
 }  // namespace
 
 Result<void> add_lookups(duckdb_connection connection) {
@@ -156,7 +237,7 @@ Result<void> add_lookups(duckdb_connection connection) {
     if (duckdb_register_scalar_function(connection, function.get()) == DuckDBError)
       return Error{Code::internal, "DuckDB refuses the function " + std::string(kind.name)};
   }
-  return {};
+  return add_take(connection);
 }
 
 olap::Lookup& lookups() {

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <gtest/gtest.h>
 
 #include "adapters/duckdb/duckdb.h"
@@ -75,6 +76,37 @@ TEST(DuckDbLookupTest, WhatIsNoLongerOfferedIsAnError) {
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Code::invalid_argument);
   EXPECT_NE(got.error().message.find("no such values are offered"), std::string::npos);
+}
+
+TEST(DuckDbLookupTest, EachRowIsVisitedOnceByWhateverThread) {
+  const auto engine = duckdb::open({.threads = 4});
+  const auto session = must(engine->session());
+  std::atomic<std::int64_t> rows = 0, sum = 0, letters = 0, nulls = 0;
+  must(duckdb::lookups().each(
+      *session,
+      "SELECT i, CASE WHEN i % 2 = 0 THEN repeat('x', 20) END AS t FROM range(500000) AS r(i)",
+      [&](const olap::Chunk& chunk) -> Result<void> {
+        rows += static_cast<std::int64_t>(chunk.rows);
+        for (std::size_t at = 0; at < chunk.rows; ++at) {
+          sum += chunk.columns[0].whole[at];
+          nulls += chunk.columns[1].valid[at] ? 0 : 1;
+          letters += static_cast<std::int64_t>(chunk.columns[1].text[at].size());
+        }
+        return {};
+      }));
+  EXPECT_EQ(rows, 500'000);
+  EXPECT_EQ(sum, std::int64_t{499'999} * 250'000);
+  EXPECT_EQ(nulls, 250'000);
+  EXPECT_EQ(letters, 5'000'000);
+  const auto refused = duckdb::lookups().each(*session, "SELECT i FROM range(500000) AS r(i)",
+                                              [](const olap::Chunk&) -> Result<void> {
+                                                return Error{Code::failed_precondition, "enough"};
+                                              });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "enough");
+  EXPECT_FALSE(duckdb::lookups().each(*session, "SELECT nothing",
+                                      [](const olap::Chunk&) { return Result<void>(); }));
+  EXPECT_FALSE(session->query("SELECT penstock_take(1::BIGINT, i) FROM range(3) AS r(i)"));
 }
 
 }  // namespace
