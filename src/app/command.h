@@ -57,6 +57,7 @@ void add_source_commands(CLI::App& parent, Globals& globals);    // sources, sea
 void add_catalog_commands(CLI::App& parent, Globals& globals);   // datasets
 void add_lineage_commands(CLI::App& parent, Globals& globals);   // trace, impact
 void add_features_commands(CLI::App& parent, Globals& globals);  // features
+void add_nearest_command(CLI::App& features, Globals& globals);  // features nearest
 void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce
 void add_serving_commands(CLI::App& parent, Globals& globals);   // routes, predict, batch, stream
 void add_monitor_commands(CLI::App& parent, Globals& globals);   // monitors

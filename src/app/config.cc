@@ -119,6 +119,7 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   set("limits.source_bytes", limits.source_bytes, options.limits.source_bytes);
   set("limits.join_memory_bytes", limits.join_memory_bytes, options.limits.join_memory_bytes);
   set("limits.join_spill_bytes", limits.join_spill_bytes, options.limits.join_spill_bytes);
+  set("limits.vector_bytes", limits.vector_bytes, options.limits.vector_bytes);
   set("limits.request_time", limits.request_time, options.limits.request_time);
   set("limits.drain_time", limits.drain_time, options.limits.drain_time);
   set("artifacts", config.artifacts, options.artifacts);

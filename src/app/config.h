@@ -8,14 +8,14 @@ namespace penstock::app {
 
 struct LimitsConfig {
   std::optional<std::int64_t> body_bytes, header_bytes, connections, queued_requests;
-  std::optional<std::int64_t> artifact_bytes, artifact_cache_bytes, source_bytes;
+  std::optional<std::int64_t> artifact_bytes, artifact_cache_bytes, source_bytes, vector_bytes;
   std::optional<std::int64_t> join_memory_bytes, join_spill_bytes;
   std::optional<Micros> request_time, drain_time;
 };
 BOOST_DESCRIBE_STRUCT(LimitsConfig, (),
                       (body_bytes, header_bytes, connections, queued_requests, artifact_bytes,
-                       artifact_cache_bytes, source_bytes, join_memory_bytes, join_spill_bytes,
-                       request_time, drain_time))
+                       artifact_cache_bytes, source_bytes, vector_bytes, join_memory_bytes,
+                       join_spill_bytes, request_time, drain_time))
 constexpr auto rules_of(const LimitsConfig&) {
   return std::array{Rule{.field = "body_bytes", .min = 1 << 10, .max = 1 << 30},
                     Rule{.field = "header_bytes", .min = 1 << 10, .max = 1 << 20},
@@ -25,7 +25,8 @@ constexpr auto rules_of(const LimitsConfig&) {
                     Rule{.field = "artifact_cache_bytes", .min = 0, .max = 1'000'000'000'000'000},
                     Rule{.field = "source_bytes", .min = 1 << 10, .max = 1'000'000'000'000'000},
                     Rule{.field = "join_memory_bytes", .min = 256 << 20, .max = 1'000'000'000'000},
-                    Rule{.field = "join_spill_bytes", .min = 0, .max = 1'000'000'000'000'000}};
+                    Rule{.field = "join_spill_bytes", .min = 0, .max = 1'000'000'000'000'000},
+                    Rule{.field = "vector_bytes", .min = 1 << 20, .max = 1'000'000'000'000}};
 }
 
 struct S3Config {

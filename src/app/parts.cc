@@ -288,7 +288,9 @@ void System::Parts::make_components() {
                         .lookup = &duckdb::lookups(),
                         .kept_bytes = kept_of_joins(options.limits),
                         .holder = server_name(options.data),
-                        .program = std::string(api::version)});
+                        .program = std::string(api::version),
+                        .vector_bytes = options.limits.vector_bytes,
+                        .vector_age = redis ? Micros(std::chrono::seconds(10)) : Micros(0)});
   blob::Objects& objects = remote ? *remote : *blobs;
   files = std::make_unique<artifacts::Files>(*db, objects, clock, options.limits.artifact_bytes);
   checkouts = std::make_unique<artifacts::Checkouts>(

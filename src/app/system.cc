@@ -115,6 +115,8 @@ void System::Parts::start_background() {
     TRY(features->operations().measure());
     return false;
   });
+  every("nearest", {std::chrono::milliseconds(100), std::chrono::milliseconds(10)},
+        [this]() -> Result<bool> { return features->grow_indexes(); });
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
         [this] { return search->run_once(); });

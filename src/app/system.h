@@ -21,6 +21,7 @@ struct SystemLimits {
   std::int64_t source_bytes = std::int64_t{16} << 30;          // of a source that is copied
   std::int64_t join_memory_bytes = std::int64_t{2} << 30;      // of all joins of features together
   std::int64_t join_spill_bytes = 0;  // on disk, beyond that; 0: most of what is free
+  std::int64_t vector_bytes = std::int64_t{1} << 30;  // of memory, for nearest neighbours
   Micros request_time = std::chrono::seconds(60);
   Micros drain_time = std::chrono::seconds(10);
 };

@@ -218,6 +218,15 @@ void append_key(std::string& out, std::string_view spelt) {
   out += spelt;
 }
 
+std::vector<std::string> keys_in(const ViewHandle& view, std::string_view key) {
+  Bytes bytes(key.substr(std::min(key.size(), view.prefix.size() + 1)));
+  std::vector<std::string> out;
+  std::uint32_t size = 0;
+  std::string_view text;
+  while (bytes.take(size) && bytes.take(size, text)) out.emplace_back(text);
+  return out;
+}
+
 std::string encode_row(const ViewHandle& view, const StoredRow& row) {
   const std::size_t count = view.view.features.size();
   const std::size_t nulls = times_size, cells = nulls + (count + 7) / 8;

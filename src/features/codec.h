@@ -23,6 +23,8 @@ std::optional<std::string> spelt(const catalog::JoinKey& key, std::string_view t
 std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys);
 // One of its keys more.
 void append_key(std::string& out, std::string_view spelt);
+// And back; fewer where it is no key of the view.
+std::vector<std::string> keys_in(const ViewHandle& view, std::string_view key);
 
 // The values must be of the features' types, as values.h says them.
 std::string encode_row(const ViewHandle& view, const StoredRow& row);

@@ -5,6 +5,7 @@
 
 #include "features/columns.h"
 #include "features/handles.h"
+#include "features/nearest/nearest.h"
 #include "features/operations.h"
 #include "features/transform/plan.h"
 #include "features/values.h"
@@ -98,19 +99,23 @@ Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::
                  catalog::Service& catalog, const Clock& clock, Metrics& metrics, Options options)
     : db_(db),
       olap_(olap),
-      kv_(kv),
+      nearest_(std::make_unique<Nearest>(
+          kv, NearestOptions{.bytes_max = static_cast<std::size_t>(options.vector_bytes),
+                             .age_max = options.vector_age})),
+      watched_(std::make_unique<WatchedStore>(kv, *nearest_)),
+      kv_(*watched_),
       catalog_(catalog),
       clock_(clock),
       program_(options.program),
       from_future_(metrics.counter("penstock_features_from_future_total",
                                    "Reads that found only a row from after their instant")),
       offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, options)),
-      online_(std::make_unique<Online>(kv, olap, *offline_)),
+      online_(std::make_unique<Online>(kv_, olap, *offline_)),
       handles_(std::make_unique<OpenHandles>()),
       operations_(std::make_unique<Operations>(Operations::Parts{
           .db = db,
           .olap = olap,
-          .kv = kv,
+          .kv = kv_,
           .clock = clock,
           .metrics = metrics,
           .offline = *offline_,
@@ -290,6 +295,20 @@ Result<ViewProfileOutput> Service::profile(const Call& call, const ViewProfileQu
   if (!bound) return bound.error();
   return operations_->profile(call, *bound, query.day);
 }
+
+Result<NearestOutput> Service::nearest(const Call& call, const NearestInput& input) {
+  const auto reference = reference_from(input.view);
+  if (!reference)
+    return Error{Code::invalid_argument,
+                 "view must be NAME or NAME@VERSION",
+                 {{"view", "must be NAME or NAME@VERSION"}}};
+  auto view = TRY(db_.read(call, [&](sql::Tx& tx) {
+    return open_view(tx, call.project, reference->name, reference->version);
+  }));
+  return nearest_->ask(std::move(view), input, clock_.now());
+}
+
+bool Service::grow_indexes() { return nearest_->grow(); }
 
 Result<HistoricalOutput> Service::historical(const Call& call, const HistoricalInput& input) {
   const auto schema = TRY(schema_of(call, input.feature_schema, input.features));

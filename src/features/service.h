@@ -16,6 +16,7 @@
 
 namespace penstock::features {
 
+class Nearest;
 class Offline;
 class Online;
 class OpenHandles;
@@ -25,6 +26,8 @@ struct EntityColumns;   // batch.h
 struct FeatureColumns;  // batch.h
 struct EraseInput;      // features/erasure.h
 struct EraseOutput;
+struct NearestInput;
+struct NearestOutput;
 
 struct ViewStatus {
   FeatureView view;
@@ -210,8 +213,11 @@ struct Options {
   // gets at it; none: the engine joins all by itself.
   olap::Lookup* lookup = nullptr;
   std::int64_t kept_bytes = std::int64_t{256} << 20;
-  std::string holder;   // this server, by a name that it keeps when it starts again
-  std::string program;  // the version of Penstock
+  std::string holder;                   // this server, by a name that it keeps when it starts again
+  std::string program;                  // the version of Penstock
+  std::int64_t vector_bytes = 1 << 30;  // of memory, for nearest neighbours
+  // Where other servers write the online store too: after it, vectors are read from there anew.
+  Micros vector_age{0};
 };
 
 class Service {
@@ -257,6 +263,11 @@ class Service {
       const Call& call, const std::vector<std::string>& features);
   Result<OnlineOutput> online(const Call& call, const OnlineInput& input);
 
+  // The entities whose embedding is nearest, among the latest online rows (nearest/neighbours.h).
+  Result<NearestOutput> nearest(const Call& call, const NearestInput& input);
+  // Lets approximate indexes grow for some milliseconds; true where there is more to do.
+  bool grow_indexes();
+
   // One entity's features as of `event_time`: no SQL, no lock. A join key that is missing or no
   // value of its type is invalid_argument. Microseconds.
   Result<FeatureRow> read(const SchemaHandle& schema,
@@ -286,7 +297,9 @@ class Service {
 
   sql::Database& db_;
   olap::Engine& olap_;
-  kv::Store& kv_;
+  std::unique_ptr<Nearest> nearest_;
+  std::unique_ptr<kv::Store> watched_;
+  kv::Store& kv_;  // watched_: indexes of vectors hear of every write
   catalog::Service& catalog_;
   const Clock& clock_;
   const std::string program_;

@@ -2,6 +2,7 @@
 
 #include "api/http/feast.h"
 #include "features/erasure.h"
+#include "features/nearest/neighbours.h"
 
 namespace penstock::api {
 namespace {
@@ -65,6 +66,10 @@ std::vector<Route> features_routes(features::Service& features) {
           "POST", "/api/v1/features:online", "Read features as of now, or of an instant",
           Permission::read,
           [&](const Call& call, const OnlineInput& in) { return features.online(call, in); }),
+      route<NearestInput, NearestOutput>(
+          "POST", "/api/v1/features:nearest", "Find the entities whose embedding is nearest",
+          Permission::read,
+          [&](const Call& call, const NearestInput& in) { return features.nearest(call, in); }),
       route<PushInput, PushOutput>(
           "POST", "/api/v1/features:push", "Write rows of a view into the online store",
           Permission::write,

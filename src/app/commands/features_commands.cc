@@ -238,6 +238,7 @@ void add_features_commands(CLI::App& parent, Globals& globals) {
   add_verify(*features, globals);
   add_features_erase_command(*features, globals);
   add_features_operate_commands(*features, globals);
+  add_nearest_command(*features, globals);
 }
 
 }  // namespace penstock::app
