@@ -287,6 +287,7 @@ void System::Parts::make_components() {
       features::Options{.scratch = path("scratch"),
                         .lookup = &duckdb::lookups(),
                         .kept_bytes = kept_of_joins(options.limits),
+                        .rows_bytes_max = options.limits.source_bytes,
                         .holder = server_name(options.data),
                         .program = std::string(api::version),
                         .vector_bytes = options.limits.vector_bytes,

@@ -87,6 +87,8 @@ std::string timestamp_literal(Timestamp at) {
   return "make_timestamp(CAST(" + std::to_string(at.time_since_epoch().count()) + " AS BIGINT))";
 }
 
+std::string_view key_type(catalog::ColumnType type) { return engine_type(type); }
+
 std::string offline_statement(const ViewHandle& handle, bool rejected) {
   if (handle.windows) return windows::offline_statement(handle);
   const FeatureView& view = handle.view;

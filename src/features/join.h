@@ -58,5 +58,7 @@ std::string row_columns(const ViewHandle& view);
 std::string latest_statement(const JoinedView& joined, Timestamp as_of);
 
 std::string timestamp_literal(Timestamp at);
+// How the engine calls the type of a join key.
+std::string_view key_type(catalog::ColumnType type);
 
 }  // namespace penstock::features

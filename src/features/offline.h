@@ -4,11 +4,14 @@
 #include <mutex>
 
 #include "features/definitions.h"
+#include "features/entity_rows.h"
 #include "features/erasure.h"
 #include "features/join.h"
 #include "features/service.h"
 
 namespace penstock::features {
+
+class Staged;
 
 class Offline {
  public:
@@ -28,42 +31,71 @@ class Offline {
                       const std::vector<std::shared_ptr<const ViewHandle>>& views);
   blob::Store& blobs() { return blobs_; }
 
+  // What gives entity rows.
+  struct Rows {
+    std::string statement;
+    std::string field;          // of the input that it came from
+    std::string file = {};      // the Parquet file that it is, if it is one
+    bool reads_sources = true;  // the statement names them
+    bool closed = true;         // names of other tables are faults
+  };
   struct Joined {
     std::string statement;
-    std::vector<JoinedView> views;      // what it joins, of the schema
-    std::vector<olap::Column> columns;  // of the entity rows
-    std::vector<std::string> sources;   // URNs of views and sources that it reads
+    std::vector<JoinedView> views;                   // what it joins, of the schema
+    std::vector<olap::Column> columns;               // of the entity rows
+    std::vector<std::string> urns;                   // of the views and sources that it reads
+    std::vector<catalog::VersionedSource> of_views;  // the sources that the views read,
+    std::vector<catalog::SourceSnapshot> snapshots;  // their state, and that of the views' tables
+    std::vector<catalog::VersionedSource> of_rows;   // the sources that the rows name
   };
-  // Binds the sources that `rows` names, and makes the statement. `closed`: names of other tables
-  // are faults.
+  // Binds the sources that the rows name, and makes the statement.
   Result<Joined> join(const Call& call, olap::Session& session, const SchemaHandle& schema,
-                      const std::string& rows, const std::string& field, bool closed,
-                      const JoinOptions& options);
-  Result<HistoricalOutput> write(const Call& call, const SchemaHandle& schema,
-                                 const HistoricalInput& input);
+                      const Rows& rows, const JoinOptions& options);
+
+  // A join in the blob store, and what a dataset says of it.
+  struct Written {
+    HistoricalOutput output;
+    std::vector<catalog::SourceSnapshot> snapshots;  // these three only where a dataset is wanted
+    std::string inputs_digest;
+    std::vector<catalog::ColumnProfile> profile;
+  };
+  Result<Written> write(const Call& call, const SchemaHandle& schema, const HistoricalInput& input);
+  // A result of write() by its digest, to be read by whoever may read what it was made from.
+  Result<std::unique_ptr<blob::Reader>> open_result(const Call& call, const std::string& digest);
+  EntityUploads& uploads() { return uploads_; }
 
  private:
-  struct Source {
-    std::string rows;   // the statement that gives the entity rows
-    std::string field;  // of the input that it came from
-    std::string file;   // the Parquet file that it is, if it is one
-  };
-  Result<std::string> digest_of(const BoundView& view);
-  Result<std::string> digest_with(const BoundView& view, const Erasures& erasures);
+  Result<std::vector<catalog::SourceSnapshot>> snapshots_of(
+      const std::vector<catalog::VersionedSource>& sources);
+  Result<void> check_unchanged(const std::vector<catalog::VersionedSource>& sources,
+                               const std::vector<std::optional<std::string>>& read,
+                               const std::vector<catalog::SourceSnapshot>& before);
+  Result<OfflineTable> table_of(const Call& call, const BoundView& view,
+                                const std::vector<catalog::SourceSnapshot>& snapshots);
   Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
+                            const std::vector<catalog::SourceSnapshot>& snapshots,
                             const Erasures& erasures);
-  Result<void> keep(const Call& call, const BoundView& view, const OfflineTable& table,
-                    const Erasures& erasures);
-  Result<void> bind_rows(const Call& call, olap::Session& session, const std::string& rows,
-                         const std::string& field, bool closed, std::vector<std::string>& urns);
+  Result<void> keep_table(const Call& call, const BoundView& view, const OfflineTable& table,
+                          const Erasures& erasures);
   // `statement` gives the entity rows and the features of views: with the schema's transforms.
   Result<std::string> with_transforms(olap::Session& session, const SchemaHandle& schema,
                                       const Joined& joined, const std::string& statement,
                                       const JoinOptions& options);
-  Result<Source> rows_of(const HistoricalInput& input);
-  Result<NumberedRows> numbered_rows(olap::Session& session, const Source& source);
-  Result<void> copy(olap::Session& session, const SchemaHandle& schema, const Source& source,
+  Result<void> bind_rows(const Call& call, olap::Session& session, const Rows& rows, Joined& out);
+  Result<Rows> rows_of(const Call& call, olap::Session& session, const SchemaHandle& schema,
+                       const HistoricalInput& input, std::string& taken);
+  Result<Rows> csv_rows(olap::Session& session, const SchemaHandle& schema,
+                        const std::string& path);
+  Result<NumberedRows> numbered_rows(olap::Session& session, const Rows& rows);
+  Result<void> copy(olap::Session& session, const SchemaHandle& schema, const Rows& rows,
                     const Joined& joined, const JoinOptions& options, const std::string& to);
+  Result<void> describe(const Call& call, olap::Session& session, const SchemaHandle& schema,
+                        const HistoricalInput& input, const Rows& rows, const Joined& joined,
+                        const std::string& file, Written& out);
+  Result<void> keep(const Call& call, const HistoricalInput& input, const Staged& staged,
+                    HistoricalOutput& out);
+  void remove_old(const Call& call);
+  // A path of the blob store for a file on its way, which nobody else has.
   std::string staged_path();
 
   sql::Database& db_;
@@ -75,6 +107,7 @@ class Offline {
   std::mutex making_;  // one evaluation at a time: it takes what memory there is
   std::mutex tables_turn_;
   std::map<std::string, OfflineTable> tables_;  // by digest
+  EntityUploads uploads_;
 };
 
 }  // namespace penstock::features

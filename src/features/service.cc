@@ -89,6 +89,21 @@ Result<void> schema_applied(sql::Tx& tx, const Call& call, const resources::Reso
   return catalog::add_edges(tx, call, std::move(columns));
 }
 
+// Without a schema that says which feature a column is.
+std::vector<catalog::Edge> feature_edges(const SchemaHandle& schema,
+                                         const catalog::Dataset& dataset) {
+  std::vector<catalog::Edge> out;
+  for (std::size_t i = 0; i < schema.slots.size(); ++i) {
+    const ViewHandle& view = *schema.views[schema.slots[i].view];
+    out.push_back({.from_urn = catalog::column_urn(dataset.urn(), schema.names[i]),
+                   .to_urn = catalog::column_urn(view.urn(),
+                                                 view.view.features[schema.slots[i].feature].name),
+                   .relation = "derived_from",
+                   .created_at = dataset.created_at});
+  }
+  return out;
+}
+
 }  // namespace
 
 struct Service::InUse {
@@ -312,8 +327,11 @@ bool Service::grow_indexes() { return nearest_->grow(); }
 
 Result<HistoricalOutput> Service::historical(const Call& call, const HistoricalInput& input) {
   const auto schema = TRY(schema_of(call, input.feature_schema, input.features));
-  HistoricalOutput out = TRY(offline_->write(call, *schema, input));
+  const Offline::Written written = TRY(offline_->write(call, *schema, input));
+  HistoricalOutput out = written.output;
   if (input.dataset.empty()) return out;
+  Call late = call;
+  late.deadline = Timestamp::max();  // joining may have taken long, and all of it was worth it
   const catalog::NewDataset dataset{.name = input.dataset,
                                     .digest = out.digest,
                                     .uri = out.uri,
@@ -322,19 +340,36 @@ Result<HistoricalOutput> Service::historical(const Call& call, const HistoricalI
                                     .query = input.entity_sql,
                                     .feature_schema = out.feature_schema,
                                     .sources = out.sources,
-                                    .known_as_of = input.known_as_of};
-  out.dataset = TRY(catalog_.add_dataset(call, dataset)).urn();
+                                    .known_as_of = input.known_as_of,
+                                    .snapshots = written.snapshots,
+                                    .inputs_digest = written.inputs_digest,
+                                    .profile = written.profile};
+  const auto added = db_.write(late, [&](sql::Tx& tx) -> Result<std::string> {
+    const auto made = TRY(catalog_.add_dataset(tx, late, dataset));
+    if (schema->version == 0) TRY(catalog::add_edges(tx, late, feature_edges(*schema, made)));
+    return made.urn();
+  });
+  if (!added) return added.error();
+  out.dataset = *added;
   return out;
 }
+
+Result<std::unique_ptr<blob::Reader>> Service::historical_result(const Call& call,
+                                                                 const std::string& digest) {
+  return offline_->open_result(call, digest);
+}
+
+EntityUploads& Service::entity_uploads() { return offline_->uploads(); }
 
 Result<std::string> Service::historical_statement(const Call& call, olap::Session& session,
                                                   const std::string& schema,
                                                   const std::string& rows) {
   const auto handle = TRY(open_schema(call, schema));
   TRY(check_numbers(*handle));
-  auto joined = TRY(offline_->join(call, session, *handle, rows, "rows", false,
+  auto joined = TRY(offline_->join(call, session, *handle,
+                                   {.statement = rows, .field = "rows", .closed = false},
                                    {.numbers = true, .oldest = true}));
-  TRY(policies::enforce_reads(db_, call, clock_.now(), joined.sources, "batch"));
+  TRY(policies::enforce_reads(db_, call, clock_.now(), joined.urns, "batch"));
   return std::move(joined.statement);
 }
 

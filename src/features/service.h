@@ -19,6 +19,7 @@ namespace penstock::features {
 class Nearest;
 class Offline;
 class Online;
+class EntityUploads;
 class OpenHandles;
 class Operations;
 struct BoundView;
@@ -101,18 +102,22 @@ struct HistoricalInput {
   std::optional<Timestamp> known_as_of;  // rows created later are not seen
   std::string
       output;  // historical/<project>/named/<output> in the blob store; empty: .../<digest>.parquet
-  std::string dataset;  // a name: the result becomes a dataset of the catalog
+  std::string dataset;        // a name: the result becomes a dataset of the catalog
+  std::string entity_upload;  // instead of SQL and path: rows that the caller sent, used once
+  bool temporary = false;     // the result is for download, and kept for a day
 };
 BOOST_DESCRIBE_STRUCT(HistoricalInput, (),
                       (entity_sql, entity_path, feature_schema, features, known_as_of, output,
-                       dataset))
+                       dataset, entity_upload, temporary))
 constexpr auto rules_of(const HistoricalInput&) {
   return std::array{Rule{.field = "entity_sql", .max = 100'000, .may_miss = true},
                     Rule{.field = "entity_path", .max = 2000, .may_miss = true},
                     Rule{.field = "feature_schema", .max = 200, .may_miss = true},
                     Rule{.field = "features", .max = 2000},
                     Rule{.field = "output", .max = 500, .may_miss = true},
-                    Rule{.field = "dataset", .max = 200, .may_miss = true}};
+                    Rule{.field = "dataset", .max = 200, .may_miss = true},
+                    Rule{.field = "entity_upload", .max = 100, .may_miss = true},
+                    Rule{.field = "temporary", .may_miss = true}};
 }
 struct HistoricalOutput {
   std::string path;  // in the blob store
@@ -124,9 +129,11 @@ struct HistoricalOutput {
   std::string feature_schema;        // "features_v1@1", empty for a list of features
   std::vector<std::string> sources;  // URNs of sources and feature views
   std::string dataset;               // "dataset:NAME@N", empty if none was asked for
+  std::int64_t bytes = 0;            // of the file
 };
 BOOST_DESCRIBE_STRUCT(HistoricalOutput, (),
-                      (path, uri, row_count, digest, columns, feature_schema, sources, dataset))
+                      (path, uri, row_count, digest, columns, feature_schema, sources, dataset,
+                       bytes))
 
 struct OnlineInput {
   std::string feature_schema;         // "features_v1" or "features_v1@1"; or
@@ -213,6 +220,7 @@ struct Options {
   // gets at it; none: the engine joins all by itself.
   olap::Lookup* lookup = nullptr;
   std::int64_t kept_bytes = std::int64_t{256} << 20;
+  std::int64_t rows_bytes_max = std::int64_t{16} << 30;  // of one upload of entity rows
   std::string holder;                   // this server, by a name that it keeps when it starts again
   std::string program;                  // the version of Penstock
   std::int64_t vector_bytes = 1 << 30;  // of memory, for nearest neighbours
@@ -234,6 +242,11 @@ class Service {
   // The view's SQL, evaluated once for each state of its sources.
   Result<OfflineTable> materialize_offline(const Call& call, const ViewName& name);
   Result<HistoricalOutput> historical(const Call& call, const HistoricalInput& input);
+  // The file of a result, by its digest.
+  Result<std::unique_ptr<blob::Reader>> historical_result(const Call& call,
+                                                          const std::string& digest);
+  // Entity rows that callers send, in pieces: see features/entity_rows.h.
+  EntityUploads& entity_uploads();
   // For whoever writes rows of its own (batch): a statement over `session` that gives every column
   // of `rows` (a SELECT with event_time and the join keys; sources that it names are bound), then
   // each feature of `schema` under its name as of the row's event_time (numbers and booleans as

@@ -1,5 +1,6 @@
 """Sources that lie elsewhere: Parquet and CSV below a prefix of a real S3 server."""
 
+import datetime
 import json
 import os
 import time
@@ -129,6 +130,51 @@ def test_what_cannot_be_read_is_said_clearly(lake, words, message):
     refused = lake.run("sources", "discover", *words)
     assert refused.returncode != 0 and message in refused.stderr, refused.stderr
     assert "another-secret-word" not in refused.stderr and SECRET_KEY not in refused.stderr
+
+
+def test_features_of_rows_in_a_bucket_are_joined(lake, tmp_path):
+    folder = lake.s3.folder / "data/lake/weather"
+    folder.mkdir()
+    at = [datetime.datetime(2026, 4, day) for day in (1, 2, 3)]
+    pq.write_table(pa.table({"city": ["Oslo"] * 3, "seen": pa.array(at, pa.timestamp("us")), "heat": [1.0, 2.0, 3.0]}),
+                   folder / "part-0.parquet")
+    declarations = tmp_path / "weather.yaml"
+    declarations.write_text("""
+kind: source
+name: weather
+owner: rides
+path: s3://lake/weather/
+connection: lake
+columns:
+  - {name: city, type: text, classification: public}
+  - {name: seen, type: timestamp, classification: public}
+  - {name: heat, type: double, classification: public}
+---
+kind: entity
+name: city
+owner: rides
+join_keys: [{name: city, type: text}]
+---
+kind: feature_view
+name: city_heat
+owner: rides
+entity: city
+sources: [weather]
+sql: SELECT city, seen, heat FROM weather
+event_time: seen
+features: [{name: heat}]
+""")
+    applied = lake.run("apply", str(declarations))
+    assert applied.returncode == 0, applied.stderr
+    rows, out = tmp_path / "rows.csv", tmp_path / "features.parquet"
+    rows.write_text("city,event_time\nOslo,2026-04-02T12:00:00Z\nBergen,2026-04-02T12:00:00Z\nOslo,2026-03-31T00:00:00Z\n")
+    joined = lake.run("features", "get-historical", "--feature", "city_heat:heat", "--entities", str(rows),
+                      "--output", str(out), "--dataset", "warm")
+    assert joined.returncode == 0, joined.stderr
+    assert joined.stdout == f"3 rows, {out}\ndataset:warm@1\n"
+    assert pq.read_table(out)["heat"].to_pylist() == [2.0, None, None]
+    shown = json.loads(lake.run("--json", "datasets", "show", "warm@1").stdout)
+    assert [one["urn"] for one in shown["snapshots"]] == ["feature_view:city_heat@1", "source:weather@1"]
 
 
 def test_a_server_that_is_gone_opens_an_incident_and_comes_back(lake, tmp_path):

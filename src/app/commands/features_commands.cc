@@ -1,14 +1,12 @@
-// features: list, materialize, get-online, get-historical, verify, erase.
-#include <filesystem>
-#include <fstream>
+// features: list, materialize, get-online, verify, and those of other files.
 #include <iostream>
-#include <iterator>
 
 #include <CLI/CLI.hpp>
 
 #include "app/command.h"
 #include "app/commands/features_commands.h"
 #include "app/commands/features_erase_commands.h"
+#include "app/commands/features_historical.h"
 
 namespace penstock::app {
 namespace {
@@ -135,59 +133,6 @@ void add_get_online(CLI::App& features, Globals& globals) {
       print_table({"FEATURE", "VALUE", "STATUS", "AS OF", "AGE"}, rows);
     });
   });
-}
-
-struct Historical {
-  std::string schema, sql, path, known, dataset, output;
-  std::vector<std::string> names;
-};
-
-void get_historical(Globals& globals, const Historical& options) {
-  json::object body{{"entity_sql", options.sql},
-                    {"entity_path", options.path},
-                    {"feature_schema", options.schema},
-                    {"features", list_of(options.names)},
-                    {"dataset", options.dataset}};
-  if (options.sql.starts_with("@")) {
-    std::ifstream file(options.sql.substr(1));
-    if (!file)
-      return globals.fail({Code::invalid_argument, options.sql.substr(1) + " cannot be read"});
-    body["entity_sql"] = std::string(std::istreambuf_iterator<char>(file), {});
-  }
-  if (!options.known.empty()) body["known_as_of"] = options.known;
-  const auto made = ask_long(globals, "/api/v1/features:historical", body);
-  if (!made) return;
-  if (!options.output.empty()) {
-    std::error_code fault;
-    std::filesystem::copy_file(text_of(*made, "uri"), options.output,
-                               std::filesystem::copy_options::overwrite_existing, fault);
-    if (fault)
-      return globals.fail({Code::failed_precondition, text_of(*made, "uri") +
-                                                          " cannot be copied to " + options.output +
-                                                          ": " + fault.message()});
-  }
-  globals.show(*made, [&] {
-    std::cout << text_of(*made, "row_count") << " rows, " << text_of(*made, "uri") << "\n";
-    if (const std::string dataset = text_of(*made, "dataset"); !dataset.empty())
-      std::cout << dataset << "\n";
-  });
-}
-
-void add_get_historical(CLI::App& features, Globals& globals) {
-  auto options = std::make_shared<Historical>();
-  CLI::App* command =
-      features.add_subcommand("get-historical", "Join features as of each row's instant");
-  command->add_option("--schema", options->schema,
-                      "A feature schema: features_v1 or features_v1@1");
-  command->add_option("--feature", options->names, "view:feature, instead of a schema");
-  command->add_option("--entity-sql", options->sql,
-                      "SELECT over sources of event_time and the join keys, or @FILE");
-  command->add_option("--entity-path", options->path, "A Parquet file that the server can read");
-  command->add_option("--known-as-of", options->known, "See no row that was created later");
-  command->add_option("--dataset", options->dataset, "Keep the result as a dataset of this name");
-  command->add_option("--output", options->output,
-                      "Copy the Parquet file here, where the server is on this machine");
-  command->callback([&globals, options] { get_historical(globals, *options); });
 }
 
 void add_verify(CLI::App& features, Globals& globals) {

@@ -78,5 +78,30 @@ TEST_F(OfflineGatherTest, RowsWithTheNamesOfItsOwnColumnsAreJoinedToo) {
   }
 }
 
+// As a small disk and little memory do: there is an error that says what to raise, and no crash.
+TEST_F(OfflineGatherTest, SaysWhichLimitsAJoinNeedsMoreOf) {
+  const auto small = duckdb::open({.temp_directory = folder_ / "spill",
+                                   .memory_limit_mb = 64,
+                                   .threads = 1,
+                                   .spill_limit_mb = 8});
+  Service features(*db_, *small, *blobs_, rocks_->store(), catalog_, clock_, metrics_,
+                   {.scratch = folder_ / "small", .lookup = &duckdb::lookups()});
+  const auto ask = [&](const std::string& rows) {
+    return features.historical(
+        ana_, {.entity_sql = "SELECT 'a' AS place, hash(i)::VARCHAR AS note, "
+                             "make_timestamp(1600000000000000 + i) AS event_time FROM range(" +
+                             rows + ") AS t(i)",
+               .features = {"place_heat:hot"}});
+  };
+  EXPECT_TRUE(ask("1000"));
+  const auto out = ask("5000000");
+  ASSERT_FALSE(out);
+  EXPECT_EQ(out.error().code, Code::resource_exhausted);
+  for (const char* word : {"limits.join_memory_bytes", "limits.join_spill_bytes", "raise these"})
+    EXPECT_NE(out.error().message.find(word), std::string::npos) << out.error().message;
+  EXPECT_TRUE(ask("1000")) << "and goes on";
+  EXPECT_TRUE(test::must(blobs_->list("features-staged")).empty());
+}
+
 }  // namespace
 }  // namespace penstock::features

@@ -34,7 +34,7 @@ TEST_F(OfflineTest, EvaluatesAViewOnceForEachStateOfItsSources) {
   EXPECT_NE(second.digest, first.digest);
   EXPECT_TRUE(second.ties);
   EXPECT_EQ(test::count(*db_, "feature_tables"), 2);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "scratch"));
+  EXPECT_TRUE(test::must(blobs_->list("features-staged")).empty());
 }
 
 TEST_F(OfflineTest, MakesATableAgainThatWasLost) {
@@ -94,7 +94,7 @@ TEST_F(OfflineTest, SaysWhatIsWrongWithTheRowsAskedFor) {
       {"a key of another type",
        "SELECT 'a' AS place, 'x' AS sensor, " + sql_time(1) + " AS event_time",
        "Could not convert"},
-      {"nothing", "", "give either entity_sql or entity_path"},
+      {"nothing", "", "give one of entity_sql, entity_path and entity_upload"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
