@@ -176,6 +176,17 @@ def same_answers(both: Both, entities: int) -> None:
           f"{said['NOT_FOUND']:,} values of entities without a row", flush=True)
 
 
+def same_through_feasts_sdk(both: Both, entities: int) -> None:
+    """Feast's own client, told that its online store is at a feature server: the values it makes of both answers."""
+    request = json.dumps(read_body([0, 1, 5, 96, 97, entities + 5], WIDE))
+    mine, theirs = (json.loads(subprocess.run(
+        [both.environment / "bin/python", features_peer.__file__, "remote", both.repository, url, request],
+        check=True, capture_output=True, text=True).stdout) for url in (both.our_url, both.their_url))
+    differing = [name for name in theirs if not name.endswith("__ts") and mine.get(name) != theirs[name]]
+    assert not differing and mine.keys() == theirs.keys(), (differing, mine.keys() ^ theirs.keys())
+    print(f"Feast's SDK makes the same {len(mine)} columns of both", flush=True)
+
+
 # ---- reads and pushes ----
 
 
@@ -267,6 +278,7 @@ def main() -> None:
             print(f"materialize {options.materialized:,} entities of 20 features: {rates[0]:,.0f} and {rates[1]:,.0f} a CPU "
                   f"second: {rates[0] / rates[1]:.1f}x (goal: 25x embedded, 10x with Redis)", flush=True)
             same_answers(both, options.entities)
+            same_through_feasts_sdk(both, options.entities)
             pushed = pushed_until_readable(both.our_url, "hot", options.calls)
             their_pushed = pushed_until_readable(both.their_url, "hot_push", options.calls)
             print(f"push until readable, p50 (p99) ms: {pushed[0]:.3f} ({pushed[1]:.3f}) and {their_pushed[0]:.2f} "

@@ -3,8 +3,10 @@
 The functions are for the bench. As a program it runs in Feast's own environment:
 
     features_peer.py materialize REPOSITORY VIEW UNTIL    rows are moved; prints the CPU seconds that took
+    features_peer.py remote REPOSITORY URL REQUEST        Feast's SDK asks the server at URL; prints its answer as JSON
 """
 
+import json
 import pathlib
 import resource
 import subprocess
@@ -83,5 +85,17 @@ def materialize(folder: str, view: str, until: str) -> None:
     print("CPU", after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
 
-if __name__ == "__main__" and sys.argv[1] == "materialize":
-    materialize(*sys.argv[2:])
+def remote(folder: str, url: str, request: str) -> None:
+    from feast import FeatureStore  # noqa: PLC0415
+    from feast.repo_config import load_repo_config  # noqa: PLC0415
+
+    config = load_repo_config(pathlib.Path(folder), pathlib.Path(folder) / "feature_store.yaml")
+    config = type(config)(**{**config.model_dump(exclude_none=True, by_alias=True),
+                             "online_store": {"type": "remote", "path": url}})
+    asked = json.loads(request)
+    rows = [{"user_id": one} for one in asked["entities"]["user_id"]]
+    print(json.dumps(FeatureStore(config=config).get_online_features(asked["features"], rows).to_dict(True)))
+
+
+if __name__ == "__main__":
+    {"materialize": materialize, "remote": remote}[sys.argv[1]](*sys.argv[2:])
