@@ -98,20 +98,6 @@ Result<std::vector<Target>> targets_of(const Scope& scope, const EraseInput& inp
   return out;
 }
 
-// The keys within a row's key; fewer than the view's where it is damaged.
-std::vector<std::string> keys_in(const ViewHandle& view, std::string_view key) {
-  key.remove_prefix(std::min(key.size(), view.prefix.size() + 1));
-  std::vector<std::string> out;
-  while (key.size() >= 4) {
-    std::uint32_t size = 0;
-    std::memcpy(&size, key.data(), sizeof size);
-    key.remove_prefix(4);
-    out.emplace_back(key.substr(0, size));
-    key.remove_prefix(std::min<std::size_t>(size, key.size()));
-  }
-  return out;
-}
-
 // A row of the online store, and whose it is.
 struct Row {
   std::string key;

@@ -71,8 +71,14 @@ class RowReader {
 
   // Of a windowed view: what its aggregates read.
   void read_event(const json::object& row, std::size_t& known, Online::Row& out) {
-    for (const windows::Field& one : fields_) {
-      const json::value* given = field(row, one.name, known);
+    for (std::size_t i = 0; i < fields_.size(); ++i) {
+      const windows::Field& one = fields_[i];
+      // Two aggregates may read one column, each as another type.
+      const bool again =
+          std::any_of(fields_.begin(), fields_.begin() + static_cast<std::ptrdiff_t>(i),
+                      [&](const windows::Field& f) { return f.name == one.name; });
+      const json::value* given = row.if_contains(one.name);
+      known += given && !again ? 1 : 0;
       const Scalar said = given ? from_json(*given) : Scalar{};
       auto value = said.index() == 0 ? std::optional(Scalar{}) : windows::input_of(one.type, said);
       if (!value || (given && given->is_structured()))

@@ -18,6 +18,7 @@ entity: place
 sources: [readings]
 sql: SELECT place, seen, heat AS warm, sensor AS number, note, heat > 1 AS hot, created FROM readings
 event_time: seen
+compatibility: none
 features:
   - {name: x, )" +
            feature + "}\n";

@@ -228,9 +228,10 @@ TEST_F(WindowsStoreTest, FindsWhatIsBroken) {
   batch.put(key("d"), *test::must(store.get(key("c"))));
   test::must(store.write(batch, kv::Durability::process));
   std::set<std::string> found;
-  for (const auto& d : verified().differences) found.insert(d.entity + "|" + d.cause.substr(0, 20));
-  EXPECT_EQ(found, (std::set<std::string>{"a|there are no online ", "b|the newest event is ",
-                                          "d|offline has no such "}));
+  for (const auto& d : verified().differences) found.insert(d.entity + "|" + d.cause.substr(0, 26));
+  EXPECT_EQ(found,
+            (std::set<std::string>{"a|lost: there are no online ", "b|lost: the newest event is ",
+                                   "d|lost: offline has no such "}));
   batch = {};
   batch.put(key("a"), test::must(store.get(key("c")))->substr(0, 40));
   test::must(store.write(batch, kv::Durability::process));
