@@ -53,10 +53,11 @@ TEST_F(AccessMatrixTest, TheCheckSeesAWrongPermission) {
 TEST_F(AccessMatrixTest, AskingIsNotEnoughToChange) {
   // Routes that are no GET and still need no more than to read: they change nothing.
   std::set<std::string> harmless = {
-      "POST /api/v1/contracts:import",     "POST /api/v1/sources/{name}:compatibility",
-      "POST /api/v1/audit:verify",         "POST /api/v1/features:online",
-      "POST /api/v1/features:verify",      "POST /api/v1/policies:check",
-      "POST /api/v1/releases/{id}:replay", "POST /get-online-features"};
+      "POST /api/v1/contracts:import", "POST /api/v1/sources/{name}:compatibility",
+      "POST /api/v1/audit:verify",     "POST /api/v1/features:online",
+      "POST /api/v1/features:verify",  "POST /api/v1/policies:check",
+      "POST /api/v1/features:nearest", "POST /api/v1/releases/{id}:replay",
+      "POST /get-online-features"};
   for (const std::string searched : {"experiments", "logged-models", "runs"})
     for (const std::string root : {"/api", "/ajax-api"})
       harmless.insert("POST " + root + "/2.0/mlflow/" + searched + "/search");
