@@ -200,13 +200,20 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
     while (!cursor.rows.empty() && cursor.rows.front().arrived <= moved) cursor.rows.pop_front();
     std::vector<Pending> rows;
     while (!cursor.rows.empty() && cursor.rows.front().arrived <= until &&
-           (rows.size() < batch_rows || cursor.rows.front().arrived == rows.back().arrived)) {
+           rows.size() < batch_rows) {
       rows.push_back(std::move(cursor.rows.front()));
       cursor.rows.pop_front();
     }
     const bool stretch_done = cursor.rows.empty() && !cursor.at_end && cursor.until < until;
     const bool done = (cursor.rows.empty() || cursor.rows.front().arrived > until) && !stretch_done;
-    const Timestamp next = done ? until : stretch_done ? cursor.until : rows.back().arrived;
+    // A batch may end amid rows that arrived together, as those of a backfill do: the watermark
+    // stands before their instant until all of them are there.
+    const bool amid =
+        !rows.empty() && !cursor.rows.empty() && cursor.rows.front().arrived == rows.back().arrived;
+    const Timestamp next = done           ? until
+                           : stretch_done ? cursor.until
+                           : amid         ? std::max(moved, rows.back().arrived - Micros(1))
+                                          : rows.back().arrived;
     const auto count = static_cast<std::int64_t>(rows.size());
     std::string after = encode_watermark({next, table.digest});
     const auto put_rows = put(std::move(rows), kv::Swap{watermark_key(view), mark, after});

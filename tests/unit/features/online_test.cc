@@ -86,6 +86,34 @@ TEST_F(OnlineTest, MovesManyRowsInStretches) {
   EXPECT_EQ(read("p0", 0, 7142).values[0], Scalar(49827.0));
 }
 
+// As a backfill brings them: more than one stretch of them, of one instant, and of one entity more
+// than one.
+TEST_F(OnlineTest, MovesManyRowsThatArrivedTogether) {
+  const std::string rows =
+      "SELECT 'p' || (i % 60000) AS place, 1 AS sensor, TIMESTAMP '2020-09-13 12:26:40' + "
+      "to_seconds(i // 30000) AS seen, TIMESTAMP '2020-09-13 12:30:00' AS created, "
+      "CAST(i AS DOUBLE) AS heat, repeat('n', 200) AS note FROM range(150000) AS t(i)";
+  run("COPY (" + rows + ") TO '" + folder_ / "readings.parquet" + "' (FORMAT parquet)");
+  const auto moved = [&](std::int64_t seconds) {
+    return test::must(features_.materialize(ana_, {.views = {"sensor_heat"}, .until = at(seconds)}))
+        .rows;
+  };
+  EXPECT_EQ(moved(199), 0);
+  EXPECT_EQ(moved(200), 150'000);
+  EXPECT_EQ(moved(201), 0);
+  EXPECT_EQ(test::must(features_.list(ana_)).views[1].watermark, at(201));
+  EXPECT_EQ(
+      test::must(features_.verify(ana_, {.name = "sensor_heat", .sample = 100'000})).differing, 0);
+  EXPECT_EQ(read("p29999", 1, 5).values[1], Scalar(149'999.0));
+  EXPECT_EQ(read("p30000", 1, 5).values[1], Scalar(90'000.0));
+
+  // What changed is written anew, in stretches too.
+  run("COPY (SELECT * REPLACE (heat + 0.5 AS heat) FROM (" + rows + ")) TO '" +
+      folder_ / "readings.parquet" + "' (FORMAT parquet)");
+  EXPECT_EQ(moved(300), 60'000);
+  EXPECT_EQ(read("p29999", 1, 5).values[1], Scalar(149'999.5));
+}
+
 TEST_F(OnlineTest, NeverTakesAnOlderValueBack) {
   materialize(9);
   EXPECT_EQ(test::must(push(heat(4, 4, 5))).written, 1);
