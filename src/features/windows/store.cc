@@ -1,6 +1,8 @@
 #include "features/windows/store.h"
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 #include <xxhash.h>
 
 #include "features/join.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::size_t batch_entities = 1'000, batch_bytes = std::size_t{8} << 20;
 constexpr std::size_t read_ahead_events = 20'000;
+constexpr int turns_max = 200;
 
 // Where a call is heading that has not come to its end.
 std::string goal_key(const ViewHandle& view) { return view.prefix + "b"; }
@@ -37,6 +40,14 @@ Error too_large(const ViewHandle& view, std::size_t size) {
           view.reference() + " takes " + std::to_string(size) +
               " bytes for one entity, more than " + std::to_string(value_max) +
               ": give its windows longer hops, or its texts fewer characters"};
+}
+
+Error too_many(const ViewHandle& view) {
+  return {Code::resource_exhausted,
+          view.reference() + " holds " + std::to_string(pushed_max) +
+              " pushed events of one entity that its sources do not hold yet: run penstock "
+              "features materialize, and push again; nothing was written",
+          {{"rows", "hold too many events of one entity"}}};
 }
 
 }  // namespace
@@ -145,36 +156,74 @@ Result<void> Store::begin(const ViewHandle& view, const Watermark& goal) {
   return kv_.write(batch, kv::Durability::process);
 }
 
+// Reads, changes and writes each key in one step of its own, whoever else writes it meanwhile.
+Result<void> Store::update(const std::vector<std::string>& keys, const Change& change,
+                           const std::function<void(std::size_t)>& written) {
+  std::vector<std::size_t> open(keys.size());
+  std::iota(open.begin(), open.end(), std::size_t{0});
+  for (int turns = 0; !open.empty(); ++turns) {
+    if (turns == turns_max)
+      return Error{Code::unavailable, "others write the same entities all the time; ask again"};
+    std::vector<std::string> asked;
+    for (const std::size_t at : open) asked.push_back(keys[at]);
+    auto there = TRY(kv_.multi_get(asked));
+    std::vector<kv::Swap> swaps;
+    std::vector<std::size_t> of;
+    for (std::size_t i = 0; i < open.size(); ++i) {
+      auto after = TRY(change(open[i], there[i] ? std::string_view(*there[i]) : ""));
+      if (!after) continue;
+      swaps.push_back({std::move(asked[i]), std::move(there[i]), std::move(*after)});
+      of.push_back(open[i]);
+    }
+    open.clear();
+    if (swaps.empty()) break;
+    const auto lost = TRY(kv_.swap(swaps, kv::Durability::process));
+    const std::set<std::size_t> missed(lost.begin(), lost.end());
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      if (missed.contains(i))
+        open.push_back(of[i]);
+      else
+        written(of[i]);
+    }
+  }
+  return {};
+}
+
+// What stands of an entity afterwards; nothing where that is so already.
+Result<Store::After> Store::merged(const ViewHandle& view, const Batch& batch, const Folded& entity,
+                                   std::string_view stored) {
+  Parts parts = TRY(parts_of(*view.windows, stored));
+  std::string both;
+  if (batch.whole) {
+    if (parts.tiles == entity.tiles && parts.moved <= batch.until) return After();
+    parts.tiles = entity.tiles;
+  } else if (parts.moved >= batch.until) {
+    return After();  // a call that was cut off had come so far
+  } else if (parts.tiles.empty()) {
+    parts.tiles = entity.tiles;
+  } else {
+    Tiles tiles = TRY(Tiles::decode(*view.windows, parts.tiles));
+    TRY(tiles.merge(TRY(Tiles::decode(*view.windows, entity.tiles))));
+    both = tiles.encode();
+    parts.tiles = both;
+  }
+  if (parts.tiles.size() > value_max) return too_large(view, parts.tiles.size());
+  parts.moved = batch.until;
+  drop_moved(parts, batch.until);
+  return After(joined(parts));
+}
+
+// First the entities, then what says that they are there: who is cut off in between does it again.
 Result<void> Store::write(const ViewHandle& view, Batch& batch) {
   std::vector<std::string> keys;
   for (const Folded& entity : batch.entities) keys.push_back(entity.key);
-  const std::lock_guard turn(writing_);
-  const auto there =
-      keys.empty() ? std::vector<std::optional<std::string>>() : TRY(kv_.multi_get(keys));
+  TRY(update(
+      keys,
+      [&](std::size_t at, std::string_view stored) {
+        return merged(view, batch, batch.entities[at], stored);
+      },
+      [&](std::size_t at) { batch.events += batch.whole ? 1 : batch.entities[at].events; }));
   kv::Batch out;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    const Folded& entity = batch.entities[i];
-    Parts parts = TRY(parts_of(*view.windows, there[i] ? std::string_view(*there[i]) : ""));
-    std::string merged;
-    if (batch.whole) {
-      if (parts.tiles == entity.tiles && parts.moved <= batch.until) continue;
-      parts.tiles = entity.tiles;
-    } else if (parts.moved >= batch.until) {
-      continue;  // a call that was cut off had come so far
-    } else if (parts.tiles.empty()) {
-      parts.tiles = entity.tiles;
-    } else {
-      Tiles tiles = TRY(Tiles::decode(*view.windows, parts.tiles));
-      TRY(tiles.merge(TRY(Tiles::decode(*view.windows, entity.tiles))));
-      merged = tiles.encode();
-      parts.tiles = merged;
-    }
-    if (parts.tiles.size() > value_max) return too_large(view, parts.tiles.size());
-    parts.moved = batch.until;
-    drop_moved(parts, batch.until);
-    out.put(keys[i], joined(parts));
-    batch.events += batch.whole ? 1 : entity.events;
-  }
   for (auto& write : batch.more) out.writes.push_back(std::move(write));
   if (!out.writes.empty()) TRY(kv_.write(out, kv::Durability::process));
   batch.entities.clear();
@@ -246,22 +295,18 @@ Result<std::int64_t> Store::sweep(const ViewHandle& view, Timestamp at,
     more = strange.size() == batch_entities;
     if (strange.empty()) break;
     from = strange.back() + '\0';
-    kv::Batch out;
-    const std::lock_guard turn(writing_);
-    const auto there = TRY(kv_.multi_get(strange));
-    for (std::size_t i = 0; i < strange.size(); ++i) {
-      Parts parts = TRY(parts_of(*view.windows, there[i] ? std::string_view(*there[i]) : ""));
-      if (parts.tiles.empty()) continue;
-      ++gone;
-      parts.tiles = {};
-      parts.moved = at;
-      drop_moved(parts, at);
-      if (parts.pushed.empty())
-        out.erase(strange[i]);
-      else
-        out.put(strange[i], joined(parts));
-    }
-    if (!out.writes.empty()) TRY(kv_.write(out, kv::Durability::process));
+    TRY(update(
+        strange,
+        [&](std::size_t, std::string_view stored) -> Result<After> {
+          Parts parts = TRY(parts_of(*view.windows, stored));
+          if (parts.tiles.empty()) return After();
+          parts.tiles = {};
+          parts.moved = at;
+          drop_moved(parts, at);
+          if (parts.pushed.empty()) return After(std::optional<std::string>());
+          return After(joined(parts));
+        },
+        [&](std::size_t) { ++gone; }));
   }
   return gone;
 }
@@ -289,38 +334,37 @@ Result<Materialized> Store::materialize(const ViewHandle& view, const Table& tab
 Result<Store::Written> Store::push(const ViewHandle& view, const std::vector<PushedRow>& rows) {
   std::map<std::string_view, std::vector<const Pushed*>> by_key;
   for (const PushedRow& row : rows) by_key[row.key].push_back(&row.pushed);
-  std::vector<std::string> keys{watermark_key(view)};
-  for (const auto& [key, pushed] : by_key) keys.emplace_back(key);
-
-  Written out;
-  kv::Batch batch;
-  const std::lock_guard turn(writing_);
-  const auto there = TRY(kv_.multi_get(keys));
-  const Timestamp watermark = there[0] ? TRY(decode_watermark(*there[0])).at : Timestamp::min();
-  std::size_t at = 0;
-  for (const auto& [key, pushed] : by_key) {
-    const auto& stored = there[++at];
-    Parts parts = TRY(parts_of(*view.windows, stored ? std::string_view(*stored) : ""));
+  const auto stored = TRY(kv_.get(watermark_key(view)));
+  const Timestamp watermark = stored ? TRY(decode_watermark(*stored)).at : Timestamp::min();
+  std::vector<std::string> keys;
+  std::vector<const std::vector<const Pushed*>*> pushed;
+  for (const auto& [key, some] : by_key) {
+    keys.emplace_back(key);
+    pushed.push_back(&some);
+  }
+  Written out{.ignored = static_cast<std::int64_t>(rows.size())};
+  std::vector<std::int64_t> fresh(keys.size());
+  const auto add = [&](std::size_t at, std::string_view there) -> Result<After> {
+    Parts parts = TRY(parts_of(*view.windows, there));
     const Timestamp moved = std::max(parts.moved, watermark);
     drop_moved(parts, moved);
-    const std::int64_t before = out.written;
-    for (const Pushed* one : pushed) {
+    fresh[at] = 0;
+    for (const Pushed* one : *pushed[at]) {
       const bool known = one->event.arrived_at <= moved ||
-                         std::any_of(parts.pushed.begin(), parts.pushed.end(),
-                                     [&](const Pushed& other) { return other.id == one->id; });
-      ++(known ? out.ignored : out.written);
-      if (!known) parts.pushed.push_back(*one);
+                         std::ranges::any_of(parts.pushed, [&](const Pushed& other) {
+                           return other.id == one->id;
+                         });
+      if (known) continue;
+      parts.pushed.push_back(*one);
+      ++fresh[at];
     }
-    if (parts.pushed.size() > pushed_max)
-      return Error{
-          Code::resource_exhausted,
-          view.reference() + " holds " + std::to_string(pushed_max) +
-              " pushed events of one entity that its sources do not hold yet: run penstock "
-              "features materialize, and push again; nothing was written",
-          {{"rows", "hold too many events of one entity"}}};
-    if (out.written > before) batch.put(std::string(key), joined(parts));
-  }
-  if (!batch.writes.empty()) TRY(kv_.write(batch, kv::Durability::process));
+    if (parts.pushed.size() > pushed_max) return too_many(view);
+    return fresh[at] > 0 ? After(joined(parts)) : After();
+  };
+  TRY(update(keys, add, [&](std::size_t at) {
+    out.written += fresh[at];
+    out.ignored -= fresh[at];
+  }));
   return out;
 }
 

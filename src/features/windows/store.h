@@ -20,7 +20,7 @@ struct Table {
   std::string digest;
 };
 
-// One write at a time to the entities of all views, as reading and writing them is one step.
+// Reading and writing an entity is one step, by compare-and-swap, whichever server does it.
 class Store {
  public:
   Store(kv::Store& kv, olap::Engine& olap) : kv_(kv), olap_(olap) {}
@@ -78,12 +78,18 @@ class Store {
                              bool materialized);
   Result<std::int64_t> sweep(const ViewHandle& view, Timestamp at,
                              const std::vector<std::array<std::uint64_t, 2>>& known);
+  // The new value of a key, its end (no text), or nothing where it stays.
+  using After = std::optional<std::optional<std::string>>;
+  using Change = std::function<Result<After>(std::size_t at, std::string_view stored)>;
+  Result<void> update(const std::vector<std::string>& keys, const Change& change,
+                      const std::function<void(std::size_t)>& written);
+  Result<After> merged(const ViewHandle& view, const Batch& batch, const Folded& entity,
+                       std::string_view stored);
   Result<void> begin(const ViewHandle& view, const Watermark& goal);
   Result<void> write(const ViewHandle& view, Batch& batch);
 
   kv::Store& kv_;
   olap::Engine& olap_;
-  std::mutex writing_;
   std::mutex ahead_turn_;
   std::map<std::string, std::unique_ptr<Ahead>> ahead_;  // by prefix
 };
