@@ -219,9 +219,12 @@ Result<void> Service::check_entities(const Call& call, const SchemaHandle& schem
     for (const auto& key : TRY(decode<catalog::Entity>(resource.declaration)).join_keys)
       std::erase(others, key.name);
   if (others.empty()) return {};
+  std::string wanted;
+  for (const catalog::JoinKey& key : schema.keys) wanted += (wanted.empty() ? "" : ", ") + key.name;
   return entities.fault(others.front(), row,
                         "is no join key of any entity in project " + call.project +
-                            (schema.inputs.empty() ? "" : ", and no input of " + schema.name));
+                            (schema.inputs.empty() ? "" : ", and no input of " + schema.name) +
+                            "; these features are asked for by " + wanted);
 }
 
 Result<OnlineOutput> Service::online(const Call& call, const OnlineInput& input) {
