@@ -66,8 +66,9 @@ Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
 
 Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                                 Cursor& cursor) {
+  // Of no table until all of it is read: whoever finds it half read begins anew.
   cursor.rows.clear();
-  cursor.digest = table.digest;
+  cursor.digest.clear();
   cursor.from = cursor.until = after;
   // The end of the stretch is an instant, so that rows which arrived together stay together.
   const std::string later = "arrived_at > " + timestamp_literal(after);
@@ -86,6 +87,7 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
   auto rows = TRY(rows_of(view, "SELECT " + row_columns(view) + " FROM " + file + " WHERE " +
                                     condition + " ORDER BY file_row_number"));
   cursor.rows.assign(std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+  cursor.digest = table.digest;
   return {};
 }
 

@@ -86,6 +86,43 @@ TEST_F(OnlineTest, MovesManyRowsInStretches) {
   EXPECT_EQ(read("p0", 0, 7142).values[0], Scalar(49827.0));
 }
 
+// An engine of which one session cannot be had.
+class Faulty final : public olap::Engine {
+ public:
+  explicit Faulty(olap::Engine& inner) : inner_(inner) {}
+  void fail_after(int sessions) { left_ = sessions; }
+  Result<std::unique_ptr<olap::Session>> session() override {
+    if (left_-- == 0) return Error{Code::resource_exhausted, "the engine has no memory"};
+    return inner_.session();
+  }
+
+ private:
+  olap::Engine& inner_;
+  int left_ = -1;
+};
+
+TEST_F(OnlineTest, LosesNoRowWhereverTheEngineFails) {
+  Faulty engine(*olap_);
+  Service service{*db_,     engine, *blobs_,  rocks_->store(),
+                  catalog_, clock_, metrics_, {.scratch = folder_ / "scratch"}};
+  std::vector<Reading> readings;
+  int failures = 0;
+  for (int step = 0; step < 16; ++step) {
+    const std::int64_t now = 10 * (step + 1);
+    for (int i = 0; i < 5; ++i)
+      readings.push_back({"p" + std::to_string(i), 1, now - i, {}, 100.0 * step + i, "n"});
+    given(readings);
+    engine.fail_after(step / 2);
+    failures += service.materialize(ana_, {.until = at(now)}) ? 0 : 1;
+    engine.fail_after(-1);
+    test::must(service.materialize(ana_, {.until = at(now + 5)}));
+    ASSERT_EQ(test::must(service.verify(ana_, {.name = "features_v1", .sample = 1'000})).differing,
+              0)
+        << "step " << step;
+  }
+  EXPECT_GT(failures, 5);
+}
+
 // As a backfill brings them: more than one stretch of them, of one instant, and of one entity more
 // than one.
 TEST_F(OnlineTest, MovesManyRowsThatArrivedTogether) {
