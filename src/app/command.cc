@@ -85,6 +85,13 @@ void print_table(const std::vector<std::string>& headings,
   std::cout << table_text(headings, rows);
 }
 
+Result<std::pair<std::string, std::string>> pair_of(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    return Error{Code::invalid_argument, "\"" + text + "\" is no KEY=VALUE"};
+  return std::pair(text.substr(0, equals), text.substr(equals + 1));
+}
+
 std::string text_of(const json::value& object, std::string_view field) {
   const json::value* value = object.is_object() ? object.get_object().if_contains(field) : nullptr;
   if (!value || value->is_null()) return "";

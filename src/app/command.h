@@ -47,6 +47,8 @@ void print_table(const std::vector<std::string>& headings,
                  const std::vector<std::vector<std::string>>& rows);
 // A field of a JSON object as plain text: "" for null and absent.
 std::string text_of(const json::value& object, std::string_view field);
+// "KEY=VALUE", cut at the first "=".
+Result<std::pair<std::string, std::string>> pair_of(const std::string& text);
 
 // One function for each file of commands/: adds its subcommands to `parent`. The callbacks run at
 // parse end.

@@ -12,17 +12,6 @@ constexpr std::size_t read_ahead_rows = 20'000;
 constexpr std::size_t batch_rows = 5'000;
 constexpr int turns_max = 200;
 
-std::string spelt_value(catalog::ColumnType type, const olap::Chunk::Values& values,
-                        std::size_t row) {
-  if (type == catalog::ColumnType::bigint) return std::to_string(values.whole[row]);
-  if (type == catalog::ColumnType::boolean) return values.whole[row] ? "true" : "false";
-  return values.text[row];
-}
-
-Timestamp time_of(const olap::Chunk::Values& values, std::size_t row) {
-  return Timestamp(Micros(values.whole[row]));
-}
-
 }  // namespace
 
 Online::Cursor& Online::cursor_of(const ViewHandle& view) {
@@ -49,9 +38,9 @@ Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
     row.values.resize(view.view.features.size());
     for (std::size_t at = 0; at < chunk.rows; ++at) {
       for (std::size_t i = 0; i < times; ++i)
-        keys[i] = spelt_value(view.keys[i].type, chunk.columns[i], at);
-      row.event_time = time_of(chunk.columns[times], at);
-      row.created_time = time_of(chunk.columns[times + 1], at);
+        keys[i] = key_at(view.keys[i].type, chunk.columns[i], at);
+      row.event_time = time_at(chunk.columns[times], at);
+      row.created_time = time_at(chunk.columns[times + 1], at);
       for (std::size_t i = 0; i < row.values.size(); ++i)
         row.values[i] = value_at(view.view.features[i], chunk.columns[times + 2 + i], at);
       out.push_back({std::max(row.event_time, row.created_time),

@@ -274,6 +274,16 @@ Scalar list_at(FeatureType type, const olap::Chunk::Values& values, std::size_t 
 
 }  // namespace
 
+std::string key_at(catalog::ColumnType type, const olap::Chunk::Values& values, std::size_t row) {
+  if (type == catalog::ColumnType::bigint) return std::to_string(values.whole[row]);
+  if (type == catalog::ColumnType::boolean) return values.whole[row] ? "true" : "false";
+  return values.text[row];
+}
+
+Timestamp time_at(const olap::Chunk::Values& values, std::size_t row) {
+  return Timestamp(Micros(values.whole[row]));
+}
+
 json::value value_json(FeatureType type, const Scalar& value) {
   if (value.index() == 0) return nullptr;
   if (type == FeatureType::timestamp) {

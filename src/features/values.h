@@ -40,6 +40,9 @@ std::string checked_sql(const std::string& view, const Feature& feature, const s
 std::string output_sql(const Feature& feature, const std::string& expression, bool number);
 // A value of a column with that type, streamed with its lists.
 Scalar value_at(const Feature& feature, const olap::Chunk::Values& values, std::size_t row);
+// The same of a join key, as it is spelt in keys of rows (codec.h), and of an instant.
+std::string key_at(catalog::ColumnType type, const olap::Chunk::Values& values, std::size_t row);
+Timestamp time_at(const olap::Chunk::Values& values, std::size_t row);
 
 // Numbers, booleans and decimals; text is read by a model too, as missing.
 bool is_number(FeatureType type);

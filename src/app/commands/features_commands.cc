@@ -107,10 +107,9 @@ void add_get_online(CLI::App& features, Globals& globals) {
   command->callback([&globals, options] {
     json::object entity;
     for (const std::string& text : options->entity) {
-      const std::size_t equals = text.find('=');
-      if (equals == std::string::npos)
-        return globals.fail({Code::invalid_argument, "\"" + text + "\" is no KEY=VALUE"});
-      entity[text.substr(0, equals)] = text.substr(equals + 1);
+      const auto pair = pair_of(text);
+      if (!pair) return globals.fail(pair.error());
+      entity[pair->first] = pair->second;
     }
     json::object body{{"feature_schema", options->schema},
                       {"features", list_of(options->names)},

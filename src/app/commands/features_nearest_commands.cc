@@ -46,14 +46,6 @@ Result<json::array> vector_of(const std::string& text) {
   }
 }
 
-// KEY=VALUE; the value as JSON where it is some, else as text.
-Result<std::pair<std::string, std::string>> pair_of(const std::string& text) {
-  const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    return Error{Code::invalid_argument, "\"" + text + "\" is no KEY=VALUE"};
-  return std::pair(text.substr(0, equals), text.substr(equals + 1));
-}
-
 Result<json::object> body_of(const Options& options) {
   const std::size_t colon = options.feature.find(':');
   if (colon == std::string::npos)

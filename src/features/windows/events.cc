@@ -1,6 +1,7 @@
 #include "features/windows/events.h"
 
 #include "features/codec.h"
+#include "features/values.h"
 
 namespace penstock::features::windows {
 namespace {
@@ -21,17 +22,6 @@ Scalar scalar_of(const std::optional<FeatureType>& type, const olap::Chunk::Valu
   if (!values.real.empty()) return values.real[row];
   if (!values.whole.empty()) return values.whole[row];
   return values.text[row];
-}
-
-std::string spelt_value(catalog::ColumnType type, const olap::Chunk::Values& values,
-                        std::size_t row) {
-  if (type == catalog::ColumnType::bigint) return std::to_string(values.whole[row]);
-  if (type == catalog::ColumnType::boolean) return values.whole[row] ? "true" : "false";
-  return values.text[row];
-}
-
-Timestamp time_of(const olap::Chunk::Values& values, std::size_t row) {
-  return Timestamp(Micros(values.whole[row]));
 }
 
 }  // namespace
@@ -103,20 +93,20 @@ std::size_t EventReader::columns() const {
 
 const std::string& EventReader::key(const olap::Chunk& chunk, std::size_t row) {
   for (std::size_t i = 0; i < keys_.size(); ++i)
-    keys_[i] = spelt_value(view_.keys[i].type, chunk.columns[i], row);
+    keys_[i] = key_at(view_.keys[i].type, chunk.columns[i], row);
   key_ = row_key(view_, keys_);
   return key_;
 }
 
 Timestamp EventReader::arrived(const olap::Chunk& chunk, std::size_t row) const {
-  return time_of(chunk.columns[view_.keys.size() + 2], row);
+  return time_at(chunk.columns[view_.keys.size() + 2], row);
 }
 
 const Event& EventReader::event(const olap::Chunk& chunk, std::size_t row) {
   const std::size_t times = view_.keys.size();
   const auto& inputs = view_.windows->inputs;
-  event_.event_time = time_of(chunk.columns[times], row);
-  event_.created_time = time_of(chunk.columns[times + 1], row);
+  event_.event_time = time_at(chunk.columns[times], row);
+  event_.created_time = time_at(chunk.columns[times + 1], row);
   event_.arrived_at = arrived(chunk, row);
   event_.values.resize(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i)
