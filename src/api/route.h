@@ -70,6 +70,8 @@ class Intake {
   virtual Response finish(const Call& call) = 0;
 };
 
+class Forward;  // api/forward.h
+
 struct Route {
   std::string method;
   std::string path;  // "/api/v1/models/{name}/versions/{version}"; "{rest*}" takes what is left
@@ -78,6 +80,9 @@ struct Route {
   std::function<Response(const Call&, const Request&)> handle;
   // Instead of `handle`, where a body may be too long for memory. The request has none yet.
   std::function<Result<std::unique_ptr<Intake>>(const Call&, const Request&)> receive = {};
+  // Instead of `handle`, where another server answers: on the event loop, so it must not wait. It
+  // may take the body. Never null; what is wrong with a request is said by the first next().
+  std::function<std::shared_ptr<Forward>(const Call&, Request&)> forward = {};
   // Short work that never waits (no disk, no lock held long) may run on the event loop; all else on
   // a worker.
   bool on_loop = false;

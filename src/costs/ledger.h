@@ -7,18 +7,20 @@ namespace penstock::costs {
 
 enum class Meter {
   requests,
-  prompt_tokens,
+  prompt_tokens,  // without those that came from or went to a cache
   cached_prompt_tokens,
-  output_tokens,
+  cache_write_tokens,
+  output_tokens,  // without those of reasoning
+  reasoning_tokens,
   compute_microseconds,  // of the runtime's thread
   gpu_microseconds,
   retrieval_calls,
   reranker_calls,
   human_review_seconds,
 };
-BOOST_DESCRIBE_ENUM(Meter, requests, prompt_tokens, cached_prompt_tokens, output_tokens,
-                    compute_microseconds, gpu_microseconds, retrieval_calls, reranker_calls,
-                    human_review_seconds)
+BOOST_DESCRIBE_ENUM(Meter, requests, prompt_tokens, cached_prompt_tokens, cache_write_tokens,
+                    output_tokens, reasoning_tokens, compute_microseconds, gpu_microseconds,
+                    retrieval_calls, reranker_calls, human_review_seconds)
 
 // One quantity that was used. (source, id, meter) is its identity for ever: the same one again is
 // not counted again.

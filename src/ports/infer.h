@@ -1,4 +1,4 @@
-// Executes one loaded model: ONNX Runtime in process.
+// Executes one loaded model: in process, in a worker process, or on another server.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/time.h"
 
 namespace penstock::infer {
 
@@ -28,14 +29,21 @@ struct Tensor {
 // Bytes of one element; 0 for BYTES and unknown names.
 std::size_t size_of(std::string_view datatype);
 
+struct RunLimits {
+  Timestamp deadline = Timestamp::max();
+};
+
 class Model {
  public:
   virtual ~Model() = default;
   virtual const std::vector<TensorInfo>& inputs() const = 0;
   virtual const std::vector<TensorInfo>& outputs() const = 0;
   // Safe from several threads. Inputs in any order, each exactly once; a wrong name, datatype or
-  // shape is invalid_argument and says what was expected.
-  virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) = 0;
+  // shape is invalid_argument and says what was expected. deadline_exceeded where it could not be
+  // done in time; a runtime in process may not look at the deadline once it runs.
+  virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs,
+                                          const RunLimits& limits) = 0;
+  Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) { return run(inputs, {}); }
 };
 
 class Runtime {

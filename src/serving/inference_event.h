@@ -18,6 +18,21 @@ BOOST_DESCRIBE_ENUM(Mode, online, batch, stream, shadow)
 enum class Arm { live, canary, shadow };
 BOOST_DESCRIBE_ENUM(Arm, live, canary, shadow)
 
+// What a language model read and wrote. Null where the runtime does not tell.
+struct Generation {
+  std::optional<std::int64_t> prompt_tokens, cached_prompt_tokens, cache_write_tokens,
+      output_tokens, reasoning_tokens;
+  bool estimated = false;  // counted here, since the runtime did not say
+  bool streamed = false;
+  std::optional<std::int64_t> first_piece_micros;  // of a stream, until the caller's first byte
+  std::string finish_reason;  // as the runtime said it; "hung_up" where the caller left
+  std::string upstream_model;
+};
+BOOST_DESCRIBE_STRUCT(Generation, (),
+                      (prompt_tokens, cached_prompt_tokens, cache_write_tokens, output_tokens,
+                       reasoning_tokens, estimated, streamed, first_piece_micros, finish_reason,
+                       upstream_model))
+
 struct InferenceEvent {
   std::string id;  // the prediction's: prediction:<id>; the caller's request id where it gave one
   Timestamp at;    // when it was answered
@@ -48,16 +63,43 @@ struct InferenceEvent {
   std::string feature_statuses;
   // Of each view's row, in the schema's order of views; null where there was none that counts.
   std::vector<std::optional<Timestamp>> feature_times;
+  // Of a call to a language model.
+  std::optional<Generation> generation;
+  std::int64_t queue_micros = 0;           // waited for admission
+  std::int64_t upstream_micros = 0;        // of all tries at remote runtimes
+  std::int64_t attempts = 0;               // such tries, hedges too
+  std::string upstream;                    // the one that answered
+  std::optional<std::int64_t> gpu_micros;  // reported, or time x the deployment's declared share
+  std::int64_t retrieval_calls = 0, reranker_calls = 0;
+  bool from_cache = false;
+  std::vector<std::string> guardrails;  // hits: "<guardrail>:<what>:<action>"
+  std::string experiment;               // id of the A/B experiment that chose the target
+  std::string user;                     // the caller's tag of its own user
+  std::string fallback_of;              // the route that was asked, where this one stood in
+  std::string payload;                  // where request and answer are kept; empty: they are not
+  // Of a shadow: what it mirrors, and how the two compare (agreement, score_difference,
+  // latency_difference_micros, cost_difference, similarity).
+  std::string shadow_of;
+  std::map<std::string, double> comparison;
 };
 BOOST_DESCRIBE_STRUCT(InferenceEvent, (),
                       (id, at, event_time, project, tenant, actor, route, release, model, version,
                        runtime, mode, arm, assignment_probability, unit, entities, feature_schema,
                        features, oldest_feature_seconds, score, decision, feature_micros,
                        model_micros, total_micros, request_bytes, response_bytes, error,
-                       feature_statuses, feature_times))
+                       feature_statuses, feature_times, generation, queue_micros, upstream_micros,
+                       attempts, upstream, gpu_micros, retrieval_calls, reranker_calls, from_cache,
+                       guardrails, experiment, user, fallback_of, payload, shadow_of, comparison))
 constexpr auto rules_of(const InferenceEvent&) {
-  // Events that an older program wrote have none.
-  return std::array{Rule{.field = "feature_statuses", .may_miss = true}};
+  // Events that an older program wrote have none of these.
+  const auto later = [](std::string_view field) { return Rule{.field = field, .may_miss = true}; };
+  return std::array{later("feature_statuses"), later("queue_micros"),
+                    later("upstream_micros"),  later("attempts"),
+                    later("upstream"),         later("retrieval_calls"),
+                    later("reranker_calls"),   later("from_cache"),
+                    later("experiment"),       later("user"),
+                    later("fallback_of"),      later("payload"),
+                    later("shadow_of")};
 }
 
 // What turned out to be true of a prediction, told later.

@@ -95,8 +95,10 @@ Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& ta
   auto& known = loaded_[target.model + "@" + std::to_string(target.version) + "#" + digest];
   if (auto loaded = known.lock()) return loaded;
   auto session = TRY(runtime_.load(path));
-  auto deployment = std::make_shared<const Deployment>(
-      Deployment{target.model, target.version, digest, std::move(session)});
+  auto deployment = std::make_shared<const Deployment>(Deployment{.model = target.model,
+                                                                  .version = target.version,
+                                                                  .digest = digest,
+                                                                  .runtime = std::move(session)});
   known = deployment;
   return deployment;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "serving/inference_event.h"
+#include "serving/route_options.h"
 
 namespace penstock::serving {
 
@@ -9,8 +10,10 @@ namespace penstock::serving {
 struct ShadowLimits {
   double sample = 1.0;               // share of the calls that are mirrored
   std::int64_t max_concurrency = 4;  // mirrored calls at the same time
+  std::optional<Money> max_cost_per_day;
+  std::optional<std::string> max_class;  // columns above it are redacted; none: as the live call
 };
-BOOST_DESCRIBE_STRUCT(ShadowLimits, (), (sample, max_concurrency))
+BOOST_DESCRIBE_STRUCT(ShadowLimits, (), (sample, max_concurrency, max_cost_per_day, max_class))
 constexpr auto rules_of(const ShadowLimits&) {
   return std::array{Rule{.field = "sample", .doc = "Share of calls, 0 to 1.", .may_miss = true},
                     Rule{.field = "max_concurrency", .min = 1, .max = 64, .may_miss = true}};
@@ -29,10 +32,23 @@ struct RouteDeclaration {
       "score";  // the model's output that holds the score: [N], [N,1] or, last column, [N,K]
   ShadowLimits shadow;
   std::string alias;  // of the model: names the version that answers; empty: none does
+  // The sticky unit where it is none of the above: "user", "header:NAME" or "cookie:NAME".
+  std::string sticky;
+  std::vector<RoutingRule> rules;
+  std::vector<std::string> fallbacks;  // routes that stand in, in this order
+  std::optional<Micros> timeout;       // of a call, where the caller's own is not shorter
+  std::optional<RetryOptions> retries;
+  std::vector<RateLimit> limits;
+  std::optional<QueueOptions> queue;
+  std::optional<CacheOptions> cache;
+  std::optional<PayloadOptions> payloads;
+  std::vector<std::string> guardrails;  // kind: guardrail; in this order
+  std::optional<Experiment> experiment;
 };
 BOOST_DESCRIBE_STRUCT(RouteDeclaration, (),
                       (name, owner, description, model, entity_keys, feature_schema, unit,
-                       threshold, output, shadow, alias))
+                       threshold, output, shadow, alias, sticky, rules, fallbacks, timeout, retries,
+                       limits, queue, cache, payloads, guardrails, experiment))
 constexpr auto rules_of(const RouteDeclaration&) {
   return std::array{Rule{.field = "name", .doc = "What callers use.", .min = 1, .max = 100},
                     Rule{.field = "owner", .min = 1, .max = 200},
@@ -44,7 +60,12 @@ constexpr auto rules_of(const RouteDeclaration&) {
                     Rule{.field = "threshold", .may_miss = true},
                     Rule{.field = "output", .min = 1, .max = 100, .may_miss = true},
                     Rule{.field = "shadow", .may_miss = true},
-                    Rule{.field = "alias", .max = 255, .may_miss = true}};
+                    Rule{.field = "alias", .max = 255, .may_miss = true},
+                    Rule{.field = "sticky", .max = 200, .may_miss = true},
+                    Rule{.field = "rules", .max = 100},
+                    Rule{.field = "fallbacks", .max = 8},
+                    Rule{.field = "limits", .max = 16},
+                    Rule{.field = "guardrails", .max = 32}};
 }
 
 // One version that a route sends calls to. Weights are parts of 10,000 and add to that over live

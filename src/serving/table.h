@@ -9,6 +9,7 @@
 #include "ports/infer.h"
 #include "serving/route.h"
 #include "serving/seams.h"
+#include "serving/upstream.h"
 
 namespace penstock::serving {
 
@@ -17,12 +18,14 @@ struct Counters {
   std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
 };
 
-// A version, loaded and warm.
+// A version x runtime, loaded and warm.
 struct Deployment {
   std::string model;
   std::int64_t version = 0;
   std::string digest;
-  std::shared_ptr<infer::Model> runtime;
+  std::string runtime_name = "onnx";           // onnx, python, kserve, openai
+  std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
+  std::shared_ptr<const Remote> remote = {};   // of openai and kserve
 };
 
 struct LiveTarget {

@@ -109,7 +109,8 @@ class Model final : public infer::Model {
   const std::vector<infer::TensorInfo>& inputs() const override { return inputs_; }
   const std::vector<infer::TensorInfo>& outputs() const override { return outputs_; }
 
-  Result<std::vector<infer::Tensor>> run(const std::vector<infer::Tensor>& inputs) override {
+  Result<std::vector<infer::Tensor>> run(const std::vector<infer::Tensor>& inputs,
+                                         const infer::RunLimits&) override {
     if (inputs.size() != places_.size())
       return Error{Code::invalid_argument, "the model takes " + std::to_string(places_.size()) +
                                                " inputs, not " + std::to_string(inputs.size())};

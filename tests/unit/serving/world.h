@@ -55,8 +55,10 @@ class World {
   std::shared_ptr<const serving::Deployment> deployment(std::int64_t version) {
     auto& known = deployments_[version];
     if (!known)
-      known = std::make_shared<const serving::Deployment>(serving::Deployment{
-          "flight-delay", version, "", must(runtime_->load(model_file(version)))});
+      known = std::make_shared<const serving::Deployment>(
+          serving::Deployment{.model = "flight-delay",
+                              .version = version,
+                              .runtime = must(runtime_->load(model_file(version)))});
     return known;
   }
 
