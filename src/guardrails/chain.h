@@ -1,0 +1,56 @@
+// The guardrails of one route, compiled: what they say of a text, whole or as it streams.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "guardrails/guardrail.h"
+
+namespace penstock::guardrails {
+
+struct Verdict {
+  bool blocked = false;  // then nothing of the text may go on
+  bool changed = false;  // masked
+  std::string text;      // the text as it may go on; empty where it is blocked
+  std::vector<Hit> hits;
+};
+
+// One text that comes in pieces. What it lets go is what check() would have given of the whole.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  // What may be let go of now: all but the end that more text could still make a finding of.
+  virtual std::string take(std::string_view piece) = 0;
+  // The rest.
+  virtual std::string finish() = 0;
+  // Nothing may follow what was let go of.
+  virtual bool blocked() const = 0;
+  virtual const std::vector<Hit>& hits() const = 0;
+};
+
+// Immutable; safe from several threads. In the order of the declarations: each sees what the one
+// before has masked.
+class Chain {
+ public:
+  // invalid_argument says what in which declaration is wrong.
+  static Result<std::shared_ptr<const Chain>> make(
+      const std::vector<GuardrailDeclaration>& declared);
+  ~Chain();
+  Chain(const Chain&) = delete;
+
+  bool looks_at(Side side) const;
+  Verdict check(Side side, std::string_view text) const;
+  // The chain must outlive it.
+  std::unique_ptr<Stream> stream(Side side) const;
+
+ private:
+  struct Rule;
+  class Flow;
+  Chain();
+  std::vector<std::unique_ptr<const Rule>> rules_;
+};
+
+}  // namespace penstock::guardrails
