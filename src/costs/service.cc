@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "costs/budgets.h"
+#include "costs/price_book.h"
 #include "costs/pricing.h"
 #include "costs/store.h"
 #include "incidents/service.h"
@@ -15,61 +16,6 @@ constexpr std::size_t dimensions_max = 2;
 
 std::int64_t hour_of(Timestamp at) {
   return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
-}
-
-// The project's price lists as they stand, read once for a post.
-class PriceBook {
- public:
-  static Result<PriceBook> read(sql::Tx& tx, const Call& call) {
-    PriceBook book;
-    for (const resources::Resource& resource :
-         TRY(resources::list(tx, call.project, "price_list"))) {
-      const PriceList list = TRY(decode<PriceList>(resource.declaration));
-      for (const Price& price : list.prices)
-        book.entries_.push_back(
-            {price, "price_list:" + list.name + "@" + std::to_string(resource.version)});
-    }
-    return book;
-  }
-
-  void price(LedgerLine& line) const {
-    const Entry* best = nullptr;
-    for (const Entry& entry : entries_) {
-      const bool fits = entry.price.meter == line.meter && entry.price.from <= line.at &&
-                        (!entry.price.model || *entry.price.model == line.model);
-      if (fits && (!best || rank(entry) > rank(*best))) best = &entry;
-    }
-    if (!best) return;
-    line.pricing = Pricing::priced;
-    line.price = best->price.price;
-    line.per = best->price.per;
-    line.amount = price_of(line.quantity, line.price, line.per);
-    line.price_list = best->list;
-  }
-
- private:
-  struct Entry {
-    Price price;
-    std::string list;
-  };
-  static std::pair<bool, Timestamp> rank(const Entry& entry) {
-    return {entry.price.model.has_value(), entry.price.from};
-  }
-  std::vector<Entry> entries_;
-};
-
-LedgerLine line_of(const Call& call, const Usage& usage) {
-  return {.project = call.project,
-          .source = usage.source,
-          .id = usage.id,
-          .meter = usage.meter,
-          .quantity = usage.quantity,
-          .at = usage.at,
-          .tenant = usage.tenant,
-          .route = usage.route,
-          .model = usage.model,
-          .version = usage.version,
-          .release = usage.release};
 }
 
 Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const LedgerLine& line) {
@@ -141,7 +87,7 @@ Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usa
     std::set<SpendingHour> touched;
     std::set<std::pair<Meter, std::string>> unpriced;
     for (const Usage& usage : usages) {
-      LedgerLine line = line_of(call, usage);
+      LedgerLine line = line_of(call.project, usage);
       book.price(line);
       if (!TRY(store::insert_line(tx, line))) {
         ++out.repeated;
@@ -210,7 +156,7 @@ Result<std::vector<LedgerLine>> priced(sql::Tx& tx, const Call& call,
                                        const std::vector<Usage>& usages) {
   const PriceBook book = TRY(PriceBook::read(tx, call));
   std::vector<LedgerLine> lines;
-  for (const Usage& usage : usages) book.price(lines.emplace_back(line_of(call, usage)));
+  for (const Usage& usage : usages) book.price(lines.emplace_back(line_of(call.project, usage)));
   return lines;
 }
 
