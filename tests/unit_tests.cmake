@@ -1,5 +1,6 @@
 # One line a component. POSTGRES, REDIS: its tests of the store run there too.
 unit_test(base DEPENDS base)
+unit_test(traffic DEPENDS traffic)
 unit_test(sql DEPENDS sqlite postgres)
 unit_test(resources POSTGRES DEPENDS resources)
 unit_test(audit POSTGRES DEPENDS audit)
