@@ -33,6 +33,7 @@
 #include "net/server.h"
 #include "policies/service.h"
 #include "ports/blob.h"
+#include "ports/http.h"
 #include "ports/infer.h"
 #include "ports/jobs.h"
 #include "ports/olap.h"
@@ -81,8 +82,10 @@ struct System::Parts {
   std::unique_ptr<blob::Objects> remote;              // none: artifacts are in `blobs`
   std::unique_ptr<olap::Engine> olap, olap_in_order;  // the second on one thread
   std::unique_ptr<olap::Engine> olap_joins;           // of features, on every core
-  std::unique_ptr<infer::Runtime> runtime;
   std::unique_ptr<jobs::Runner> runner;
+  std::unique_ptr<jobs::Launcher> launcher;
+  std::unique_ptr<http::Caller> caller;
+  std::unique_ptr<infer::Runtime> runtime, python;
 
   std::unique_ptr<access::Service> access;
   std::unique_ptr<audit::Service> audit;

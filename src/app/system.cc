@@ -120,6 +120,10 @@ void System::Parts::start_background() {
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
         [this] { return search->run_once(); });
+  every("heal", {std::chrono::seconds(1)}, [this]() -> Result<bool> {
+    TRY(serving->heal({.actor = "service:serving"}));
+    return false;
+  });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 

@@ -360,7 +360,7 @@ Result<bool> BatchScorer::Run::note(const BatchOutput& noted) {
       .release = target.release,
       .model = output.model,
       .version = output.version,
-      .runtime = "onnx",
+      .runtime = target.deployment->runtime_name,
       .mode = Mode::batch,
       .entities = {{"output", output.output},
                    {"day", output.day},

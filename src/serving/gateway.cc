@@ -57,6 +57,10 @@ void run_mirror(events::Log& log, const Clock& clock, const LiveTarget& target,
     event.score.reset();
     event.decision.reset();
     event.feature_micros = 0;
+    event.runtime = target.deployment->runtime_name;
+    event.gpu_micros.reset();
+    event.upstream.clear();
+    event.upstream_micros = event.attempts = 0;
   }
   std::vector<InferenceEvent*> rows;
   for (InferenceEvent& event : events) rows.push_back(&event);
@@ -78,7 +82,10 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
   if (found == table->routes.end())
     return Error{Code::not_found,
                  "there is no route " + std::string(name) + " in service; see GET /api/v1/routes"};
-  return found->second;
+  if (takes_tensors(*found->second)) return found->second;
+  return Error{Code::failed_precondition,
+               "route " + std::string(name) +
+                   " is a language model's: call POST /v1/chat/completions with it as the model"};
 }
 
 Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,

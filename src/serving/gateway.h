@@ -63,6 +63,7 @@ class Gateway {
   // (decide.h: ids_of).
   Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
                          const std::vector<std::string>& ids, Mode mode) const;
+  // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
   std::int64_t table_number() const { return table_.get()->number; }
 

@@ -3,6 +3,7 @@
 
 #include "features/service.h"
 #include "registry/artifacts.h"
+#include "registry/service.h"
 #include "registry/signatures.h"
 #include "serving/seams.h"
 
@@ -10,8 +11,11 @@ namespace penstock::serving {
 
 SchemaOpener schemas_of(features::Service& features);
 HistoricalJoin historical_of(features::Service& features);
-// The version's record names an artifact; its model.onnx is what is loaded.
-// Its signature is verified before, where the model's declaration asks for one.
+// The version's record names an artifact; runtimes.h says what of it is loaded. Its signature is
+// verified before, where the model's declaration asks for one.
 ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures& signatures);
+// Refuses a record whose runtime its artifact is not for, and says the runtime of a remote version
+// where its writer did not: policies ask whether rows leave this program.
+registry::RecordCheck runtime_check_of(registry::Artifacts& artifacts);
 
 }  // namespace penstock::serving

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "resources/service.h"
+#include "serving/decide.h"
 #include "serving/service.h"
 #include "serving/store.h"
 #include "serving/text.h"
@@ -18,13 +19,29 @@ Call in_project(const Call& call, const std::string& project) {
   return other;
 }
 
+// Of one route all versions must be called alike, and words read no features.
+Result<void> check_sort(const LiveRoute& route) {
+  if (takes_tensors(route)) return {};
+  if (route.features.read)
+    return Error{Code::failed_precondition, "feature_schema is for models that take tensors, and " +
+                                                route.declaration.model + " is a language model"};
+  for (const LiveTarget& target : route.targets)
+    if (target.deployment->runtime)
+      return Error{Code::failed_precondition,
+                   "some versions of the route take tensors and some, as a language model, words; "
+                   "declare a route for each"};
+  return {};
+}
+
 // The model must fit what the route promises its callers, or every call would fail later.
 Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
   const RouteDeclaration& declared = route.declaration;
   const auto has_output = [&](const infer::TensorInfo& info) {
     return info.name == declared.output;
   };
-  if (std::none_of(model.outputs().begin(), model.outputs().end(), has_output)) {
+  // A server elsewhere may not say what it gives; its answers will.
+  if (!model.outputs().empty() &&
+      std::none_of(model.outputs().begin(), model.outputs().end(), has_output)) {
     std::string names;
     for (const infer::TensorInfo& info : model.outputs())
       names += (names.empty() ? "" : ", ") + info.name;
@@ -40,13 +57,15 @@ Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
                                                   ": callers must be able to give it"};
   const auto width = static_cast<std::int64_t>(route.features.names.size());
   const auto& inputs = model.inputs();
-  const bool fits = inputs.size() == 1 && inputs[0].datatype == "FP32" &&
-                    inputs[0].shape.size() == 2 && inputs[0].shape[0] == -1 &&
-                    (inputs[0].shape[1] == width || inputs[0].shape[1] == -1);
-  if (fits) return {};
-  return Error{Code::failed_precondition, "a model for features " + route.features.reference +
-                                              " must have one input, FP32 of shape [-1," +
-                                              std::to_string(width) + "]"};
+  const bool table = inputs.size() == 1 &&
+                     (inputs[0].datatype == "FP32" || inputs[0].datatype == "FP64") &&
+                     inputs[0].shape.size() == 2 && inputs[0].shape[0] == -1 &&
+                     (inputs[0].shape[1] == width || inputs[0].shape[1] == -1);
+  if (table || inputs.empty() || takes_columns(route.features, model)) return {};
+  return Error{Code::failed_precondition,
+               "a model for features " + route.features.reference +
+                   " must have one input, FP32 or FP64 of shape [-1," + std::to_string(width) +
+                   "], or an input of shape [-1] for each feature and of its name"};
 }
 
 // Whole or not at all: a crash leaves the old file.
@@ -76,29 +95,53 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
       // is of.
       const auto artifact = artifacts_(tx, inside, target.model, target.version);
       out.back().targets.push_back(target);
-      out.back().paths.push_back(artifact ? artifact->path : "");
-      out.back().digests.push_back(artifact ? artifact->digest : "");
+      out.back().artifacts.push_back(artifact ? *artifact : Artifact{});
       if (!artifact) log::warn("artifact_not_loaded", {{"error", artifact.error().message}});
     }
     return out;
   });
 }
 
+Result<Deployment> Service::load(const StoredTarget& target, const Artifact& artifact) {
+  Deployment out{.model = target.model,
+                 .version = target.version,
+                 .digest = artifact.digest,
+                 .runtime_name = artifact.runtime};
+  if (artifact.remote) {
+    out.gpus = artifact.remote->gpus;
+    auto endpoint = TRY(endpoint_of(target.project, *artifact.upstream, options_.upstreams));
+    out.remote = std::make_shared<const Remote>(
+        Remote{.protocol = artifact.upstream->protocol,
+               .model = *artifact.remote,
+               .endpoint = std::make_shared<const http::Endpoint>(std::move(endpoint)),
+               .health_path = artifact.upstream->health_path});
+    if (artifact.runtime == "openai") return out;
+    if (!options_.connect)
+      return Error{Code::failed_precondition, "this server calls no upstreams of runtime kserve"};
+    out.runtime = TRY(options_.connect(*out.remote));
+    return out;
+  }
+  if (artifact.runtime == "python" && !options_.python)
+    return Error{Code::failed_precondition, "this server runs no models of runtime python"};
+  infer::Runtime& runtime = artifact.runtime == "python" ? *options_.python : runtime_;
+  out.runtime = TRY(runtime.load(artifact.path));
+  out.gpus = out.runtime->gpus();
+  return out;
+}
+
 Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& target,
-                                                          const std::string& path,
-                                                          const std::string& digest) {
-  if (path.empty())
+                                                          const Artifact& artifact) {
+  if (artifact.digest.empty())
     return Error{Code::failed_precondition,
                  "the artifact of model:" + target.model + "@v" + std::to_string(target.version) +
                      " is not there, or its signature does not verify; penstock models verify "
                      "says which"};
-  auto& known = loaded_[target.model + "@" + std::to_string(target.version) + "#" + digest];
+  std::string key = target.model + "@" + std::to_string(target.version) + "#" + artifact.runtime +
+                    "#" + artifact.digest;
+  if (artifact.upstream) key += "#" + target.project + "#" + json_text(*artifact.upstream);
+  auto& known = loaded_[key];
   if (auto loaded = known.lock()) return loaded;
-  auto session = TRY(runtime_.load(path));
-  auto deployment = std::make_shared<const Deployment>(Deployment{.model = target.model,
-                                                                  .version = target.version,
-                                                                  .digest = digest,
-                                                                  .runtime = std::move(session)});
+  auto deployment = std::make_shared<const Deployment>(TRY(load(target, artifact)));
   known = deployment;
   return deployment;
 }
@@ -114,8 +157,8 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   }
   for (std::size_t i = 0; i < saved.targets.size(); ++i) {
     const StoredTarget& target = saved.targets[i];
-    auto deployment = TRY(deploy(target, saved.paths.at(i), saved.digests.at(i)));
-    TRY(check_fit(*live, *deployment->runtime));
+    auto deployment = TRY(deploy(target, saved.artifacts.at(i)));
+    if (deployment->runtime) TRY(check_fit(*live, *deployment->runtime));
     auto& counters = counters_[key + "/" + target.model + "@" + std::to_string(target.version)];
     if (!counters) counters = std::make_shared<Counters>();
     live->targets.push_back({.arm = target.arm,
@@ -125,6 +168,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
                              .deployment = std::move(deployment),
                              .counters = counters});
   }
+  TRY(check_sort(*live));
   std::stable_sort(live->targets.begin(), live->targets.end(),
                    [](const LiveTarget& a, const LiveTarget& b) { return a.arm < b.arm; });
   auto& mirrors = mirrors_[key];
@@ -160,6 +204,7 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   table_.set(std::move(next));
   served_ = std::move(served);
   std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
+  incomplete_ = fault.has_value();
   if (fault) return *fault;
   return {};
 }
@@ -184,12 +229,10 @@ Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const
     if (only.version == 0)
       return Error{Code::failed_precondition,
                    "route " + route + " has no version that answers; say which one to score with"};
-    const Artifact artifact = TRY(artifacts_(tx, call, only.model, only.version));
+    out.artifacts.push_back(TRY(artifacts_(tx, call, only.model, only.version)));
     only.arm = Arm::live;
     only.weight = weight_total;
     out.targets.push_back(only);
-    out.paths.push_back(artifact.path);
-    out.digests.push_back(artifact.digest);
     return out;
   });
   if (!saved) return saved.error();
@@ -203,6 +246,20 @@ Result<void> Service::publish(const Call& call) {
   const auto served = serve(routes);
   if (!options_.table_path.empty()) TRY(save());
   return served;
+}
+
+Result<bool> Service::heal(const Call& call) {
+  constexpr Micros pause_min = std::chrono::seconds(2), pause_max = std::chrono::minutes(2);
+  {
+    const std::lock_guard lock(publishing_);
+    if (!incomplete_) heal_pause_ = Micros(0);
+    if (!incomplete_ || clock_.now() < heal_at_) return false;
+    heal_pause_ = std::clamp(heal_pause_ * 2, pause_min, pause_max);
+    heal_at_ = clock_.now() + heal_pause_;
+  }
+  // What is wrong was said when it came up; here it matters only that it is gone.
+  if (publish(call)) log::info("serving.healed");
+  return true;
 }
 
 Result<void> Service::restore() {

@@ -73,9 +73,9 @@ struct SavedRoute {
   std::string project;
   RouteDeclaration declaration;
   std::vector<StoredTarget> targets;
-  std::vector<std::string> paths, digests;  // of each target's artifact
+  std::vector<Artifact> artifacts;  // of each target; the path of one that was not there is empty
 };
-BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, paths, digests))
+BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, artifacts))
 struct SavedTable {
   std::vector<SavedRoute> routes;
 };
@@ -83,6 +83,11 @@ BOOST_DESCRIBE_STRUCT(SavedTable, (), (routes))
 
 struct ServiceOptions {
   std::string table_path;  // the copy of the last good table, read where the database cannot be
+  UpstreamOptions upstreams = {};
+  infer::Runtime* python =
+      nullptr;  // loads the folder of an MLmodel; none: such models are refused
+  // Of kserve: what the upstream says of the model, and calls of it.
+  std::function<Result<std::shared_ptr<infer::Model>>(const Remote&)> connect = {};
 };
 
 class Service {
@@ -90,7 +95,8 @@ class Service {
   Service(sql::Database& db, events::Log& log, infer::Runtime& runtime, const Clock& clock,
           Metrics& metrics, ArtifactFinder artifacts, SchemaOpener schemas, ServiceOptions options);
 
-  // Kinds `route` and `stream`; routes are published again after an apply that changed one.
+  // Kinds `upstream`, `route` and `stream`; routes are published again after an apply that changed
+  // one.
   void register_kinds(resources::Service& resources);
   // In the transaction that declared a route.
   void on_route_applied(
@@ -114,6 +120,9 @@ class Service {
   Result<void> publish(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
+  // Publishes again where the last time some route could not be served as it should: an upstream
+  // that was away may be back. True where it did.
+  Result<bool> heal(const Call& call);
   const TableHolder& table() const { return table_; }
   // A route as if `version` (0: the one with the greatest weight) answered every call of it: for
   // batch.
@@ -132,8 +141,10 @@ class Service {
   Result<void> serve(const std::vector<SavedRoute>& routes);
   Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved);
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
-                                                   const std::string& path,
-                                                   const std::string& digest);
+                                                   const Artifact& artifact);
+  Result<Deployment> load(const StoredTarget& target, const Artifact& artifact);
+  Result<void> check_upstream(sql::Tx& tx, const Call& call,
+                              const UpstreamDeclaration& upstream) const;
   Result<void> save() const;
 
   sql::Database& db_;
@@ -150,8 +161,12 @@ class Service {
 
   std::mutex labelling_;   // looks for a label, then adds it
   std::mutex publishing_;  // one publish at a time; readers of the table do not take it
-  std::map<std::string, SavedRoute> served_;                       // by route_key
-  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by model, version and digest
+  std::map<std::string, SavedRoute> served_;  // by route_key
+  // By model, version and artifact; of remote ones also by how they are called.
+  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;
+  bool incomplete_ = false;  // the last publish left a route behind
+  Timestamp heal_at_{};      // not before
+  Micros heal_pause_{};      // grows while it does not help
   std::map<std::string, std::shared_ptr<Counters>> counters_;
   std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;
 };

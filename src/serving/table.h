@@ -26,6 +26,7 @@ struct Deployment {
   std::string runtime_name = "onnx";           // onnx, python, kserve, openai
   std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
+  double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
 };
 
 struct LiveTarget {
@@ -50,6 +51,9 @@ struct RoutingTable {
   std::int64_t number = 0;  // counts from 1 within the process
   std::unordered_map<std::string, std::shared_ptr<const LiveRoute>> routes;  // by route_key
 };
+
+// Whether its versions take tensors; those of runtime openai take words. A route has one sort.
+bool takes_tensors(const LiveRoute& route);
 
 std::string route_key(std::string_view project, std::string_view route);
 
