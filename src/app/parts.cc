@@ -255,10 +255,11 @@ Result<void> System::Parts::open_stores() {
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
   olap_in_order = duckdb::open({.temp_directory = path("scratch/duckdb-in-order"), .threads = 1});
   olap_joins = duckdb::open(join_options(path("scratch/duckdb-joins"), options.limits));
+  runtime = onnx::open(
+      {.batch_at_once = std::max(1, static_cast<int>(std::thread::hardware_concurrency()))});
   runner = process::runner();
   launcher = process::launcher();
   caller = std::make_unique<Caller>(clock);
-  runtime = onnx::open({});
   python = python::open(*launcher, python_options(options.python, options.data));
   return {};
 }
@@ -363,7 +364,11 @@ void System::Parts::make_serving() {
                               .python = python.get(),
                               .connect = connect});
   registry->check_with(serving::runtime_check_of(*artifacts));
-  gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
+  telemetry = std::make_unique<serving::Telemetry>(log, metrics);
+  telemetry->on_trouble(
+      [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
+  serving->reads_after(*telemetry);
+  gateway = std::make_unique<serving::Gateway>(serving->table(), *telemetry, log, clock);
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),
                                                  path("scratch/batch"));

@@ -51,6 +51,7 @@
 #include "serving/gateway.h"
 #include "serving/service.h"
 #include "serving/stream.h"
+#include "serving/telemetry.h"
 #include "tracking/artifacts.h"
 #include "tracking/evaluation_datasets.h"
 #include "tracking/issues.h"
@@ -127,6 +128,7 @@ struct System::Parts {
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
+  std::unique_ptr<serving::Telemetry> telemetry;
   std::unique_ptr<serving::Gateway> gateway;
   std::unique_ptr<serving::BatchScorer> batch;
   std::unique_ptr<serving::FeatureLog> feature_log;
@@ -152,6 +154,7 @@ struct System::Parts {
   Result<void> make_webhooks();
   void make_components();
   void make_serving();
+  Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
   void join_components();
   std::vector<api::Route> routes();
   Result<void> check_auth() const;

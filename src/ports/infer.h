@@ -45,6 +45,7 @@ std::optional<std::vector<std::string_view>> texts_of(std::string_view bytes, st
 
 struct RunLimits {
   Timestamp deadline = Timestamp::max();
+  bool alone = false;  // not in one run with other calls, whose rows may change the last bits
 };
 
 class Model {

@@ -210,7 +210,7 @@ Result<void> BatchScorer::Run::score_and_write(std::vector<InferenceEvent>& even
   if (events.empty()) return {};
   std::vector<InferenceEvent*> rows;
   for (InferenceEvent& event : events) rows.push_back(&event);
-  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows));
+  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows, {.alone = true}));
   for (const InferenceEvent& event : events) write(event);
   file_ << csv_;
   csv_.clear();

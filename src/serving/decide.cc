@@ -251,15 +251,18 @@ Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
 Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
                                              const LiveTarget& target,
                                              const std::vector<infer::Tensor>& tensors,
-                                             const std::vector<InferenceEvent*>& rows) {
+                                             const std::vector<InferenceEvent*>& rows,
+                                             const infer::RunLimits& limits) {
   const Timestamp start = clock.now();
   if (!target.deployment->runtime)
-    return Error{Code::failed_precondition,
-                 "model:" + target.deployment->model + " is a language model and gives no scores"};
+    return Error{Code::invalid_argument, "model:" + target.deployment->model + "@v" +
+                                             std::to_string(target.deployment->version) +
+                                             " of route " + route.declaration.name +
+                                             " takes no tensors; it answers chat completions"};
   infer::Model& model = *target.deployment->runtime;
   std::vector<infer::Tensor> read;
   if (tensors.empty()) read = TRY(feature_tensors(route.features, model, rows));
-  auto ran = model.run(tensors.empty() ? read : tensors);
+  auto ran = model.run(tensors.empty() ? read : tensors, limits);
   // What we read for the caller is not the caller's fault.
   if (!ran && tensors.empty() && ran.error().code == Code::invalid_argument)
     return Error{Code::failed_precondition,
@@ -295,7 +298,6 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     event.project = call.project;
     event.tenant = call.tenant;
     event.actor = call.actor;
-
     event.mode = mode;
     event.request_bytes = request.request_bytes / static_cast<std::int64_t>(ids.size());
     if (reads) {
@@ -312,11 +314,14 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   }
   if (!reads) note_features(request.tensors, out.events);
 
+  // Where the same bytes must come out however often it runs, it runs alone.
+  const infer::RunLimits limits{.deadline = call.deadline,
+                                .alone = mode == Mode::batch || mode == Mode::stream};
   const auto work = [&]() -> Result<void> {
     if (reads)
       for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
     for (const auto& [target, rows] : groups)
-      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows));
+      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows, limits));
     return {};
   };
   if (const auto done = work(); !done) out.error = done.error();

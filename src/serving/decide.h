@@ -30,6 +30,7 @@ Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
 Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
                                              const LiveTarget& target,
                                              const std::vector<infer::Tensor>& tensors,
-                                             const std::vector<InferenceEvent*>& rows);
+                                             const std::vector<InferenceEvent*>& rows,
+                                             const infer::RunLimits& limits = {});
 
 }  // namespace penstock::serving

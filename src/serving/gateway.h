@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "ports/log.h"
 #include "serving/table.h"
+#include "serving/telemetry.h"
 
 namespace penstock::serving {
 
@@ -50,8 +51,8 @@ struct Decided {
 
 class Gateway {
  public:
-  Gateway(const TableHolder& table, events::Log& log, const Clock& clock)
-      : table_(table), log_(log), clock_(clock) {}
+  Gateway(const TableHolder& table, Telemetry& telemetry, events::Log& log, const Clock& clock)
+      : table_(table), telemetry_(telemetry), log_(log), clock_(clock) {}
 
   // not_found for an unknown route or version, unavailable for a route without targets,
   // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
@@ -65,6 +66,11 @@ class Gateway {
                          const std::vector<std::string>& ids, Mode mode) const;
   // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
+  // In service, of the call's project, by name.
+  std::vector<std::shared_ptr<const LiveRoute>> routes(const Call& call) const;
+  // Memory of the models that are loaded, as gauges.
+  void measure(Metrics& metrics) const;
+  Timestamp now() const { return clock_.now(); }
   std::int64_t table_number() const { return table_.get()->number; }
 
  private:
@@ -75,12 +81,14 @@ class Gateway {
                                const std::vector<InferenceEvent>& events);
 
   const TableHolder& table_;
+  Telemetry& telemetry_;
   events::Log& log_;
   const Clock& clock_;
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };
 
 // Appends the events, each findable by its id from then on, in one write.
+Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& events);
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
 // The answered prediction of this id, if there is one.
 Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_view group,

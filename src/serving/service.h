@@ -7,6 +7,7 @@
 #include "ports/log.h"
 #include "resources/service.h"
 #include "serving/table.h"
+#include "serving/telemetry.h"
 
 namespace penstock::serving {
 
@@ -104,6 +105,8 @@ class Service {
     route_applied_ = std::move(listener);
   }
   std::vector<resources::KindHandler> kinds() const;
+  // Where events wait before they are in the log: reads of predictions write those first.
+  void reads_after(Telemetry& telemetry) { telemetry_ = &telemetry; }
 
   // Inside the transaction of a release. invalid_argument where weights of live and canary do not
   // add to 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or
@@ -158,6 +161,8 @@ class Service {
   TableHolder table_;
 
   std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> route_applied_;
+
+  Telemetry* telemetry_ = nullptr;
 
   std::mutex labelling_;   // looks for a label, then adds it
   std::mutex publishing_;  // one publish at a time; readers of the table do not take it

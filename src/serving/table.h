@@ -16,6 +16,10 @@ namespace penstock::serving {
 // Counted since the process started, over all tables: a swap does not reset them.
 struct Counters {
   std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
+  // Of whole calls, however many rows each had; the rest of them failed.
+  std::atomic<std::int64_t> calls{0}, micros{0}, failed_calls{0}, failed_micros{0};
+  std::atomic<std::int64_t> feature_micros{0}, model_micros{0};
+  std::atomic<std::int64_t> last{0};  // microseconds since 1970 of the last answer
 };
 
 // A version x runtime, loaded and warm.
