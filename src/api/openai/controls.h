@@ -1,0 +1,56 @@
+// What stands between a call and its upstream: limits, budgets, breakers. Each answers at once; all
+// may be asked from several threads.
+#pragma once
+
+#include <memory>
+#include <variant>
+
+#include "api/openai/errors.h"
+#include "api/openai/request.h"
+#include "serving/table.h"
+
+namespace penstock::api::openai {
+
+// A call that wants to go to a target, with the most that it may take.
+struct Wanting {
+  const Call& call;
+  const serving::LiveRoute& route;
+  const serving::LiveTarget& target;
+  std::string_view user;
+  int priority = 5;
+  std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
+};
+
+// Held while the call runs; destroyed without settle(), the call took nothing.
+class Pass {
+ public:
+  virtual ~Pass() = default;
+  virtual void settle(const serving::InferenceEvent& event, Timestamp now) = 0;
+};
+
+struct Granted {
+  std::unique_ptr<Pass> pass;    // may be null
+  std::int64_t version = 0;      // to go to in the place of the target; 0: none
+  bool must_be_bounded = false;  // the worst case is reserved, so the upstream must keep to it
+};
+
+enum class Outcome { answered, busy, failed, timed_out };
+
+// Lets everything pass.
+class Controls {
+ public:
+  virtual ~Controls() = default;
+  virtual std::variant<Granted, Failure> admit(const Wanting& /*wanting*/, Timestamp /*now*/) {
+    return Granted{};
+  }
+  // Whether a call may go to this upstream now, as far as others have fared there.
+  virtual bool may_try(const http::Endpoint& /*endpoint*/, Timestamp /*now*/) { return true; }
+  virtual void tell(const http::Endpoint& /*endpoint*/, Outcome /*outcome*/, Micros /*took*/,
+                    Timestamp /*now*/) {}
+  virtual void counts(const serving::LiveRoute& /*route*/) {
+  }  // a call, of which retries are a share
+  virtual bool may_retry(const serving::LiveRoute& /*route*/) { return true; }
+  virtual bool may_hedge(const serving::LiveRoute& /*route*/) { return true; }
+};
+
+}  // namespace penstock::api::openai
