@@ -369,6 +369,7 @@ void System::Parts::make_serving() {
       [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
   serving->reads_after(*telemetry);
   gateway = std::make_unique<serving::Gateway>(serving->table(), *telemetry, log, clock);
+  make_language();
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),
                                                  path("scratch/batch"));

@@ -4,6 +4,7 @@
 #include "access/service.h"
 #include "adapters/rocksdb/rocksdb.h"
 #include "api/grpc/server.h"
+#include "api/openai/exchange.h"
 #include "app/background.h"
 #include "app/directory.h"
 #include "app/system.h"
@@ -141,6 +142,9 @@ struct System::Parts {
   std::unique_ptr<record::Service> record;
   std::unique_ptr<evidence::Service> evidence;
 
+  api::openai::Controls language_controls;
+  std::unique_ptr<api::openai::Plane> language;
+
   std::unique_ptr<net::Server> server;
   std::unique_ptr<api::grpc::Server> grpc;
   Background background;  // the first to stop: its turns use everything above
@@ -155,6 +159,7 @@ struct System::Parts {
   void make_components();
   void make_serving();
   Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
+  void make_language();
   void join_components();
   std::vector<api::Route> routes();
   Result<void> check_auth() const;

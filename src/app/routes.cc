@@ -29,6 +29,7 @@
 #include "api/mlflow/trace_routes.h"
 #include "api/mlflow/tracking_routes.h"
 #include "api/mlflow/webhook_routes.h"
+#include "api/openai/routes.h"
 #include "app/parts.h"
 #include "app/status_page.h"
 
@@ -74,6 +75,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::v2_routes(*gateway));
+  add(api::openai::routes(*language));
   add(api::monitor_routes(*monitor));
   add(api::release_routes(*release));
   add(status_routes({*serving, *release, *incidents, *costs}));

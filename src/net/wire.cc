@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "api/mlflow/protocol.h"
+#include "api/openai/errors.h"
 #include "net/gzip.h"
 #include "net/router.h"
 
@@ -83,6 +84,7 @@ void append_number(std::string& out, std::size_t number) {
 
 api::Response error_response(std::string_view path, const Error& error, int status) {
   if (api::mlflow::owns(path)) return api::mlflow::error_response(error, status);
+  if (api::openai::owns(path)) return api::openai::error_response(error, status);
   api::Response response = api::problem(error, status);
   if (path != "/v2" && !path.starts_with("/v2/")) return response;
   response.body = json::serialize(json::object{{"error", error.message}});

@@ -8,7 +8,8 @@
 
 namespace penstock::net {
 
-// A problem document, or {"error": ...} under /v2, as the Open Inference Protocol has it.
+// A problem document, or what the protocol has that the path belongs to: {"error": ...} under /v2,
+// OpenAI's under /v1.
 api::Response error_response(std::string_view path, const Error& error, int status = 0);
 
 // Fills path and query from "/path?query" or "http://host/path?query". invalid_argument where that
