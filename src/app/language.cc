@@ -6,14 +6,14 @@
 namespace penstock::app {
 
 void System::Parts::make_language() {
-  language = std::make_unique<api::openai::Plane>(api::openai::Plane{
-      .table = serving->table(),
-      .clock = clock,
-      .controls = language_controls,
-      .put = [this](std::vector<serving::InferenceEvent> events) {
-        if (const auto kept = serving::record(rocks->log(), events); !kept)
-          log::error("event_lost", {{"error", kept.error().message}});
-      }});
+  language = std::make_unique<api::openai::Plane>(
+      api::openai::Plane{.table = serving->table(),
+                         .clock = clock,
+                         .controls = language_controls,
+                         .put = [this](std::vector<serving::InferenceEvent> events) {
+                           if (const auto kept = serving::record(rocks->log(), events); !kept)
+                             log::error("event_lost", {{"error", kept.error().message}});
+                         }});
 }
 
 }  // namespace penstock::app

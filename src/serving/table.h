@@ -11,7 +11,13 @@
 #include "serving/seams.h"
 #include "serving/upstream.h"
 
+namespace penstock::guardrails {
+class Chain;
+}
+
 namespace penstock::serving {
+
+class AnswerCache;
 
 // Counted since the process started, over all tables: a swap does not reset them.
 struct Counters {
@@ -45,8 +51,10 @@ struct LiveTarget {
 struct LiveRoute {
   std::string project;
   RouteDeclaration declaration;
-  OpenSchema features;              // no `read` where the route has no schema
-  std::vector<LiveTarget> targets;  // live and canary first, then shadows
+  OpenSchema features;                              // no `read` where the route has no schema
+  std::vector<LiveTarget> targets;                  // live and canary first, then shadows
+  std::shared_ptr<const guardrails::Chain> guards;  // none: the route names no guardrails
+  std::shared_ptr<AnswerCache> cache;               // none: the route keeps no answers
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
   Histogram* seconds = nullptr;  // of whole calls
 };

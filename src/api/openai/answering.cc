@@ -70,6 +70,7 @@ Response Exchange::whole(http::Answer answer) {
   failure_.reset();
   Response response{.body = std::move(std::get<std::string>(body))};
   sent_ = static_cast<std::int64_t>(response.body.size());
+  keep(response);
   add_headers(response);
   return response;
 }

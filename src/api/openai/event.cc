@@ -55,8 +55,12 @@ serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
                                 .upstream_micros = upstream_time_.count(),
                                 .attempts = attempts_,
                                 .upstream = attempts_ > 0 ? endpoint().name : "",
+                                .from_cache = from_cache_,
+                                .guardrails = hits_,
                                 .user = user_,
                                 .fallback_of = route == asked_.model ? "" : asked_.model};
+  if (relay_)
+    for (std::string& hit : relay_->hits()) event.guardrails.push_back(std::move(hit));
   if (failure_) event.error = name_of(code_of(failure_->status));
   fill_generation(event, ending);
   if (event.generation) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/id.h"
+#include "serving/cache.h"
 
 namespace penstock::api::openai {
 namespace {
@@ -37,7 +38,8 @@ Exchange::Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirr
       deadline_(start_ + time_max),
       asked_(live.asked_),
       user_(live.user_),
-      leg_{.route = live.leg_.route, .target = &shadow} {}
+      leg_{.route = live.leg_.route, .target = &shadow},
+      texts_(live.texts_) {}
 
 std::string_view Exchange::header(std::string_view name) const {
   for (const auto& [key, value] : headers_)
@@ -49,6 +51,8 @@ std::variant<Attempt, Work, Response> Exchange::next() {
   if (!begun_) {
     begun_ = true;
     if (auto refused = mirrored_ ? std::optional<Failure>() : begin()) return refuse(*refused);
+    if (!mirrored_)
+      if (auto known = cached()) return std::move(*known);
   } else if (!planned_) {
     return refuse(
         failure_.value_or(upstream_failure(502, "upstream_broken", "the upstream gave no answer")));
@@ -91,7 +95,49 @@ std::optional<Failure> Exchange::begin() {
 std::optional<Failure> Exchange::enter(std::shared_ptr<const serving::LiveRoute> route) {
   Leg leg{.route = std::move(route)};
   if (auto refused = choose(leg)) return refused;
+  leg_ = leg;  // a refused call has its event too
+  if (auto refused = check(leg)) return refused;
   return admit(leg);
+}
+
+std::optional<Failure> Exchange::check(const Leg& leg) {
+  texts_.clear();
+  const auto& guards = leg.route->guards;
+  if (!guards) return {};
+  if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
+    return failure_of(Error{Code::invalid_argument,
+                            "stream: guardrails of route " + leg.route->declaration.name +
+                                " cannot judge a stream of responses; ask without stream, or call "
+                                "/v1/chat/completions",
+                            {{"stream", "must be false on this route"}}});
+  CheckedInput checked = check_input(*guards, asked_);
+  texts_ = std::move(checked.texts);
+  hits_ = std::move(checked.hits);
+  return std::move(checked.blocked);
+}
+
+// A stream is not kept: what it says comes in pieces, and at times.
+std::optional<Response> Exchange::cached() {
+  const auto& cache = leg_.route->cache;
+  if (!cache || asked_.stream) return {};
+  cache_key_ =
+      serving::AnswerCache::key_of(call_.tenant, deployment().digest, path_of(task_), *body_);
+  const auto known = cache->find(cache_key_, plane_.clock.now());
+  if (!known) return {};
+  from_cache_ = true;
+  Response response{.body = known->body, .content_type = known->content_type};
+  sent_ = static_cast<std::int64_t>(response.body.size());
+  add_headers(response);
+  response.headers.emplace_back("x-penstock-cached", known->prediction);
+  return response;
+}
+
+void Exchange::keep(const Response& response) const {
+  if (cache_key_.empty() || mirrored_ || leg_.route->declaration.name != asked_.model) return;
+  const auto keep = leg_.route->declaration.cache.value_or(serving::CacheOptions{}).keep;
+  leg_.route->cache->put(
+      cache_key_, {.content_type = response.content_type, .body = response.body, .prediction = id_},
+      plane_.clock.now() + keep);
 }
 
 std::string Exchange::unit_of(const serving::LiveRoute& route) const {
@@ -136,7 +182,6 @@ std::optional<Failure> Exchange::choose(Leg& leg) const {
 }
 
 std::optional<Failure> Exchange::admit(const Leg& leg) {
-  leg_ = leg;  // a refused call has its event too
   const auto remote = leg.target->deployment->remote;
   const Timestamp now = plane_.clock.now();
   if (now >= deadline_)
@@ -224,6 +269,7 @@ bool Exchange::plan_fallback() {
 Attempt Exchange::attempt() {
   const serving::Remote& remote = *deployment().remote;
   Change change{.model = remote.model.model};
+  if (!texts_.empty()) change.texts = &texts_;
   if (must_be_bounded_) change.output_bound = remote.model.output_tokens_max;
   Attempt out{
       .endpoint = remote.endpoint,
@@ -243,7 +289,7 @@ Attempt Exchange::attempt() {
   ++leg_.tried;
   ++attempts_;
   try_start_ = plane_.clock.now() + out.delay;
-  relay_.emplace(asked_, asked_.model, remote.endpoint);
+  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards);
   if (mirrored_ || has_shadows(*leg_.route)) relay_->tally().keep_text(text_kept);
   return out;
 }

@@ -52,7 +52,10 @@ class Exchange final : public Forward {
   std::optional<Failure> begin();
   std::optional<Failure> enter(std::shared_ptr<const serving::LiveRoute> route);
   std::optional<Failure> choose(Leg& leg) const;
+  std::optional<Failure> check(const Leg& leg);
   std::optional<Failure> admit(const Leg& leg);
+  std::optional<Response> cached();
+  void keep(const Response& response) const;
   bool plan(std::optional<Micros> wanted_pause);
   bool plan_retry(std::optional<Micros> wanted_pause);
   bool plan_fallback();
@@ -83,10 +86,13 @@ class Exchange final : public Forward {
 
   Asked asked_;
   std::string user_;
-  Leg leg_;                             // no target: nothing was found that could answer
-  std::vector<std::string> fallbacks_;  // that are left, the next one last
+  Leg leg_;                                        // no target: nothing was found that could answer
+  std::vector<std::string> fallbacks_;             // that are left, the next one last
+  std::vector<std::optional<std::string>> texts_;  // masked by guardrails
+  std::vector<std::string> hits_;                  // of guardrails on the input
+  std::string cache_key_;                          // empty: the route keeps no answers
   std::unique_ptr<Pass> pass_;
-  bool begun_ = false, planned_ = false, must_be_bounded_ = false;
+  bool begun_ = false, planned_ = false, must_be_bounded_ = false, from_cache_ = false;
   Micros pause_{};
   std::int64_t attempts_ = 0;
   std::optional<Timestamp> try_start_;  // of the one that runs

@@ -1,5 +1,7 @@
 #include "api/openai/relay.h"
 
+#include <algorithm>
+
 namespace penstock::api::openai {
 namespace {
 
@@ -54,14 +56,17 @@ bool is_answer(std::string_view object, Task task) {
 
 }  // namespace
 
-Relay::Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from)
+Relay::Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from,
+             std::shared_ptr<const guardrails::Chain> guards)
     : task_(asked.task),
       usage_wanted_(asked.usage_wanted || asked.task == Task::responses),
       choices_(asked.task == Task::chat || asked.task == Task::completions ? asked.choices : 1),
       model_literal_(literal_of(model)),
-      from_(std::move(from)) {}
+      from_(std::move(from)) {
+  if (guards && task_ != Task::embeddings) guard_.emplace(std::move(guards));
+}
 
-std::string Relay::relabelled(std::string_view object, bool in_stream) const {
+std::string Relay::relabelled(std::string_view object, bool in_stream) {
   std::vector<Splice> splices;
   for (Members members(object); members.next();) {
     const std::string_view key = members.key(), value = members.value();
@@ -74,6 +79,14 @@ std::string Relay::relabelled(std::string_view object, bool in_stream) const {
       if (const std::string_view model = member(value, "model"); is_text(model))
         splices.push_back({place(object, model), model.size(), model_literal_});
   }
+  if (guard_) {
+    if (in_stream)
+      guard_->piece(object, splices);
+    else
+      guard_->whole(object, splices);
+    std::stable_sort(splices.begin(), splices.end(),
+                     [](const Splice& a, const Splice& b) { return a.from < b.from; });
+  }
   return spliced(object, splices);
 }
 
@@ -85,7 +98,9 @@ std::variant<std::string, Failure> Relay::whole(std::string_view body) {
     return broken("upstream " + from_->name + " answered without what such a call asks for");
   tally_.whole(object, task_);
   began_ = done_ = true;
-  return relabelled(object, false);
+  std::string out = relabelled(object, false);
+  if (guard_ && guard_->blocked()) return *guard_->blocked();
+  return out;
 }
 
 void Relay::fail(Failure failure, std::string& out) {
@@ -117,7 +132,11 @@ void Relay::event(const StreamEvent& event, std::string& out) {
   }
   if (tally_.piece(object, task_)) began_ = true;
   if (!usage_wanted_ && is_usage_only(object)) return;
-  write_event(out, event, relabelled(object, true));
+  const std::string text = relabelled(object, true);
+  if (guard_ && guard_->blocked())
+    fail(*guard_->blocked(), out);
+  else
+    write_event(out, event, text);
 }
 
 void Relay::piece(std::string_view bytes, std::string& out) {
