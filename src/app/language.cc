@@ -6,10 +6,11 @@
 namespace penstock::app {
 
 void System::Parts::make_language() {
+  language_gate = std::make_unique<api::openai::Gate>(limiter, health);
   language = std::make_unique<api::openai::Plane>(
       api::openai::Plane{.table = serving->table(),
                          .clock = clock,
-                         .controls = language_controls,
+                         .controls = *language_gate,
                          .put = [this](std::vector<serving::InferenceEvent> events) {
                            if (const auto kept = serving::record(rocks->log(), events); !kept)
                              log::error("event_lost", {{"error", kept.error().message}});

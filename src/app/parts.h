@@ -5,6 +5,7 @@
 #include "adapters/rocksdb/rocksdb.h"
 #include "api/grpc/server.h"
 #include "api/openai/exchange.h"
+#include "api/openai/gate.h"
 #include "app/background.h"
 #include "app/directory.h"
 #include "app/system.h"
@@ -142,7 +143,9 @@ struct System::Parts {
   std::unique_ptr<record::Service> record;
   std::unique_ptr<evidence::Service> evidence;
 
-  api::openai::Controls language_controls;
+  traffic::Limiter limiter;
+  traffic::Health health;
+  std::unique_ptr<api::openai::Gate> language_gate;
   std::unique_ptr<api::openai::Plane> language;
 
   std::unique_ptr<net::Server> server;

@@ -4,6 +4,8 @@
 namespace penstock::api::openai {
 namespace {
 
+using traffic::Outcome;
+
 bool may_pass(int status) { return status == 429 || status >= 500; }
 
 bool is_stream(const http::Fields& headers) {
@@ -36,15 +38,16 @@ Failure failure_of_fault(Fault fault, const std::string& upstream) {
 
 }  // namespace
 
-Reading Exchange::head(int status, const http::Fields& headers, bool hedged) {
-  if (hedged) ++attempts_;
+Reading Exchange::head(int status, const http::Fields& headers, bool /*hedged*/) {
+  settle_hedge();
   relay_->tally().head(headers);
   if (status >= 200 && status < 300) {
     streaming_ = asked_.stream && is_stream(headers);
     return streaming_ ? Reading::pieces : Reading::whole;
   }
   if (!may_pass(status)) return Reading::whole;
-  close_try(status == 429 || status == 503 ? Outcome::busy : Outcome::failed);
+  // One that is busy works.
+  close_try(status == 429 ? Outcome::answered : Outcome::failed);
   planned_ = plan(retry_after(headers));
   return planned_ ? Reading::retry : Reading::whole;
 }
@@ -116,7 +119,7 @@ void Exchange::add_headers(Response& response) const {
 
 std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   if (!leg_.target) return {};
-  close_try(ending == Ending::answered ? Outcome::answered : Outcome::failed);
+  close_try(ending == Ending::answered ? Outcome::answered : Outcome::abandoned);
   const Timestamp now = plane_.clock.now();
   serving::InferenceEvent told = event(ending, now);
   if (pass_) pass_->settle(told, now);

@@ -8,6 +8,7 @@
 #include "api/openai/errors.h"
 #include "api/openai/request.h"
 #include "serving/table.h"
+#include "traffic/health.h"
 
 namespace penstock::api::openai {
 
@@ -34,8 +35,6 @@ struct Granted {
   bool must_be_bounded = false;  // the worst case is reserved, so the upstream must keep to it
 };
 
-enum class Outcome { answered, busy, failed, timed_out };
-
 // Lets everything pass.
 class Controls {
  public:
@@ -43,14 +42,15 @@ class Controls {
   virtual std::variant<Granted, Failure> admit(const Wanting& /*wanting*/, Timestamp /*now*/) {
     return Granted{};
   }
-  // Whether a call may go to this upstream now, as far as others have fared there.
+  // Whether a call may go to this upstream now. Where it may, tell() follows, whatever happens.
   virtual bool may_try(const http::Endpoint& /*endpoint*/, Timestamp /*now*/) { return true; }
-  virtual void tell(const http::Endpoint& /*endpoint*/, Outcome /*outcome*/, Micros /*took*/,
-                    Timestamp /*now*/) {}
+  virtual void tell(const http::Endpoint& /*endpoint*/, traffic::Outcome /*outcome*/,
+                    Micros /*took*/, Timestamp /*now*/) {}
   virtual void counts(const serving::LiveRoute& /*route*/) {
-  }  // a call, of which retries are a share
+  }  // a call: retries are a share of them
   virtual bool may_retry(const serving::LiveRoute& /*route*/) { return true; }
   virtual bool may_hedge(const serving::LiveRoute& /*route*/) { return true; }
+  virtual void did_not_hedge(const serving::LiveRoute& /*route*/) {}  // though it might have
 };
 
 }  // namespace penstock::api::openai

@@ -4,6 +4,7 @@
 
 #include "base/id.h"
 #include "serving/cache.h"
+#include "traffic/retry.h"
 
 namespace penstock::api::openai {
 namespace {
@@ -51,8 +52,11 @@ std::variant<Attempt, Work, Response> Exchange::next() {
   if (!begun_) {
     begun_ = true;
     if (auto refused = mirrored_ ? std::optional<Failure>() : begin()) return refuse(*refused);
-    if (!mirrored_)
+    if (!mirrored_) {
       if (auto known = cached()) return std::move(*known);
+      // Where the upstream takes no calls, another route may stand in.
+      if (auto refused = reach(); refused && !plan_fallback()) return refuse(*refused);
+    }
   } else if (!planned_) {
     return refuse(
         failure_.value_or(upstream_failure(502, "upstream_broken", "the upstream gave no answer")));
@@ -86,10 +90,7 @@ std::optional<Failure> Exchange::begin() {
   else if (!asked_for_time)
     deadline_ = std::max(deadline_, start_ + time_max);
   plane_.controls.counts(*found->second);
-  auto refused = enter(found->second);
-  // Only where the upstream is at fault may another route stand in.
-  if (refused && refused->code == "upstream_unavailable" && plan_fallback()) return {};
-  return refused;
+  return enter(found->second);
 }
 
 std::optional<Failure> Exchange::enter(std::shared_ptr<const serving::LiveRoute> route) {
@@ -187,13 +188,6 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
   if (now >= deadline_)
     return upstream_failure(504, "deadline_exceeded",
                             "the deadline passed before the call was sent");
-  if (!plane_.controls.may_try(*remote->endpoint, now)) {
-    Failure failure = upstream_failure(503, "upstream_unavailable",
-                                       "upstream " + remote->endpoint->name +
-                                           " is failing and gets no calls for a while; try again");
-    failure.retry_after = "1";
-    return failure;
-  }
   const std::string_view priority = header("x-penstock-priority");
   const serving::RemoteModel& model = remote->model;
   const Wanting wanting{
@@ -224,6 +218,17 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
   return {};
 }
 
+// From here on the upstream hears how it went.
+std::optional<Failure> Exchange::reach() {
+  may_try_ = plane_.controls.may_try(endpoint(), plane_.clock.now());
+  if (may_try_) return {};
+  Failure failure = upstream_failure(
+      503, "upstream_unavailable",
+      "upstream " + endpoint().name + " is failing and gets no calls for a while; try again");
+  failure.retry_after = "1";
+  return failure;
+}
+
 bool Exchange::plan(std::optional<Micros> wanted_pause) {
   if (mirrored_) return false;
   return plan_retry(wanted_pause) || plan_fallback();
@@ -235,15 +240,12 @@ bool Exchange::plan_retry(std::optional<Micros> wanted_pause) {
       leg_.route->declaration.retries.value_or(serving::RetryOptions{});
   if (leg_.tried >= options.attempts) return false;
   const Timestamp now = plane_.clock.now();
-  // Full jitter: callers that failed together do not come back together.
-  const Micros longest = options.pause * (std::int64_t{1} << std::min(leg_.tried - 1, 16));
-  const double share = serving::hash_share(id_, static_cast<std::uint64_t>(attempts_));
-  Micros pause(static_cast<std::int64_t>(static_cast<double>(longest.count()) * share));
+  Micros pause = traffic::backoff(leg_.tried, options.pause,
+                                  serving::hash_share(id_, static_cast<std::uint64_t>(attempts_)));
   if (wanted_pause) pause = std::max(pause, *wanted_pause);
   // A pause that leaves no time to answer is of no use; rather another route now.
   if (pause > (deadline_ - now) / 2) return false;
-  if (!plane_.controls.may_try(endpoint(), now) || !plane_.controls.may_retry(*leg_.route))
-    return false;
+  if (!plane_.controls.may_retry(*leg_.route) || reach()) return false;
   pause_ = pause;
   return true;
 }
@@ -257,7 +259,7 @@ bool Exchange::plan_fallback() {
     if (found == table->routes.end()) continue;
     const Leg before = leg_;
     pass_.reset();
-    if (!enter(found->second)) {
+    if (!enter(found->second) && !reach()) {
       pause_ = {};
       return true;
     }
@@ -285,6 +287,7 @@ Attempt Exchange::attempt() {
   if (!mirrored_ && retries && retries->hedge_after && plane_.controls.may_hedge(*leg_.route)) {
     out.hedge = std::make_shared<Attempt>(out);
     out.hedge_after = *retries->hedge_after;
+    hedge_after_ = out.hedge_after;
   }
   ++leg_.tried;
   ++attempts_;
@@ -294,13 +297,25 @@ Attempt Exchange::attempt() {
   return out;
 }
 
-void Exchange::close_try(Outcome outcome) {
-  if (!try_start_) return;
+// Whether the second try beside a slow first one went out is seen by the time that the head took.
+void Exchange::settle_hedge() {
+  const auto after = std::exchange(hedge_after_, {});
+  if (!after || !try_start_) return;
+  if (plane_.clock.now() - *try_start_ >= *after)
+    ++attempts_;
+  else
+    plane_.controls.did_not_hedge(*leg_.route);
+}
+
+void Exchange::close_try(traffic::Outcome outcome) {
+  settle_hedge();
   const Timestamp now = plane_.clock.now();
-  last_try_ = std::max(now - *try_start_, Micros(0));
-  upstream_time_ += last_try_;
-  try_start_.reset();
-  if (!mirrored_) plane_.controls.tell(endpoint(), outcome, last_try_, now);
+  if (try_start_) {
+    last_try_ = std::max(now - *try_start_, Micros(0));
+    upstream_time_ += last_try_;
+    try_start_.reset();
+  }
+  if (std::exchange(may_try_, false)) plane_.controls.tell(endpoint(), outcome, last_try_, now);
 }
 
 }  // namespace penstock::api::openai

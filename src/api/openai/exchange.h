@@ -54,6 +54,7 @@ class Exchange final : public Forward {
   std::optional<Failure> choose(Leg& leg) const;
   std::optional<Failure> check(const Leg& leg);
   std::optional<Failure> admit(const Leg& leg);
+  std::optional<Failure> reach();
   std::optional<Response> cached();
   void keep(const Response& response) const;
   bool plan(std::optional<Micros> wanted_pause);
@@ -62,7 +63,8 @@ class Exchange final : public Forward {
   Attempt attempt();
   Response refuse(const Failure& failure);
   void add_headers(Response& response) const;
-  void close_try(Outcome outcome);
+  void settle_hedge();
+  void close_try(traffic::Outcome outcome);
 
   serving::InferenceEvent event(Ending ending, Timestamp now) const;
   void fill_generation(serving::InferenceEvent& event, Ending ending) const;
@@ -92,8 +94,10 @@ class Exchange final : public Forward {
   std::vector<std::string> hits_;                  // of guardrails on the input
   std::string cache_key_;                          // empty: the route keeps no answers
   std::unique_ptr<Pass> pass_;
-  bool begun_ = false, planned_ = false, must_be_bounded_ = false, from_cache_ = false;
+  bool begun_ = false, planned_ = false, may_try_ = false, must_be_bounded_ = false,
+       from_cache_ = false;
   Micros pause_{};
+  std::optional<Micros> hedge_after_;  // of the try that runs, until it is known whether it came
   std::int64_t attempts_ = 0;
   std::optional<Timestamp> try_start_;  // of the one that runs
   Micros upstream_time_{}, last_try_{};

@@ -1,5 +1,7 @@
 #include <set>
 
+#include "api/openai/gate.h"
+#include "serving/cache.h"
 #include "tests/unit/openai/world.h"
 
 namespace penstock::test {
@@ -7,6 +9,7 @@ namespace {
 
 using api::Fault;
 using serving::Arm;
+using traffic::Outcome;
 
 class ExchangeTest : public ::testing::Test {
  protected:
@@ -327,15 +330,15 @@ TEST_F(ExchangeTest, MirrorsToShadowsThatNobodySees) {
 }
 
 // What limits and budgets see and decide.
-class Gate final : public Controls {
+class Ledger final : public Controls {
  public:
   struct Held final : Pass {
-    explicit Held(Gate& by) : gate(by) { ++gate.held; }
+    explicit Held(Ledger& by) : gate(by) { ++gate.held; }
     ~Held() override { --gate.held; }
     void settle(const serving::InferenceEvent& event, Timestamp) override {
       gate.settled.push_back(event);
     }
-    Gate& gate;
+    Ledger& gate;
   };
 
   std::variant<Granted, Failure> admit(const Wanting& wanting, Timestamp) override {
@@ -366,7 +369,7 @@ class GateTest : public ExchangeTest {
   Seen chat(const std::string& body, std::vector<Reply> replies) {
     return world_.send(Task::chat, body, std::move(replies), {}, &gate_);
   }
-  Gate gate_;
+  Ledger gate_;
 };
 
 TEST_F(GateTest, ReservesTheWorstAndSettlesWhatItWas) {
@@ -426,6 +429,57 @@ TEST_F(GateTest, DoesNotTryAgainWithoutBudget) {
   EXPECT_EQ(seen.status, 500);
   EXPECT_EQ(message(seen), "boom");
   EXPECT_EQ(gate_.told, (std::vector<std::pair<std::string, Outcome>>{{"first", Outcome::failed}}));
+}
+
+TEST_F(ExchangeTest, HoldsCallersToTheLimitsOfTheRoute) {
+  serving::LiveRoute route = world_.route("helper", {{}});
+  route.declaration.limits = {{.per = serving::LimitScope::user, .requests_per_minute = 2},
+                              {.per = serving::LimitScope::route, .tokens_per_minute = 9'000}};
+  serve(std::move(route));
+  traffic::Limiter limiter;
+  traffic::Health health;
+  api::openai::Gate gate(limiter, health);
+  const auto chat = [&](const std::string& user, const std::string& more = "") {
+    return world_.send(Task::chat, chat_body(R"(,"user":")" + user + "\"" + more),
+                       {json_reply(chat_answer)}, {}, &gate);
+  };
+  EXPECT_EQ(chat("ana").status, 200);
+  EXPECT_EQ(chat("ana").status, 200);
+  const Seen third = chat("ana");
+  EXPECT_EQ(third.status, 429);
+  EXPECT_EQ(code(third), "rate_limit_exceeded");
+  EXPECT_GT(std::stoi(third.header("Retry-After")), 50);
+  EXPECT_TRUE(third.attempts.empty());
+  // The worst case counts while the call runs, what it took afterwards.
+  EXPECT_EQ(chat("bo").status, 200);
+  const Seen large = chat("eva", R"(,"max_tokens":9000)");
+  EXPECT_EQ(large.status, 429);
+  EXPECT_NE(message(large).find("fewer tokens"), std::string::npos) << large.body;
+}
+
+TEST_F(ExchangeTest, GivesAnAnswerAgainToTheSameCallOfTheSameTenant) {
+  serving::LiveRoute route = world_.route("helper", {{}});
+  route.declaration.cache = serving::CacheOptions{};
+  route.cache = std::make_shared<serving::AnswerCache>(1 << 20);
+  serve(std::move(route));
+  const Seen first = world_.chat(chat_body(), {json_reply(chat_answer)});
+  const Seen again = world_.chat(chat_body(), {});
+  EXPECT_EQ(again.body, first.body);
+  EXPECT_EQ(again.header("x-penstock-cached"), first.header("x-penstock-prediction"));
+  const auto events = world_.take_events();
+  EXPECT_FALSE(events.at(0).from_cache);
+  EXPECT_TRUE(events.at(1).from_cache);
+  EXPECT_FALSE(events.at(1).generation) << "it costs nothing";
+  // Another text, a failure and a stream are each asked for anew.
+  EXPECT_EQ(world_.chat(chat_body(R"(,"n":1)"), {json_reply("{}", 400)}).status, 400);
+  EXPECT_EQ(world_.chat(chat_body(R"(,"n":1)"), {json_reply(chat_answer)}).status, 200);
+  const std::string stream = chat_body(R"(,"stream":true)");
+  for (int turn = 0; turn < 2; ++turn)
+    EXPECT_EQ(
+        world_.chat(stream, {stream_reply({chunk("a", "\"stop\""), done_chunk})}).attempts.size(),
+        1u);
+  world_.clock.advance(std::chrono::minutes(6));
+  EXPECT_EQ(world_.chat(chat_body(), {json_reply(chat_answer)}).attempts.size(), 1u);
 }
 
 TEST_F(ExchangeTest, ListsTheRoutesThatSpeak) {
