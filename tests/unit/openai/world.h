@@ -169,6 +169,25 @@ class LanguageWorld {
   std::vector<serving::InferenceEvent> events_;
 };
 
+class LanguageTest : public ::testing::Test {
+ protected:
+  static std::string code(const Seen& seen) {
+    const json::value body = json::parse(seen.body);
+    const json::value& said = body.at("error").at("code");
+    return said.is_string() ? std::string(said.as_string()) : "";
+  }
+  static std::string message(const Seen& seen) {
+    return std::string(json::parse(seen.body).at("error").at("message").as_string());
+  }
+  void serve(serving::LiveRoute route) {
+    std::vector<serving::LiveRoute> routes;
+    routes.push_back(std::move(route));
+    world_.serve(std::move(routes));
+  }
+
+  LanguageWorld world_;
+};
+
 inline std::string chat_body(const std::string& more = "", const std::string& model = "helper") {
   return R"({"model":")" + model + R"(","messages":[{"role":"user","content":"Hello there"}])" +
          more + "}";
