@@ -24,6 +24,7 @@
 #include "app/descriptions.h"
 #include "base/log.h"
 #include "features/operations.h"
+#include "guardrails/service.h"
 #include "incidents/about.h"
 #include "migrations/migrations.h"
 #include "net/client.h"
@@ -397,6 +398,7 @@ void System::Parts::join_components() {
   resources->add(signatures->kind());
   resources->add(registry->kind());
   resources->add(training->kind());
+  resources->add(guardrails::kind());
   serving->register_kinds(*resources);
   for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
   for (auto& kind : release->kinds()) resources->add(std::move(kind));

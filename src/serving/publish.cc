@@ -4,7 +4,9 @@
 #include <fstream>
 
 #include "base/log.h"
+#include "guardrails/service.h"
 #include "resources/service.h"
+#include "serving/cache.h"
 #include "serving/decide.h"
 #include "serving/service.h"
 #include "serving/store.h"
@@ -68,6 +70,16 @@ Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
                    "], or an input of shape [-1] for each feature and of its name"};
 }
 
+// A route with what it names, and no targets yet.
+Result<SavedRoute> declared_route(sql::Tx& tx, const std::string& project,
+                                  const std::string& name) {
+  SavedRoute out;
+  out.project = project;
+  out.declaration = TRY(resources::declared<RouteDeclaration>(tx, project, "route", name));
+  out.guardrails = TRY(guardrails::declared(tx, project, out.declaration.guardrails));
+  return out;
+}
+
 // Whole or not at all: a crash leaves the old file.
 Result<void> replace_file(const std::string& path, const std::string& text) {
   const std::string next = path + ".next";
@@ -89,8 +101,7 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
       const Call inside = in_project(call, target.project);
       if (out.empty() || out.back().project != target.project ||
           out.back().declaration.name != target.route)
-        out.push_back({target.project, TRY(resources::declared<RouteDeclaration>(
-                                           tx, target.project, "route", target.route))});
+        out.push_back(TRY(declared_route(tx, target.project, target.route)));
       // One route's lost artifact must not stop the others; deploy() says it of the route that it
       // is of.
       const auto artifact = artifacts_(tx, inside, target.model, target.version);
@@ -169,6 +180,14 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
                              .counters = counters});
   }
   TRY(check_sort(*live));
+  if (!saved.guardrails.empty()) live->guards = TRY(guardrails::Chain::make(saved.guardrails));
+  if (saved.declaration.cache) {
+    // Kept over tables; one of another size begins anew.
+    const std::int64_t bytes = saved.declaration.cache->max_bytes;
+    auto& cache = caches_[key + "#" + std::to_string(bytes)];
+    if (!cache) cache = std::make_shared<AnswerCache>(bytes);
+    live->cache = cache;
+  }
   std::stable_sort(live->targets.begin(), live->targets.end(),
                    [](const LiveTarget& a, const LiveTarget& b) { return a.arm < b.arm; });
   auto& mirrors = mirrors_[key];
@@ -204,6 +223,7 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   table_.set(std::move(next));
   served_ = std::move(served);
   std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
+  std::erase_if(caches_, [](const auto& entry) { return entry.second.use_count() == 1; });
   incomplete_ = fault.has_value();
   if (fault) return *fault;
   return {};
@@ -218,8 +238,7 @@ Result<void> Service::save() const {
 Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const std::string& route,
                                                          std::int64_t version) {
   const auto saved = db_.read(call, [&](sql::Tx& tx) -> Result<SavedRoute> {
-    auto declared = TRY(resources::declared<RouteDeclaration>(tx, call.project, "route", route));
-    SavedRoute out{call.project, std::move(declared)};
+    SavedRoute out = TRY(declared_route(tx, call.project, route));
     StoredTarget only{.project = call.project, .route = route, .model = out.declaration.model};
     for (const StoredTarget& target : TRY(store::targets(tx, call.project, route))) {
       const bool asked = version == 0 ? target.weight > only.weight : target.version == version;
@@ -267,7 +286,12 @@ Result<void> Service::restore() {
   std::ifstream file(options_.table_path, std::ios::binary);
   if (!file) return {};
   const std::string text((std::istreambuf_iterator<char>(file)), {});
-  return serve(TRY(read_json<SavedTable>(text)).routes);
+  const auto saved = read_json<SavedTable>(text);
+  if (saved) return serve(saved->routes);
+  // Another program's: the database says what to serve, as soon as it can be asked.
+  log::warn("routing_table_unreadable",
+            {{"path", options_.table_path}, {"error", saved.error().message}});
+  return {};
 }
 
 }  // namespace penstock::serving

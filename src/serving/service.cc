@@ -48,6 +48,10 @@ Result<void> check_route(sql::Tx& tx, const Call& call, const RouteDeclaration& 
     return faulty("entity_keys", "and feature_schema go together: features are read by these keys");
   if (!(route.shadow.sample >= 0 && route.shadow.sample <= 1))
     return faulty("shadow.sample", "must be from 0 to 1");
+  for (std::size_t i = 0; i < route.guardrails.size(); ++i)
+    if (!resources::get(tx, call.project, "guardrail", route.guardrails[i]))
+      return faulty("guardrails[" + std::to_string(i) + "]",
+                    "is " + route.guardrails[i] + ", which is not declared");
   for (const resources::Resource& one : TRY(resources::list(tx, call.project, "route"))) {
     const auto other = TRY(decode<RouteDeclaration>(one.declaration));
     if (!route.alias.empty() && other.name != route.name && other.model == route.model &&
@@ -106,7 +110,7 @@ void Service::register_kinds(resources::Service& resources) {
   for (resources::KindHandler& handler : kinds()) resources.add(std::move(handler));
   resources.on_applied([this](const Call& call, const resources::ApplyOutput& applied) {
     static const std::set<std::string> read_by_tables = {
-        "upstream", "route", "stream", "feature_view", "feature_schema", "entity"};
+        "upstream", "guardrail", "route", "stream", "feature_view", "feature_schema", "entity"};
     for (const resources::Change& change : applied.changes) {
       if (change.action == resources::Action::unchanged || !read_by_tables.contains(change.kind))
         continue;

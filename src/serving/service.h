@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "catalog/lineage.h"
+#include "guardrails/guardrail.h"
 #include "ports/log.h"
 #include "resources/service.h"
 #include "serving/table.h"
@@ -75,8 +76,9 @@ struct SavedRoute {
   RouteDeclaration declaration;
   std::vector<StoredTarget> targets;
   std::vector<Artifact> artifacts;  // of each target; the path of one that was not there is empty
+  std::vector<guardrails::GuardrailDeclaration> guardrails;  // that it names, in its order
 };
-BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, artifacts))
+BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, artifacts, guardrails))
 struct SavedTable {
   std::vector<SavedRoute> routes;
 };
@@ -174,6 +176,7 @@ class Service {
   Micros heal_pause_{};      // grows while it does not help
   std::map<std::string, std::shared_ptr<Counters>> counters_;
   std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;
+  std::map<std::string, std::shared_ptr<AnswerCache>> caches_;  // by route_key and size
 };
 
 // What a prediction was made by and from, as edges of the lineage graph; derived, never stored.
