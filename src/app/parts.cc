@@ -256,8 +256,7 @@ Result<void> System::Parts::open_stores() {
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
   olap_in_order = duckdb::open({.temp_directory = path("scratch/duckdb-in-order"), .threads = 1});
   olap_joins = duckdb::open(join_options(path("scratch/duckdb-joins"), options.limits));
-  runtime = onnx::open(
-      {.batch_at_once = std::max(1, static_cast<int>(std::thread::hardware_concurrency()))});
+  runtime = onnx::open({});
   runner = process::runner();
   launcher = process::launcher();
   caller = std::make_unique<Caller>(clock);
