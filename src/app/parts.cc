@@ -1,5 +1,4 @@
 #include "app/parts.h"
-#include "app/caller.h"
 
 #include <unistd.h>
 
@@ -259,7 +258,6 @@ Result<void> System::Parts::open_stores() {
   runtime = onnx::open({});
   runner = process::runner();
   launcher = process::launcher();
-  caller = std::make_unique<Caller>(clock);
   python = python::open(*launcher, python_options(options.python, options.data));
   return {};
 }
@@ -347,20 +345,20 @@ void System::Parts::make_components() {
 
 void System::Parts::make_serving() {
   events::Log& log = rocks->log();
-  serving::UpstreamOptions upstreams{.ca_file = options.upstreams_ca_file};
+  serving::UpstreamOptions allowed{.ca_file = options.upstreams_ca_file};
   for (const auto& [name, secret] : options.secrets)
-    upstreams.secrets[name] = {secret.value, secret.hosts};
+    allowed.secrets[name] = {secret.value, secret.hosts};
   const auto connect =
       [this](const serving::Remote& called) -> Result<std::shared_ptr<infer::Model>> {
     if (called.protocol == serving::UpstreamProtocol::kserve_grpc)
       return kserve::connect_grpc(clock, called.endpoint, called.model.model);
-    return kserve::connect(*caller, clock, called.endpoint, called.model.model);
+    return kserve::connect(*upstreams, clock, called.endpoint, called.model.model);
   };
   serving = std::make_unique<serving::Service>(
       *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts, *signatures),
       serving::schemas_of(*features),
       serving::ServiceOptions{.table_path = path("routing_table.json"),
-                              .upstreams = std::move(upstreams),
+                              .upstreams = std::move(allowed),
                               .python = python.get(),
                               .connect = connect});
   registry->check_with(serving::runtime_check_of(*artifacts));

@@ -87,8 +87,9 @@ struct System::Parts {
   std::unique_ptr<olap::Engine> olap_joins;           // of features, on every core
   std::unique_ptr<jobs::Runner> runner;
   std::unique_ptr<jobs::Launcher> launcher;
-  std::unique_ptr<http::Caller> caller;
   std::unique_ptr<infer::Runtime> runtime, python;
+  // Also the http::Caller of whatever asks other servers.
+  std::shared_ptr<net::Upstreams> upstreams = std::make_shared<net::Upstreams>(metrics, clock);
 
   std::unique_ptr<access::Service> access;
   std::unique_ptr<audit::Service> audit;

@@ -63,7 +63,7 @@ Result<void> System::Parts::listen() {
                                                             .stream_max = limits.artifact_bytes,
                                                             .request_time = limits.request_time,
                                                             .drain_time = limits.drain_time},
-                                         routes(), authorize, metrics, clock);
+                                         routes(), authorize, metrics, clock, upstreams);
   TRY(server->start());
   if (options.grpc.empty()) return {};
   grpc = std::make_unique<api::grpc::Server>(

@@ -36,6 +36,8 @@ struct HeadOptions {
   bool http_1_0 = false;
   bool keep_alive = true;
   Timestamp date;
+  bool chunked = false;     // the body follows in pieces
+  bool open_ended = false;  // it ends with the connection
 };
 // The status line and headers of an answer. A header of a handler that would break the message
 // apart (a line break in it) is left out.

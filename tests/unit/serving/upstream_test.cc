@@ -363,7 +363,7 @@ TEST_F(RuntimesTest, RefusesRoutesOfTwoSortsAndTensorsForWords) {
   EXPECT_NE(mixed.error().message.find("declare a route for each"), std::string::npos);
   EXPECT_TRUE(takes_tensors(*live(service_))) << "it keeps what it served";
   must(set({{"chat", 1, 10'000, Arm::live}}));
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   const auto tensors = gateway.infer(call_, {.route = "chat", .tensors = {{"x", "FP32", {1, 1}}}});
   ASSERT_FALSE(tensors);
   EXPECT_NE(tensors.error().message.find("/v1/chat/completions"), std::string::npos);
