@@ -48,6 +48,9 @@ Reading Exchange::head(int status, const http::Fields& headers, bool /*hedged*/)
   if (!may_pass(status)) return Reading::whole;
   // One that is busy works.
   close_try(status == 429 ? Outcome::answered : Outcome::failed);
+  failure_ = upstream_failure(
+      status, "upstream_failed",
+      "upstream " + endpoint().name + " answered with status " + std::to_string(status));
   planned_ = plan(retry_after(headers));
   return planned_ ? Reading::retry : Reading::whole;
 }
@@ -119,6 +122,12 @@ void Exchange::add_headers(Response& response) const {
 
 std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   if (!leg_.target) return {};
+  if (mirrored_ && attempts_ == 0) {  // there were too many
+    ++leg_.target->counters->not_mirrored;
+    return {};
+  }
+  // A caller may leave at once when it reads that something broke.
+  if (streaming_ && relay_->failure()) failure_ = relay_->failure();
   close_try(ending == Ending::answered ? Outcome::answered : Outcome::abandoned);
   const Timestamp now = plane_.clock.now();
   serving::InferenceEvent told = event(ending, now);

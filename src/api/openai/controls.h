@@ -22,7 +22,7 @@ struct Wanting {
   std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
 };
 
-// Held while the call runs; destroyed without settle(), the call took nothing.
+// Held while the call runs, settled once. An event without a generation says that it took nothing.
 class Pass {
  public:
   virtual ~Pass() = default;

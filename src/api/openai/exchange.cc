@@ -113,7 +113,8 @@ std::optional<Failure> Exchange::check(const Leg& leg) {
                             {{"stream", "must be false on this route"}}});
   CheckedInput checked = check_input(*guards, asked_);
   texts_ = std::move(checked.texts);
-  hits_ = std::move(checked.hits);
+  for (std::string& hit : checked.hits)
+    if (std::find(hits_.begin(), hits_.end(), hit) == hits_.end()) hits_.push_back(std::move(hit));
   return std::move(checked.blocked);
 }
 
@@ -258,6 +259,7 @@ bool Exchange::plan_fallback() {
     const auto found = table->routes.find(serving::route_key(call_.project, name));
     if (found == table->routes.end()) continue;
     const Leg before = leg_;
+    if (pass_) pass_->settle({}, plane_.clock.now());  // nothing came of it
     pass_.reset();
     if (!enter(found->second) && !reach()) {
       pause_ = {};
