@@ -1,7 +1,6 @@
 // Calls to language models: what lets them pass, and where their events go.
 #include "api/openai/exchange.h"
 #include "app/parts.h"
-#include "base/log.h"
 
 namespace penstock::app {
 
@@ -12,8 +11,7 @@ void System::Parts::make_language() {
                          .clock = clock,
                          .controls = *language_gate,
                          .put = [this](std::vector<serving::InferenceEvent> events) {
-                           if (const auto kept = serving::record(rocks->log(), events); !kept)
-                             log::error("event_lost", {{"error", kept.error().message}});
+                           telemetry->put(std::move(events));
                          }});
 }
 
