@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <malloc.h>
 
 #include "base/log.h"
 #include "guardrails/service.h"
@@ -92,6 +93,14 @@ Result<void> replace_file(const std::string& path, const std::string& text) {
   return Error{Code::unavailable, "cannot write " + path};
 }
 
+// One for what is loaded once; of remote ones also by how they are called.
+std::string deployment_key(const StoredTarget& target, const Artifact& artifact) {
+  std::string key = target.model + "@" + std::to_string(target.version) + "#" + artifact.runtime +
+                    "#" + artifact.digest;
+  if (artifact.upstream) key += "#" + target.project + "#" + json_text(*artifact.upstream);
+  return key;
+}
+
 }  // namespace
 
 Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
@@ -141,23 +150,59 @@ Result<Deployment> Service::load(const StoredTarget& target, const Artifact& art
 }
 
 Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& target,
-                                                          const Artifact& artifact) {
+                                                          const Artifact& artifact,
+                                                          const Tried& tried) {
   if (artifact.digest.empty())
     return Error{Code::failed_precondition,
                  "the artifact of model:" + target.model + "@v" + std::to_string(target.version) +
                      " is not there, or its signature does not verify; penstock models verify "
                      "says which"};
-  std::string key = target.model + "@" + std::to_string(target.version) + "#" + artifact.runtime +
-                    "#" + artifact.digest;
-  if (artifact.upstream) key += "#" + target.project + "#" + json_text(*artifact.upstream);
-  auto& known = loaded_[key];
-  if (auto loaded = known.lock()) return loaded;
-  auto deployment = std::make_shared<const Deployment>(TRY(load(target, artifact)));
-  known = deployment;
-  return deployment;
+  const std::string key = deployment_key(target, artifact);
+  if (const auto known = tried.find(key); known != tried.end()) return known->second;
+  if (auto loaded = loaded_[key].lock()) return loaded;
+  return Error{Code::unavailable, "model:" + target.model + "@v" + std::to_string(target.version) +
+                                      " is not loaded yet; publish again"};
 }
 
-Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved) {
+bool Service::has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const {
+  for (const SavedRoute& route : routes)
+    for (std::size_t i = 0; i < route.targets.size(); ++i) {
+      const std::string key = deployment_key(route.targets[i], route.artifacts.at(i));
+      if (route.artifacts.at(i).digest.empty() || tried.contains(key)) continue;
+      const auto known = loaded_.find(key);
+      if (known == loaded_.end() || known->second.expired()) return true;
+    }
+  return false;
+}
+
+void Service::load_missing(const std::vector<SavedRoute>& routes, Tried& tried) {
+  const std::lock_guard turn(loading_);
+  for (const SavedRoute& route : routes)
+    for (std::size_t i = 0; i < route.targets.size(); ++i) {
+      const Artifact& artifact = route.artifacts.at(i);
+      const std::string key = deployment_key(route.targets[i], artifact);
+      if (artifact.digest.empty() || tried.contains(key)) continue;
+      {
+        const std::lock_guard lock(publishing_);
+        if (auto loaded = loaded_[key].lock()) {
+          tried.emplace(key, std::move(loaded));
+          continue;
+        }
+      }
+      auto made = load(route.targets[i], artifact);
+      if (!made) {
+        tried.emplace(key, made.error());
+        continue;
+      }
+      auto deployment = std::make_shared<const Deployment>(std::move(made).take());
+      const std::lock_guard lock(publishing_);
+      loaded_[key] = deployment;
+      tried.emplace(key, std::move(deployment));
+    }
+}
+
+Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved,
+                                                            const Tried& tried) {
   auto live = std::make_shared<LiveRoute>();
   live->project = saved.project;
   live->declaration = saved.declaration;
@@ -168,7 +213,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   }
   for (std::size_t i = 0; i < saved.targets.size(); ++i) {
     const StoredTarget& target = saved.targets[i];
-    auto deployment = TRY(deploy(target, saved.artifacts.at(i)));
+    auto deployment = TRY(deploy(target, saved.artifacts.at(i), tried));
     if (deployment->runtime) TRY(check_fit(*live, *deployment->runtime));
     auto& counters = counters_[key + "/" + target.model + "@" + std::to_string(target.version)];
     if (!counters) counters = std::make_shared<Counters>();
@@ -199,7 +244,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   return std::shared_ptr<const LiveRoute>(std::move(live));
 }
 
-Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
+Result<void> Service::serve(const std::vector<SavedRoute>& routes, const Tried& tried) {
   const auto before = table_.get();
   auto next = std::make_shared<RoutingTable>();
   next->number = before->number + 1;
@@ -207,7 +252,7 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   std::optional<Error> fault;
   for (const SavedRoute& saved : routes) {
     const std::string key = route_key(saved.project, saved.declaration.name);
-    const auto live = make_live(saved);
+    const auto live = make_live(saved, tried);
     if (live) {
       next->routes[key] = *live;
       served[key] = saved;
@@ -222,7 +267,6 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   }
   table_.set(std::move(next));
   served_ = std::move(served);
-  std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
   std::erase_if(caches_, [](const auto& entry) { return entry.second.use_count() == 1; });
   incomplete_ = fault.has_value();
   if (fault) return *fault;
@@ -255,22 +299,35 @@ Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const
     return out;
   });
   if (!saved) return saved.error();
+  Tried tried;
+  load_missing({*saved}, tried);
   const std::lock_guard lock(publishing_);
-  return make_live(*saved);
+  return make_live(*saved, tried);
 }
 
 Result<void> Service::publish(const Call& call) {
-  const std::lock_guard lock(publishing_);
-  const auto routes = TRY(saved_routes(call));
-  const auto served = serve(routes);
-  if (!options_.table_path.empty()) TRY(save());
-  return served;
+  constexpr int turns = 5;  // what is declared may change while we load
+  Tried tried;
+  for (int turn = 1;; ++turn) {
+    std::unique_lock lock(publishing_);
+    const auto routes = TRY(saved_routes(call));
+    if (turn == turns || !has_missing(routes, tried)) {
+      const auto served = serve(routes, tried);
+      if (!options_.table_path.empty()) TRY(save());
+      return served;
+    }
+    lock.unlock();
+    load_missing(routes, tried);
+  }
 }
 
 Result<bool> Service::heal(const Call& call) {
   constexpr Micros pause_min = std::chrono::seconds(2), pause_max = std::chrono::minutes(2);
   {
     const std::lock_guard lock(publishing_);
+    // What no table refers to any more is gone; the allocator still holds its memory.
+    if (std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); }) > 0)
+      malloc_trim(0);
     if (!incomplete_) heal_pause_ = Micros(0);
     if (!incomplete_ || clock_.now() < heal_at_) return false;
     heal_pause_ = std::clamp(heal_pause_ * 2, pause_min, pause_max);
@@ -282,16 +339,20 @@ Result<bool> Service::heal(const Call& call) {
 }
 
 Result<void> Service::restore() {
-  const std::lock_guard lock(publishing_);
   std::ifstream file(options_.table_path, std::ios::binary);
   if (!file) return {};
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   const auto saved = read_json<SavedTable>(text);
-  if (saved) return serve(saved->routes);
-  // Another program's: the database says what to serve, as soon as it can be asked.
-  log::warn("routing_table_unreadable",
-            {{"path", options_.table_path}, {"error", saved.error().message}});
-  return {};
+  if (!saved) {
+    // Another program's: the database says what to serve, as soon as it can be asked.
+    log::warn("routing_table_unreadable",
+              {{"path", options_.table_path}, {"error", saved.error().message}});
+    return {};
+  }
+  Tried tried;
+  load_missing(saved->routes, tried);
+  const std::lock_guard lock(publishing_);
+  return serve(saved->routes, tried);
 }
 
 }  // namespace penstock::serving

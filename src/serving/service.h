@@ -126,7 +126,7 @@ class Service {
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   // Publishes again where the last time some route could not be served as it should: an upstream
-  // that was away may be back. True where it did.
+  // that was away may be back. True where it did. Gives back the memory of what was unloaded.
   Result<bool> heal(const Call& call);
   const TableHolder& table() const { return table_; }
   // A route as if `version` (0: the one with the greatest weight) answered every call of it: for
@@ -142,11 +142,18 @@ class Service {
   Result<LabelsOutput> add_labels(const Call& call, const LabelsInput& input);
 
  private:
+  // What one publish loaded, or could not; by deployment_key.
+  using Tried = std::map<std::string, Result<std::shared_ptr<const Deployment>>>;
+
   Result<std::vector<SavedRoute>> saved_routes(const Call& call);
-  Result<void> serve(const std::vector<SavedRoute>& routes);
-  Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved);
+  // Loads what is not loaded and was not tried. Slow, so without the lock that a rollback needs.
+  void load_missing(const std::vector<SavedRoute>& routes, Tried& tried);
+  bool has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const;
+  // These two under publishing_.
+  Result<void> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
+  Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved, const Tried& tried);
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
-                                                   const Artifact& artifact);
+                                                   const Artifact& artifact, const Tried& tried);
   Result<Deployment> load(const StoredTarget& target, const Artifact& artifact);
   Result<void> check_upstream(sql::Tx& tx, const Call& call,
                               const UpstreamDeclaration& upstream) const;
@@ -167,9 +174,10 @@ class Service {
   Telemetry* telemetry_ = nullptr;
 
   std::mutex labelling_;   // looks for a label, then adds it
-  std::mutex publishing_;  // one publish at a time; readers of the table do not take it
+  std::mutex loading_;     // one load at a time; taken before publishing_
+  std::mutex publishing_;  // one swap at a time; readers of the table do not take it
   std::map<std::string, SavedRoute> served_;  // by route_key
-  // By model, version and artifact; of remote ones also by how they are called.
+  // By deployment_key.
   std::map<std::string, std::weak_ptr<const Deployment>> loaded_;
   bool incomplete_ = false;  // the last publish left a route behind
   Timestamp heal_at_{};      // not before

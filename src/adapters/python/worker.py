@@ -231,6 +231,12 @@ def main():
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        # Where memory runs out for all, a worker goes before the server.
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("500")
+    except OSError:
+        pass
+    try:
         model = Model(folder)
         ready = {"inputs": model.inputs, "outputs": model.outputs, "gpus": model.gpus()}
         send(connection, READY, json.dumps(ready).encode())
