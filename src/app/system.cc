@@ -202,7 +202,9 @@ Result<void> System::start(const SystemOptions& options) {
   parts.make_serving();
   parts.join_components();
   TRY(parts.catalog->keep_columns());
-  TRY(parts.serving->restore());
+  // Broken, or another version's: the database says what to serve, as soon as it can be asked.
+  if (const auto restored = parts.serving->restore(); !restored)
+    log::warn("routing_table_unreadable", {{"error", restored.error().message}});
   TRY(parts.emitter->start());
   const Call call{.actor = "service:start"};
   if (const auto published = parts.serving->publish(call); !published)

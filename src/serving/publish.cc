@@ -342,17 +342,11 @@ Result<void> Service::restore() {
   std::ifstream file(options_.table_path, std::ios::binary);
   if (!file) return {};
   const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto saved = read_json<SavedTable>(text);
-  if (!saved) {
-    // Another program's: the database says what to serve, as soon as it can be asked.
-    log::warn("routing_table_unreadable",
-              {{"path", options_.table_path}, {"error", saved.error().message}});
-    return {};
-  }
+  const auto saved = TRY(read_json<SavedTable>(text));
   Tried tried;
-  load_missing(saved->routes, tried);
+  load_missing(saved.routes, tried);
   const std::lock_guard lock(publishing_);
-  return serve(saved->routes, tried);
+  return serve(saved.routes, tried);
 }
 
 }  // namespace penstock::serving
