@@ -79,9 +79,10 @@ class LanguageWorld {
 
   void serve(std::vector<serving::LiveRoute> routes) {
     auto next = std::make_shared<serving::RoutingTable>();
-    for (serving::LiveRoute& route : routes)
-      next->routes[serving::route_key("p1", route.declaration.name)] =
-          std::make_shared<const serving::LiveRoute>(std::move(route));
+    for (serving::LiveRoute& route : routes) {
+      const std::string key = serving::route_key("p1", route.declaration.name);
+      next->routes[key] = std::make_shared<const serving::LiveRoute>(std::move(route));
+    }
     table.set(std::move(next));
   }
 
