@@ -25,7 +25,7 @@ void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) co
   if (count.disbelieved)
     log::warn("usage_not_believed",
               {{"upstream", endpoint().name}, {"prediction", id_}, {"route", event.route}});
-  const bool left = ending != Ending::answered && !(streaming_ && relay_->complete());
+  const bool left = ending != Ending::answered && !relay_->complete();
   out.finish_reason = left ? "hung_up" : tally.finish_reason();
   out.upstream_model = deployment().remote->model.model;
   event.generation = std::move(out);
