@@ -15,6 +15,16 @@ constexpr int asks_max = 64;  // attempts of one call; a Forward has less patien
 constexpr std::size_t bytes_max = 256 << 10;
 constexpr std::size_t reserve_max = 1 << 20;
 
+template <class Handler>
+class WaiterOf final : public Waiter {
+ public:
+  explicit WaiterOf(Handler handler) : handler_(std::move(handler)) {}
+  void go_on(asio::io_context& loop) override { asio::post(loop, std::move(handler_)); }
+
+ private:
+  Handler handler_;
+};
+
 }  // namespace
 
 Forwards::Forwards(asio::io_context& its_loop, Edge& its_edge, Workers& its_workers,
@@ -25,7 +35,7 @@ Forwards::Forwards(asio::io_context& its_loop, Edge& its_edge, Workers& its_work
 
 // A caller that waits holds its call, and the call holds the one that waits.
 void Forwards::close() {
-  std::vector<asio::any_completion_handler<void()>> waiting;
+  std::vector<std::unique_ptr<Waiter>> waiting;
   for (Drive* drive : all_) waiting.push_back(std::move(drive->waiter_));
   waiting.clear();
   detached_.clear();
@@ -268,7 +278,7 @@ void Drive::tell() {
     return;
   }
   news_ = true;
-  if (waiter_) asio::post(forwards_.loop, std::move(waiter_));
+  if (const auto waiter = std::exchange(waiter_, nullptr)) waiter->go_on(forwards_.loop);
 }
 
 void Drive::finish_detached() {
@@ -279,7 +289,9 @@ void Drive::finish_detached() {
 
 asio::awaitable<void> Drive::changed() {
   if (!news_) {
-    auto start = [this](auto handler) { waiter_ = std::move(handler); };
+    auto start = [this]<class Handler>(Handler handler) {
+      waiter_ = std::make_unique<WaiterOf<Handler>>(std::move(handler));
+    };
     auto waiting =
         asio::async_initiate<const asio::use_awaitable_t<>&, void()>(start, asio::use_awaitable);
     co_await std::move(waiting);
@@ -300,7 +312,7 @@ void Drive::end(api::Ending ending) {
     log::error("forward_threw", {{"request_id", request_id_}, {"error", fault.what()}});
   }
   news_ = true;
-  if (waiter_) asio::post(forwards_.loop, std::move(waiter_));
+  if (const auto waiter = std::exchange(waiter_, nullptr)) waiter->go_on(forwards_.loop);
   if (!forwards_.edge.draining || ending_ != api::Ending::cut) forwards_.detach(std::move(after));
 }
 

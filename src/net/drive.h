@@ -7,7 +7,6 @@
 #include <unordered_set>
 #include <variant>
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/awaitable.hpp>
 
 #include "net/edge.h"
@@ -18,6 +17,13 @@ namespace penstock::net {
 
 class Drive;
 class Exchange;
+
+// A coroutine that waits. Destroyed before it goes on, it never does.
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  virtual void go_on(asio::io_context& loop) = 0;
+};
 
 // What the forwarded calls of one loop share.
 class Forwards {
@@ -114,7 +120,7 @@ class Drive final : public std::enable_shared_from_this<Drive> {
   api::Response response_;
   std::string bytes_;  // of a stream, not yet taken
   std::optional<asio::steady_timer> timer_;
-  asio::any_completion_handler<void()> waiter_;
+  std::unique_ptr<Waiter> waiter_;
   std::shared_ptr<void> open_;  // while it is detached
   std::optional<api::Ending> ending_;
   int asked_ = 0;

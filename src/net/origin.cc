@@ -47,16 +47,13 @@ Origin::Origin(Metrics& metrics, const http::Endpoint& endpoint,
 }
 
 bool Origin::open(std::size_t most) {
-  const std::size_t now = ++open_;
-  if (now > most) {
-    --open_;
-    return false;
-  }
-  open_gauge_.set(static_cast<double>(now));
-  return true;
+  const bool fits = ++open_ <= most;
+  if (!fits) --open_;
+  show();
+  return fits;
 }
 
-void Origin::closed() { open_gauge_.set(static_cast<double>(--open_)); }
+void Origin::closed() { --open_, show(); }
 
 std::size_t Origin::unused() const {
   const std::size_t open_now = open_, used = in_use_;

@@ -31,8 +31,13 @@ class Origin {
   // Whether one more connection may be opened; then it must be closed.
   bool open(std::size_t most);
   void closed();
-  void lend() { in_use_gauge_.set(static_cast<double>(++in_use_)); }
-  void give_back() { in_use_gauge_.set(static_cast<double>(--in_use_)); }
+  void lend() { ++in_use_, show(); }
+  void give_back() { --in_use_, show(); }
+  // Loops may show what they counted in another order, so each shows it again now and then.
+  void show() {
+    open_gauge_.set(static_cast<double>(open_.load()));
+    in_use_gauge_.set(static_cast<double>(in_use_.load()));
+  }
   std::size_t unused() const;
   void attempt() { attempts_.add(); }
   void fault(api::Fault fault) { faults_[static_cast<std::size_t>(fault)]->add(); }

@@ -151,6 +151,7 @@ void Pool::tick() {
 void Pool::sweep(Instant now) {
   next_sweep_ = now + sweep_time;
   for (const auto& [key, kept] : kept_) {
+    kept->origin->show();
     auto& unused = kept->unused;
     std::erase_if(unused, [&](const auto& connection) {
       if (connection->unused_since + origins_.options.keep_time > now) return false;

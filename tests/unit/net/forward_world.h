@@ -180,6 +180,12 @@ class ForwardTest : public ServerTest {
       if (line.starts_with(begins)) sum += std::stod(line.substr(line.rfind(' ')));
     return sum;
   }
+  // Once it has that value.
+  void wait_for_metric(const std::string& begins, double value) {
+    for (int at = 0; at < 3'000 && metric(begins) != value; ++at)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    EXPECT_EQ(metric(begins), value);
+  }
   std::string call_text() const { return post("/forward", "{}"); }
 
   std::shared_ptr<Told> told_ = std::make_shared<Told>();
