@@ -14,10 +14,15 @@ inline constexpr int depth_max = 64;
 // where it is one. All that is below trusts that this was asked.
 std::optional<std::string> object_fault(std::string_view text);
 
-// The members of an object, one after the other.
+// What follows the letter that opens a value; nothing where it is of another kind.
+inline std::string_view behind(std::string_view value, char open) {
+  return value.empty() || value[0] != open ? std::string_view() : value.substr(1);
+}
+
+// The members of an object, one after the other; none of anything else.
 class Members {
  public:
-  explicit Members(std::string_view object) : rest_(object.substr(1)) {}
+  explicit Members(std::string_view object) : rest_(behind(object, '{')) {}
   bool next();
   std::string_view key() const { return key_; }  // decoded; until the next next()
   std::string_view value() const { return value_; }
@@ -30,7 +35,7 @@ class Members {
 
 class Items {
  public:
-  explicit Items(std::string_view list) : rest_(list.substr(1)) {}
+  explicit Items(std::string_view list) : rest_(behind(list, '[')) {}
   bool next();
   std::string_view value() const { return value_; }
 

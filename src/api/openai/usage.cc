@@ -135,8 +135,7 @@ void Tally::whole(std::string_view object, Task task) {
   if (task == Task::responses) {
     finish_reason_ = text_or_empty(member(object, "status")).substr(0, 100);
     finished_ = 1;
-    for (Items outputs(member(object, "output"));
-         is_list(member(object, "output")) && outputs.next();)
+    for (Items outputs(member(object, "output")); outputs.next();)
       for (Items parts(member(outputs.value(), "content")); parts.next();)
         output(member(parts.value(), "text"));
     return;

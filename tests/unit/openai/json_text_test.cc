@@ -70,6 +70,9 @@ TEST(JsonText, WalksMembersAndItems) {
   EXPECT_TRUE(member(text, "f").empty());
   EXPECT_FALSE(Members("{}").next());
   EXPECT_FALSE(Items("[ ]").next());
+  for (const char* other : {"", "7", "null", "\"a\"", "[1]"}) EXPECT_FALSE(Members(other).next());
+  for (const char* other : {"", "7", "null", "\"a\"", "{\"a\":1}"})
+    EXPECT_FALSE(Items(other).next());
 }
 
 TEST(JsonText, CountsLettersAsTheyAreSaid) {
