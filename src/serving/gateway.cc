@@ -65,6 +65,13 @@ void count(const LiveRoute& route, const std::vector<InferenceEvent>& events) {
   }
 }
 
+// The request as it is, or to the version that a budget sends it to.
+InferRequest cheaper(const InferRequest& request, const Grant& grant) {
+  InferRequest other = request;
+  other.version = grant.instead->deployment->version;
+  return other;
+}
+
 // Runs one shadow on what the caller sent, and records what it would have said.
 void run_mirror(Telemetry& telemetry, const Clock& clock, const LiveTarget& target,
                 const LiveRoute& route, const std::vector<infer::Tensor>& tensors,
@@ -151,6 +158,22 @@ Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
   return std::optional(std::move(answer));
 }
 
+// Prices go by the model, so any of its versions says what the call may cost.
+Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const InferRequest& request,
+                             const std::vector<std::string>& ids, Timestamp now) const {
+  if (!admission_ || route.targets.empty()) return Grant{};
+  return admission_->enter({.call = call,
+                            .route = route,
+                            .deployment = *route.targets.front().deployment,
+                            .id = ids.back(),  // posted last, so all of them were posted by then
+                            .user = request.user,
+                            .priority = request.priority,
+                            .rows = static_cast<std::int64_t>(ids.size()),
+                            .at = request.event_time.value_or(now),
+                            .deadline = call.deadline},
+                           clock_);
+}
+
 Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request) {
   const Timestamp start = clock_.now();
   const auto live = TRY(route(call, request.route));
@@ -158,9 +181,17 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   if (!request.id.empty())
     if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
 
-  Decided decided = TRY(decide(call, *live, request, ids, Mode::online));
+  Grant grant = TRY(admit(call, *live, request, ids, start));
+  Decided decided = grant.instead
+                        ? TRY(decide(call, *live, cheaper(request, grant), ids, Mode::online))
+                        : TRY(decide(call, *live, request, ids, Mode::online));
   const Timestamp end = clock_.now();
-  for (InferenceEvent& event : decided.events) event.total_micros = (end - start).count();
+  for (InferenceEvent& event : decided.events) {
+    event.total_micros = (end - start).count();
+    event.queue_micros = grant.waited.count();
+    event.user = request.user;
+  }
+  grant.held.settle(decided.events, end);
   if (!request.id.empty()) {
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);

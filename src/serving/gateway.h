@@ -5,7 +5,7 @@
 
 #include "base/call.h"
 #include "ports/log.h"
-#include "serving/table.h"
+#include "serving/admission.h"
 #include "serving/telemetry.h"
 
 namespace penstock::serving {
@@ -20,6 +20,8 @@ struct InferRequest {
   std::vector<Entities> rows;
   std::vector<infer::Tensor> tensors;
   std::int64_t request_bytes = 0;
+  std::string user;  // the caller's tag of its own user; may be empty
+  int priority = traffic::priority_default;
 };
 
 struct Prediction {
@@ -54,6 +56,9 @@ class Gateway {
   Gateway(const TableHolder& table, Telemetry& telemetry, events::Log& log, const Clock& clock)
       : table_(table), telemetry_(telemetry), log_(log), clock_(clock) {}
 
+  // Limits, budgets and queues of routes hold for infer(); none: no call is refused.
+  void admit_by(Admission& admission) { admission_ = &admission; }
+
   // not_found for an unknown route or version, unavailable for a route without targets,
   // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
   // other entities or another route.
@@ -80,10 +85,14 @@ class Gateway {
                                const InferRequest& request,
                                const std::vector<InferenceEvent>& events);
 
+  Result<Grant> admit(const Call& call, const LiveRoute& route, const InferRequest& request,
+                      const std::vector<std::string>& ids, Timestamp now) const;
+
   const TableHolder& table_;
   Telemetry& telemetry_;
   events::Log& log_;
   const Clock& clock_;
+  Admission* admission_ = nullptr;
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };
 

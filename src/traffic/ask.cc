@@ -1,9 +1,12 @@
 #include "traffic/ask.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace penstock::traffic {
 namespace {
+
+constexpr std::string_view retry_after_field = "Retry-After";
 
 std::string say(const Refusal& refusal) {
   switch (refusal.reason) {
@@ -32,13 +35,22 @@ std::int64_t retry_after_seconds(Micros wait) {
 }
 
 Error error_of(const Refusal& refusal) {
-  std::string message = say(refusal);
-  if (refusal.retry_after)
-    message += "; try again in " + std::to_string(retry_after_seconds(*refusal.retry_after)) + " s";
-  else if (refusal.reason == Reason::tokens)
-    message += ": this call alone asks for more; ask for fewer tokens";
-  return {is_the_callers(refusal.reason) ? Code::resource_exhausted : Code::unavailable,
-          std::move(message)};
+  Error error{is_the_callers(refusal.reason) ? Code::resource_exhausted : Code::unavailable,
+              say(refusal)};
+  if (refusal.retry_after) {
+    const std::string seconds = std::to_string(retry_after_seconds(*refusal.retry_after)) + " s";
+    error.message += "; try again in " + seconds;
+    error.violations.push_back({std::string(retry_after_field), seconds});
+  } else if (refusal.reason == Reason::tokens) {
+    error.message += ": this call alone asks for more; ask for fewer tokens";
+  }
+  return error;
+}
+
+std::optional<std::int64_t> retry_after_of(const Error& error) {
+  for (const Violation& violation : error.violations)
+    if (violation.field == retry_after_field) return std::atoll(violation.problem.c_str());
+  return std::nullopt;
 }
 
 }  // namespace penstock::traffic

@@ -44,7 +44,9 @@ struct Refusal {
 std::int64_t retry_after_seconds(Micros wait);
 
 // resource_exhausted (429) where the caller is over its limit, unavailable (503) where the server
-// is over its own.
+// is over its own. When to come again is the violation of the field `Retry-After`.
 Error error_of(const Refusal& refusal);
+// The seconds that such an error says, for the header of that name; none where it says none.
+std::optional<std::int64_t> retry_after_of(const Error& error);
 
 }  // namespace penstock::traffic

@@ -1,0 +1,307 @@
+#include "serving/admission.h"
+
+#include <algorithm>
+#include <map>
+
+namespace penstock::serving {
+namespace {
+
+// The most that a call of unknown length may take of a runtime's time, for its worst case.
+constexpr Micros runtime_max = std::chrono::seconds(60);
+
+void tighten(std::optional<std::int64_t>& bound, const std::optional<std::int64_t>& limit) {
+  if (limit) bound = std::min(bound.value_or(*limit), *limit);
+}
+
+traffic::Ask ask_of(const Wish& wish) {
+  return {.project = wish.route.project,
+          .route = wish.route.declaration.name,
+          .tenant = wish.call.tenant,
+          .user = wish.user,
+          .priority = wish.priority,
+          .tokens = wish.prompt_tokens + wish.output_tokens};
+}
+
+traffic::QueueLimits queue_of(const std::optional<QueueOptions>& options) {
+  const QueueOptions known = options.value_or(QueueOptions{});
+  return {known.max_concurrency, known.max_waiting, known.max_wait};
+}
+
+std::int64_t tokens_of(const InferenceEvent& event) {
+  if (!event.generation) return 0;
+  const Generation& used = *event.generation;
+  return used.prompt_tokens.value_or(0) + used.cached_prompt_tokens.value_or(0) +
+         used.cache_write_tokens.value_or(0) + used.output_tokens.value_or(0) +
+         used.reasoning_tokens.value_or(0);
+}
+
+Metrics::Labels labels_of(const LiveRoute& route) {
+  return {{"project", route.project}, {"route", route.declaration.name}};
+}
+
+const LiveTarget* target_of(const LiveRoute& route, std::int64_t version) {
+  for (const LiveTarget& target : route.targets)
+    if (target.arm != Arm::shadow && target.deployment->version == version) return &target;
+  return nullptr;
+}
+
+double share_of(const std::optional<RetryOptions>& options, double RetryOptions::*member) {
+  return options.value_or(RetryOptions{}).*member;
+}
+
+}  // namespace
+
+traffic::RouteLimits limits_of(const std::vector<RateLimit>& limits) {
+  traffic::RouteLimits out;
+  for (const RateLimit& limit : limits) {
+    traffic::Bound& bound = limit.per == LimitScope::route    ? out.route
+                            : limit.per == LimitScope::tenant ? out.tenant
+                                                              : out.user;
+    tighten(bound.requests_per_minute, limit.requests_per_minute);
+    tighten(bound.tokens_per_minute, limit.tokens_per_minute);
+    tighten(bound.concurrent, limit.concurrent);
+  }
+  return out;
+}
+
+Admitted::~Admitted() {
+  // No tokens were used by a call that never said so.
+  if (admission_) permit_.settle(0, Timestamp{});
+}
+
+void Admitted::settle(std::span<const InferenceEvent> events, Timestamp now) {
+  const Admission* admission = std::exchange(admission_, nullptr);
+  if (!admission) return;
+  std::int64_t tokens = 0;
+  Money cost;
+  for (const InferenceEvent& event : events) {
+    tokens += tokens_of(event);
+    if (reservation_.holds()) cost = cost + admission->cost_of(event);
+  }
+  permit_.settle(tokens, now);
+  permit_ = {};
+  place_.leave(now);
+  reservation_.settle(cost, now);
+}
+
+Admission::RouteState::RouteState(const LiveRoute& route, Metrics& metrics)
+    : queue(queue_of(route.declaration.queue)),
+      retries(share_of(route.declaration.retries, &RetryOptions::retry_share)),
+      hedges(share_of(route.declaration.retries, &RetryOptions::hedge_share)),
+      waited(metrics.histogram("penstock_queue_wait_seconds",
+                               "Seconds that calls waited for a place to run.", labels_of(route))),
+      running(metrics.gauge("penstock_queue_running", "Calls that run in a route's places.",
+                            labels_of(route))),
+      waiting(metrics.gauge("penstock_queue_waiting", "Calls that wait for a place to run.",
+                            labels_of(route))) {}
+
+Admission::RouteState& Admission::state_of(const LiveRoute& route) {
+  const std::string key = route_key(route.project, route.declaration.name);
+  {
+    const std::shared_lock lock(turn_);
+    if (const auto found = states_.find(key); found != states_.end()) return *found->second;
+  }
+  const std::unique_lock lock(turn_);
+  auto& state = states_[key];
+  if (!state) state = std::make_unique<RouteState>(route, metrics_);
+  return *state;
+}
+
+traffic::RetryBudget& Admission::retries(const LiveRoute& route) {
+  traffic::RetryBudget& budget = state_of(route).retries;
+  budget.set_share(share_of(route.declaration.retries, &RetryOptions::retry_share));
+  return budget;
+}
+
+traffic::RetryBudget& Admission::hedges(const LiveRoute& route) {
+  traffic::RetryBudget& budget = state_of(route).hedges;
+  budget.set_share(share_of(route.declaration.retries, &RetryOptions::hedge_share));
+  return budget;
+}
+
+traffic::Refusal Admission::counted(const Wish& wish, traffic::Refusal refusal) {
+  auto labels = labels_of(wish.route);
+  labels.emplace_back("reason", name_of(refusal.reason));
+  metrics_.counter("penstock_refused_total", "Calls that were not let in.", labels).add();
+  return refusal;
+}
+
+Money Admission::cost_of(const InferenceEvent& event) const {
+  Money cost;
+  // What no price covers costs nothing in the ledger either, and is an incident there.
+  for (const costs::Usage& usage : usages_(event))
+    if (const auto price = guard_.quote(event.project, {&usage, 1})) cost = cost + *price;
+  return cost;
+}
+
+// Each token at the dearest that it may turn out to be. None where no price covers the call.
+std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& deployment,
+                                         Timestamp now) const {
+  using costs::Meter;
+  costs::Usage usage{.source = "inference",
+                     .id = std::string(wish.id),
+                     .at = wish.at,
+                     .tenant = wish.call.tenant,
+                     .route = wish.route.declaration.name,
+                     .model = deployment.model,
+                     .version = deployment.version};
+  const auto dearest = [&](std::int64_t quantity,
+                           std::initializer_list<Meter> meters) -> std::optional<Money> {
+    std::optional<Money> most;
+    usage.quantity = quantity;
+    for (const Meter meter : meters) {
+      usage.meter = meter;
+      if (const auto price = guard_.quote(wish.route.project, {&usage, 1}))
+        most = std::max(most.value_or(*price), *price);
+    }
+    return most;
+  };
+  const auto time = std::clamp<Micros>(wish.deadline - now, Micros(0), runtime_max).count();
+  const bool remote = deployment.remote != nullptr;
+  const auto requests = dearest(wish.rows, {Meter::requests});
+  const auto compute = dearest(time, {Meter::compute_microseconds});
+  const double gpus = remote ? deployment.remote->model.gpus : 0;
+  const auto gpu = dearest(static_cast<std::int64_t>(static_cast<double>(time) * gpus),
+                           {Meter::gpu_microseconds});
+  Money worst = requests.value_or(Money{}) + (remote ? Money{} : compute.value_or(Money{})) +
+                (gpus > 0 ? gpu.value_or(Money{}) : Money{});
+  if (wish.prompt_tokens + wish.output_tokens == 0)
+    return requests || compute || gpu ? std::optional(worst) : std::nullopt;
+  const auto prompt = dearest(wish.prompt_tokens, {Meter::prompt_tokens, Meter::cache_write_tokens,
+                                                   Meter::cached_prompt_tokens});
+  const auto output = dearest(wish.output_tokens, {Meter::output_tokens, Meter::reasoning_tokens});
+  if (!prompt || (!output && wish.output_tokens > 0)) return std::nullopt;
+  return worst + *prompt + output.value_or(Money{});
+}
+
+Admission::Refused Admission::limit(const Wish& wish, Grant& grant, Timestamp now) {
+  const auto& declared = wish.route.declaration.limits;
+  if (declared.empty()) return {};
+  const traffic::RouteLimits limits = limits_of(declared);
+  auto result = limiter_.admit(ask_of(wish), limits, now);
+  if (auto* refusal = std::get_if<traffic::Refusal>(&result)) return std::move(*refusal);
+  grant.held.permit_ = std::move(std::get<traffic::Permit>(result));
+  grant.must_be_bounded = limits.route.tokens_per_minute || limits.tenant.tokens_per_minute ||
+                          limits.user.tokens_per_minute;
+  return {};
+}
+
+Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp now) {
+  if (!guard_.any(wish.route.project)) return {};
+  const Deployment* deployment = &wish.deployment;
+  for (const bool downgraded : {false, true}) {
+    auto reservation = guard_.reserve({.project = wish.route.project,
+                                       .id = wish.id,
+                                       .tenant = wish.call.tenant,
+                                       .route = wish.route.declaration.name,
+                                       .model = deployment->model,
+                                       .version = deployment->version,
+                                       .worst = worst_of(wish, *deployment, now),
+                                       .at = wish.at,
+                                       .deadline = wish.deadline},
+                                      now, downgraded);
+    if (reservation.decision == costs::Decision::allow) {
+      grant.must_be_bounded = grant.must_be_bounded || reservation.hard;
+      grant.held.reservation_ = std::move(reservation);
+      return {};
+    }
+    if (reservation.decision != costs::Decision::downgrade)
+      return traffic::Refusal{.reason = traffic::Reason::budget,
+                              .retry_after = reservation.retry_after,
+                              .what = std::move(reservation.message)};
+    grant.instead = target_of(wish.route, reservation.version);
+    if (!grant.instead)
+      return traffic::Refusal{.reason = traffic::Reason::budget,
+                              .what = "budget " + reservation.budget + " sends calls to version " +
+                                      std::to_string(reservation.version) +
+                                      ", which does not answer on route " +
+                                      wish.route.declaration.name};
+    deployment = grant.instead->deployment.get();
+  }
+  return {};
+}
+
+std::variant<Grant, traffic::Refusal> Admission::admit(const Wish& wish, Timestamp now) {
+  Grant grant;
+  grant.held.admission_ = this;
+  if (auto refused = limit(wish, grant, now)) return counted(wish, std::move(*refused));
+  if (auto refused = budget(wish, grant, now)) return counted(wish, std::move(*refused));
+  if (wish.route.declaration.queue) {
+    traffic::Queue& queue = state_of(wish.route).queue;
+    auto limits = queue_of(wish.route.declaration.queue);
+    limits.max_waiting = 0;
+    queue.set_limits(limits);
+    auto entered = queue.enter(ask_of(wish), wish.deadline, now, nullptr);
+    if (auto* refusal = std::get_if<traffic::Refusal>(&entered))
+      return counted(wish, std::move(*refusal));
+    grant.held.place_ = std::move(std::get<traffic::Place>(entered));
+  }
+  return grant;
+}
+
+Result<Grant> Admission::enter(const Wish& wish, const Clock& clock) {
+  Timestamp now = clock.now();
+  Grant grant;
+  grant.held.admission_ = this;
+  if (auto refused = limit(wish, grant, now))
+    return traffic::error_of(counted(wish, std::move(*refused)));
+  if (auto refused = budget(wish, grant, now))
+    return traffic::error_of(counted(wish, std::move(*refused)));
+  if (!wish.route.declaration.queue) return grant;
+  RouteState& state = state_of(wish.route);
+  state.queue.set_limits(queue_of(wish.route.declaration.queue));
+  auto entered = state.queue.enter(ask_of(wish), wish.deadline, now);
+  const Timestamp then = clock.now();
+  grant.waited = std::max(then - now, Micros(0));
+  state.waited.observe(static_cast<double>(grant.waited.count()) * 1e-6);
+  if (auto* refusal = std::get_if<traffic::Refusal>(&entered))
+    return traffic::error_of(counted(wish, std::move(*refusal)));
+  grant.held.place_ = std::move(std::get<traffic::Place>(entered));
+  return grant;
+}
+
+void Admission::follow(const RoutingTable& table) {
+  std::map<std::string, std::vector<std::string>> groups;
+  for (const auto& [key, route] : table.routes)
+    for (const LiveTarget& target : route->targets)
+      if (target.arm != Arm::shadow && target.deployment->remote &&
+          target.deployment->remote->endpoint)
+        groups[key].push_back(target.deployment->remote->endpoint->name);
+  health_.set_groups(groups);
+}
+
+void Admission::measure(Timestamp now) {
+  {
+    const std::shared_lock lock(turn_);
+    for (const auto& [ignored, state] : states_) {
+      const auto counts = state->queue.counts();
+      state->running.set(static_cast<double>(counts.running));
+      state->waiting.set(static_cast<double>(counts.waiting));
+    }
+  }
+  for (const traffic::UpstreamHealth& one : health_.list(now)) {
+    const Metrics::Labels labels{{"upstream", one.upstream}};
+    metrics_.gauge("penstock_upstream_open", "1 where the breaker is open, 0.5 half open.", labels)
+        .set(one.breaker == traffic::BreakerState::open        ? 1
+             : one.breaker == traffic::BreakerState::half_open ? 0.5
+                                                               : 0);
+    metrics_.gauge("penstock_upstream_ejected", "Groups in which the upstream sits out.", labels)
+        .set(static_cast<double>(one.ejected_from.size()));
+  }
+  const auto whole = [](Money money) {
+    return static_cast<double>(money.units) / static_cast<double>(Money::per_whole);
+  };
+  for (const std::string& project : guard_.projects())
+    for (const costs::BudgetStatus& status : guard_.list(project, now)) {
+      const Metrics::Labels labels{{"project", project}, {"budget", status.name}};
+      metrics_.gauge("penstock_budget_limit", "Of a budget.", labels).set(whole(status.limit));
+      metrics_
+          .gauge("penstock_budget_spent",
+                 "Spent of a budget, also what is on its way to the ledger.", labels)
+          .set(whole(status.spent + status.pending));
+      metrics_.gauge("penstock_budget_reserved", "The most that calls which run may cost.", labels)
+          .set(whole(status.reserved));
+    }
+}
+
+}  // namespace penstock::serving

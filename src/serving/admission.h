@@ -1,0 +1,125 @@
+// What stands before every call on a route: its limits, budgets and queue, and the health of what
+// answers it. The same for tabular models and language models.
+#pragma once
+
+#include <functional>
+#include <shared_mutex>
+#include <span>
+#include <variant>
+
+#include "base/call.h"
+#include "costs/guard.h"
+#include "serving/table.h"
+#include "traffic/health.h"
+#include "traffic/limiter.h"
+#include "traffic/queue.h"
+#include "traffic/retry.h"
+
+namespace penstock::serving {
+
+// A call that wants to go to a deployment, with the most that it may use.
+struct Wish {
+  const Call& call;
+  const LiveRoute& route;
+  const Deployment& deployment;
+  std::string_view id, user;
+  int priority = traffic::priority_default;
+  std::int64_t rows = 1, prompt_tokens = 0, output_tokens = 0;
+  Timestamp at;        // the instant that its lines will be of
+  Timestamp deadline;  // it is over then
+};
+
+// What an event used, as the ledger will post it.
+using UsagesOf = std::function<std::vector<costs::Usage>(const InferenceEvent&)>;
+
+class Admission;
+
+// Held while a call runs. Destroyed without settle(), the call cost nothing, and used no tokens.
+class Admitted {
+ public:
+  Admitted() = default;
+  Admitted(Admitted&&) noexcept = default;
+  Admitted& operator=(Admitted&&) noexcept = default;
+  ~Admitted();
+
+  // What it used in the end, one event a row. Once; it holds its place no longer.
+  void settle(std::span<const InferenceEvent> events, Timestamp now);
+
+ private:
+  friend class Admission;
+  const Admission* admission_ = nullptr;
+  traffic::Permit permit_;
+  traffic::Place place_;
+  costs::Reservation reservation_;
+};
+
+struct Grant {
+  Admitted held;
+  const LiveTarget* instead = nullptr;  // a cheaper version, for the sake of a budget
+  bool must_be_bounded =
+      false;  // the worst case is counted: the upstream must be told to keep to it
+  Micros waited{};
+};
+
+class Admission {
+ public:
+  Admission(costs::Guard& guard, traffic::Limiter& limiter, traffic::Health& health,
+            Metrics& metrics, UsagesOf usages)
+      : guard_(guard),
+        limiter_(limiter),
+        health_(health),
+        metrics_(metrics),
+        usages_(std::move(usages)) {}
+
+  // Without waiting: a queue that has no free place refuses.
+  std::variant<Grant, traffic::Refusal> admit(const Wish& wish, Timestamp now);
+  // Waits for a place in the route's queue, on a worker.
+  Result<Grant> enter(const Wish& wish, const Clock& clock);
+
+  // Retries and hedges of remote runtimes, as shares of a route's calls.
+  traffic::RetryBudget& retries(const LiveRoute& route);
+  traffic::RetryBudget& hedges(const LiveRoute& route);
+  traffic::Health& health() { return health_; }
+
+  // Of each table: which upstreams stand in for each other.
+  void follow(const RoutingTable& table);
+  // Gauges: queues, breakers, budgets.
+  void measure(Timestamp now);
+
+ private:
+  friend class Admitted;
+  struct RouteState {
+    RouteState(const LiveRoute& route, Metrics& metrics);
+    traffic::Queue queue;
+    traffic::RetryBudget retries, hedges;
+    Histogram& waited;
+    Gauge &running, &waiting;
+  };
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  using Refused = std::optional<traffic::Refusal>;
+  RouteState& state_of(const LiveRoute& route);
+  Refused limit(const Wish& wish, Grant& grant, Timestamp now);
+  Refused budget(const Wish& wish, Grant& grant, Timestamp now);
+  std::optional<Money> worst_of(const Wish& wish, const Deployment& deployment,
+                                Timestamp now) const;
+  traffic::Refusal counted(const Wish& wish, traffic::Refusal refusal);
+  Money cost_of(const InferenceEvent& event) const;
+
+  costs::Guard& guard_;
+  traffic::Limiter& limiter_;
+  traffic::Health& health_;
+  Metrics& metrics_;
+  const UsagesOf usages_;
+  std::shared_mutex turn_;
+  // By route_key; routes are declared, so there are never so many.
+  std::unordered_map<std::string, std::unique_ptr<RouteState>, Hash, std::equal_to<>> states_;
+};
+
+traffic::RouteLimits limits_of(const std::vector<RateLimit>& limits);
+
+}  // namespace penstock::serving

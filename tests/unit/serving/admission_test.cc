@@ -1,0 +1,233 @@
+// Limits, budgets and queues as calls on routes meet them.
+#include "serving/admission.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "costs/service.h"
+#include "tests/unit/serving/world.h"
+
+namespace penstock::serving {
+namespace {
+
+std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
+  if (!event.error.empty()) return {};
+  costs::Usage usage{.source = "inference",
+                     .id = event.id,
+                     .quantity = 1,
+                     .at = event.event_time,
+                     .tenant = event.tenant,
+                     .route = event.route,
+                     .model = event.model,
+                     .version = event.version};
+  std::vector<costs::Usage> usages{usage};
+  if (!event.generation) return usages;
+  usage.meter = costs::Meter::prompt_tokens;
+  usage.quantity = event.generation->prompt_tokens.value_or(0);
+  usages.push_back(usage);
+  usage.meter = costs::Meter::output_tokens;
+  usage.quantity = event.generation->output_tokens.value_or(0);
+  usages.push_back(usage);
+  return usages;
+}
+
+class AdmissionTest : public testing::Test {
+ protected:
+  AdmissionTest() {
+    for (resources::KindHandler& kind : costs_.kinds()) resources_.add(std::move(kind));
+    world_.gateway.admit_by(admission_);
+    apply(R"({"kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD",
+      "prices": [
+        {"meter": "requests", "price": "1", "per": 1, "from": "2013-01-01"},
+        {"meter": "prompt_tokens", "price": "1", "per": 1000, "from": "2013-01-01"},
+        {"meter": "output_tokens", "price": "2", "per": 1000, "from": "2013-01-01"},
+        {"meter": "reasoning_tokens", "price": "3", "per": 1000, "from": "2013-01-01"}]})");
+  }
+  void apply(const std::string& declaration) {
+    resources::ApplyInput input;
+    input.documents.push_back({.declaration = json::parse(declaration).as_object()});
+    test::must(resources_.apply(call_, input));
+    test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
+  }
+  void serve(const std::function<void(RouteDeclaration&)>& change) {
+    LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+    change(route.declaration);
+    live_ = std::make_shared<const LiveRoute>(route);
+    world_.serve(std::move(route));
+  }
+  Result<InferAnswer> infer(const std::string& flight = "f1", std::size_t rows = 1) {
+    InferRequest request{.route = "flight-delay"};
+    for (std::size_t row = 0; row < rows; ++row) request.rows.push_back({{"flight_id", flight}});
+    return world_.gateway.infer(call_, request);
+  }
+  Wish wish(std::int64_t prompt, std::int64_t output) const {
+    return {.call = call_,
+            .route = *live_,
+            .deployment = *live_->targets.front().deployment,
+            .id = "c1",
+            .prompt_tokens = prompt,
+            .output_tokens = output,
+            .at = world_.clock.now(),
+            .deadline = world_.clock.now() + std::chrono::seconds(60)};
+  }
+
+  const test::TempDir directory_;
+  test::World world_{directory_.path()};
+  const Call call_ = test::call();
+  const std::unique_ptr<sql::Database> db_ = test::database();
+  costs::Guard guard_;
+  traffic::Limiter limiter_;
+  traffic::Health health_;
+  resources::Service resources_{*db_, world_.clock};
+  costs::Service costs_{*db_, world_.clock, &guard_};
+  Admission admission_{guard_, limiter_, health_, world_.metrics, usages_of};
+  std::shared_ptr<const LiveRoute> live_;
+};
+
+TEST_F(AdmissionTest, LetsEveryCallInWhereNothingIsDeclared) {
+  serve([](RouteDeclaration&) {});
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(infer());
+}
+
+TEST_F(AdmissionTest, HoldsRateLimitsOfTabularCallsAndSaysWhenToComeAgain) {
+  serve([](RouteDeclaration& route) {
+    route.limits = {{.per = LimitScope::tenant, .requests_per_minute = 5},
+                    {.per = LimitScope::tenant, .requests_per_minute = 3}};
+  });
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(infer());
+  const auto refused = infer();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::resource_exhausted);
+  EXPECT_NE(refused.error().message.find("3 requests a minute for tenant t1"), std::string::npos);
+  const auto wait = traffic::retry_after_of(refused.error());
+  ASSERT_TRUE(wait);
+  EXPECT_GT(*wait, 50);
+  EXPECT_LE(*wait, 61);
+  EXPECT_NE(world_.metrics.expose().find("penstock_refused_total{project=\"p1\","
+                                         "route=\"flight-delay\",reason=\"requests\"} 1"),
+            std::string::npos);
+  // A refused call leaves no event.
+  EXPECT_EQ(world_.events().size(), 3u);
+}
+
+TEST_F(AdmissionTest, HoldsAHardBudgetOfTabularCallsByTheRow) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "5",
+            "hard": true, "action": "stop"})");
+  serve([](RouteDeclaration&) {});
+  EXPECT_TRUE(infer("f1", 3));
+  EXPECT_FALSE(infer("f1", 3));
+  EXPECT_FALSE(infer("broken", 2));  // failed, and cost nothing
+  EXPECT_TRUE(infer("f1", 2));
+  const auto refused = infer();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::resource_exhausted);
+  EXPECT_NE(refused.error().message.find("budget day has 0 of 5 left"), std::string::npos);
+  EXPECT_TRUE(traffic::retry_after_of(refused.error()));
+  std::vector<costs::Usage> usages;
+  for (const InferenceEvent& event : world_.events())
+    for (costs::Usage& usage : usages_of(event)) usages.push_back(std::move(usage));
+  test::must(costs_.post(call_, usages));
+  test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
+  const auto status = guard_.list("p1", world_.clock.now()).at(0);
+  EXPECT_EQ(status.spent, Money::whole(5));
+  EXPECT_EQ(status.pending + status.reserved, Money{});
+}
+
+TEST_F(AdmissionTest, ReservesTheDearestThatTokensMayBeAndSettlesTheEvent) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "100",
+            "hard": true, "action": "stop"})");
+  serve([](RouteDeclaration& route) {
+    route.limits = {{.per = LimitScope::user, .tokens_per_minute = 20'000}};
+  });
+  auto entered = admission_.enter(wish(10'000, 10'000), world_.clock);
+  ASSERT_TRUE(entered);
+  EXPECT_TRUE(entered->must_be_bounded);
+  // A request, the prompt, and an output that may all be reasoning: 1 + 10 + 30.
+  EXPECT_EQ(guard_.list("p1", world_.clock.now()).at(0).reserved, Money::whole(41));
+  EXPECT_FALSE(admission_.enter(wish(1, 0), world_.clock));  // no tokens are left
+  const InferenceEvent event{
+      .id = "c1",
+      .project = "p1",
+      .tenant = "t1",
+      .route = "flight-delay",
+      .model = "flight-delay",
+      .generation = Generation{.prompt_tokens = 5'000, .output_tokens = 1'000}};
+  entered->held.settle({&event, 1}, world_.clock.now());
+  const auto status = guard_.list("p1", world_.clock.now()).at(0);
+  EXPECT_EQ(status.reserved, Money{});
+  EXPECT_EQ(status.pending, Money::whole(8));
+  EXPECT_TRUE(admission_.enter(wish(7'000, 7'000), world_.clock));
+  EXPECT_FALSE(admission_.enter(wish(7'000, 7'001), world_.clock));
+}
+
+TEST_F(AdmissionTest, SendsCallsToACheaperVersion) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "2",
+            "route": "flight-delay", "action": "downgrade", "downgrade_to": 2})");
+  LiveRoute route = world_.route(
+      {{"flight-delay", 1, weight_total, Arm::live}, {"flight-delay", 2, 0, Arm::canary}});
+  world_.serve(std::move(route));
+  EXPECT_EQ(test::must(infer()).predictions.front().version, 1);
+  EXPECT_EQ(test::must(infer()).predictions.front().version, 1);
+  EXPECT_EQ(test::must(infer()).predictions.front().version, 2);
+}
+
+TEST_F(AdmissionTest, ShedsAnOverloadEarlyAndKeepsItsQueueBounded) {
+  serve([](RouteDeclaration& route) {
+    route.queue = {
+        .max_concurrency = 2, .max_waiting = 3, .max_wait = std::chrono::milliseconds(200)};
+  });
+  std::atomic<int> running{0}, most{0}, ran{0}, refused{0}, without_header{0};
+  {
+    std::vector<std::jthread> callers;
+    for (int thread = 0; thread < 12; ++thread)
+      callers.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) {
+          auto entered = admission_.enter(wish(0, 0), world_.clock);
+          if (!entered) {
+            ++refused;
+            if (!traffic::retry_after_of(entered.error()) ||
+                entered.error().code != Code::unavailable)
+              ++without_header;
+            continue;
+          }
+          const int now = ++running;
+          int seen = most;
+          while (now > seen && !most.compare_exchange_weak(seen, now)) {
+          }
+          std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          ++ran;
+          --running;
+          entered->held.settle({}, world_.clock.now());
+        }
+      });
+  }
+  EXPECT_LE(most, 2);
+  EXPECT_EQ(ran + refused, 240);
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(without_header, 0);
+  admission_.measure(world_.clock.now());
+  EXPECT_NE(world_.metrics.expose().find(
+                "penstock_queue_waiting{project=\"p1\",route=\"flight-delay\"} 0"),
+            std::string::npos);
+}
+
+TEST_F(AdmissionTest, GivesBackWhatARefusedCallHadTaken) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
+            "hard": true, "action": "stop"})");
+  serve([](RouteDeclaration& route) {
+    route.queue = {.max_concurrency = 1, .max_waiting = 0};
+    route.limits = {{.per = LimitScope::route, .tokens_per_minute = 1'000, .concurrent = 10}};
+  });
+  auto first = admission_.admit(wish(100, 100), world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Grant>(first));
+  for (int i = 0; i < 50; ++i) {
+    const auto refused = admission_.admit(wish(100, 100), world_.clock.now());
+    ASSERT_EQ(std::get<traffic::Refusal>(refused).reason, traffic::Reason::queue_full);
+  }
+  EXPECT_EQ(guard_.list("p1", world_.clock.now()).at(0).reserved,
+            *money_from("1.4"));  // of the first alone
+}
+
+}  // namespace
+}  // namespace penstock::serving
