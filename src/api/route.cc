@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "traffic/ask.h"
+
 namespace penstock::api {
 namespace {
 
@@ -39,15 +41,19 @@ int http_status(Code code) {
 Response problem(const Error& error, int status) {
   if (status == 0) status = http_status(error.code);
   json::array violations;
-  for (const Violation& violation : error.violations)
-    violations.push_back({{"field", violation.field}, {"problem", violation.problem}});
+  const auto seconds = traffic::retry_after_of(error);
+  if (!seconds)
+    for (const Violation& violation : error.violations)
+      violations.push_back({{"field", violation.field}, {"problem", violation.problem}});
   json::object body{{"type", "about:blank"},
                     {"title", name_of(error.code)},
                     {"status", status},
                     {"detail", error.message}};
   if (!violations.empty()) body["violations"] = std::move(violations);
-  return {
+  Response response{
       .status = status, .body = json::serialize(body), .content_type = "application/problem+json"};
+  if (seconds) response.headers.emplace_back("Retry-After", std::to_string(*seconds));
+  return response;
 }
 
 Response json_response(const json::value& body, int status) {

@@ -69,6 +69,7 @@ void add_policy_commands(CLI::App& parent, Globals& globals);    // policies
 void add_freeze_commands(CLI::App& parent, Globals& globals);    // freezes
 void add_incident_commands(CLI::App& parent, Globals& globals);  // incidents
 void add_cost_commands(CLI::App& parent, Globals& globals);      // cost
+void add_traffic_commands(CLI::App& parent, Globals& globals);   // upstreams, budgets
 void add_audit_commands(CLI::App& parent, Globals& globals);     // audit
 void add_evidence_commands(CLI::App& parent, Globals& globals);  // evidence
 void add_access_commands(CLI::App& parent, Globals& globals);    // tokens

@@ -5,7 +5,7 @@
 namespace penstock::app {
 
 void System::Parts::make_language() {
-  language_gate = std::make_unique<api::openai::Gate>(limiter, health);
+  language_gate = std::make_unique<api::openai::Gate>(*admission);
   language = std::make_unique<api::openai::Plane>(
       api::openai::Plane{.table = serving->table(),
                          .clock = clock,

@@ -35,6 +35,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_monitor_commands(app, globals);
   add_incident_commands(app, globals);
   add_cost_commands(app, globals);
+  add_traffic_commands(app, globals);
   add_audit_commands(app, globals);
   add_evidence_commands(app, globals);
   add_access_commands(app, globals);

@@ -303,7 +303,7 @@ void System::Parts::make_components() {
                                                        path("scratch"));
   incidents = std::make_unique<incidents::Service>(*db, clock);
   freezes = std::make_unique<freezes::Service>(*db, clock);
-  costs = std::make_unique<costs::Service>(*db, clock);
+  costs = std::make_unique<costs::Service>(*db, clock, &guard);
   features = std::make_unique<features::Service>(
       *db, *olap_joins, *blobs, redis ? *redis : rocks->store(), *catalog, clock, metrics,
       features::Options{.scratch = path("scratch"),
@@ -367,6 +367,7 @@ void System::Parts::make_serving() {
       [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
   serving->reads_after(*telemetry);
   gateway = std::make_unique<serving::Gateway>(serving->table(), *telemetry, log, clock);
+  make_traffic();
   make_language();
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),

@@ -48,12 +48,14 @@
 #include "release/controller.h"
 #include "release/service.h"
 #include "resources/service.h"
+#include "serving/admission.h"
 #include "serving/batch.h"
 #include "serving/feature_log.h"
 #include "serving/gateway.h"
 #include "serving/service.h"
 #include "serving/stream.h"
 #include "serving/telemetry.h"
+#include "serving/upstream_checks.h"
 #include "tracking/artifacts.h"
 #include "tracking/evaluation_datasets.h"
 #include "tracking/issues.h"
@@ -146,6 +148,9 @@ struct System::Parts {
 
   traffic::Limiter limiter;
   traffic::Health health;
+  costs::Guard guard;
+  std::unique_ptr<serving::Admission> admission;
+  std::unique_ptr<serving::UpstreamChecks> upstream_checks;
   std::unique_ptr<api::openai::Gate> language_gate;
   std::unique_ptr<api::openai::Plane> language;
 
@@ -163,6 +168,7 @@ struct System::Parts {
   void make_components();
   void make_serving();
   Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
+  void make_traffic();
   void make_language();
   void join_components();
   std::vector<api::Route> routes();
@@ -170,8 +176,12 @@ struct System::Parts {
   Result<void> listen();
   void start_background();
   Result<bool> tend_artifacts();
+  Result<void> open_budgets();
+  Result<bool> tend_traffic();
 
-  Timestamp tended{};
+  Timestamp tended{}, refreshed{};
+  std::int64_t followed = 0;           // number of the table whose upstreams are known
+  std::vector<costs::Notice> notices;  // not told yet
 };
 
 }  // namespace penstock::app

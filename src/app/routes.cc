@@ -18,6 +18,7 @@
 #include "api/http/release_routes.h"
 #include "api/http/serving_routes.h"
 #include "api/http/system_routes.h"
+#include "api/http/traffic_routes.h"
 #include "api/http/training_routes.h"
 #include "api/http/v2_routes.h"
 #include "api/mlflow/artifact_routes.h"
@@ -76,6 +77,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::v2_routes(*gateway));
   add(api::openai::routes(*language));
+  add(api::traffic_routes({serving->table(), health, guard, clock}));
   add(api::monitor_routes(*monitor));
   add(api::release_routes(*release));
   add(status_routes({*serving, *release, *incidents, *costs}));

@@ -95,6 +95,11 @@ void System::Parts::start_background() {
         [this] { return metering->run_once(); });
   every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
         [this] { return observer->run_once(); });
+  every("traffic", {std::chrono::milliseconds(200)}, [this] { return tend_traffic(); });
+  every("upstreams", {std::chrono::seconds(2)}, [this]() -> Result<bool> {
+    TRY(upstream_checks->run_once());
+    return false;
+  });
   every("artifacts", {std::chrono::seconds(1)}, [this] { return tend_artifacts(); });
   every("audit", {std::chrono::minutes(1)}, [this]() -> Result<bool> {
     TRY(audit->checkpoint({.actor = "service:audit"}));
@@ -210,6 +215,7 @@ Result<void> System::start(const SystemOptions& options) {
   if (const auto published = parts.serving->publish(call); !published)
     log::warn("routes_not_published", {{"error", published.error().message}});
   TRY(parts.streams->reload());
+  TRY(parts.open_budgets());
   TRY(parts.listen());
   parts.start_background();
   return {};

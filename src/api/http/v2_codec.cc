@@ -7,6 +7,7 @@
 #include <simdjson.h>
 
 #include "serving/text.h"
+#include "traffic/ask.h"
 
 namespace penstock::api::v2 {
 namespace {
@@ -315,7 +316,10 @@ Result<Response> write_answer(const InferReply& reply, const InferBody& asked) {
 Response refusal(const Error& error) {
   std::string text = "{\"error\":";
   serving::write_text(text, error.message);
-  return {.status = http_status(error.code), .body = text + "}"};
+  Response response{.status = http_status(error.code), .body = text + "}"};
+  if (const auto seconds = traffic::retry_after_of(error))
+    response.headers.emplace_back("Retry-After", std::to_string(*seconds));
+  return response;
 }
 
 }  // namespace penstock::api::v2

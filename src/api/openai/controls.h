@@ -17,9 +17,10 @@ struct Wanting {
   const Call& call;
   const serving::LiveRoute& route;
   const serving::LiveTarget& target;
-  std::string_view user;
+  std::string_view id, user;
   int priority = 5;
   std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
+  Timestamp deadline = Timestamp::max();                      // of the whole call
 };
 
 // Held while the call runs, settled once. An event without a generation says that it took nothing.
@@ -43,7 +44,10 @@ class Controls {
     return Granted{};
   }
   // Whether a call may go to this upstream now. Where it may, tell() follows, whatever happens.
-  virtual bool may_try(const http::Endpoint& /*endpoint*/, Timestamp /*now*/) { return true; }
+  virtual bool may_try(const serving::LiveRoute& /*route*/, const http::Endpoint& /*endpoint*/,
+                       Timestamp /*now*/) {
+    return true;
+  }
   virtual void tell(const http::Endpoint& /*endpoint*/, traffic::Outcome /*outcome*/,
                     Micros /*took*/, Timestamp /*now*/) {}
   virtual void counts(const serving::LiveRoute& /*route*/) {

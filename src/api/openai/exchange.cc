@@ -195,6 +195,7 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
       .call = call_,
       .route = *leg.route,
       .target = *leg.target,
+      .id = id_,
       .user = user_,
       .priority =
           priority.size() == 1 && priority[0] >= '0' && priority[0] <= '9' ? priority[0] - '0' : 5,
@@ -203,7 +204,8 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
       .output_tokens_max =
           task_ == Task::embeddings
               ? 0
-              : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max)};
+              : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max),
+      .deadline = deadline_};
   auto answer = plane_.controls.admit(wanting, now);
   if (auto* refused = std::get_if<Failure>(&answer)) return std::move(*refused);
   Granted& granted = std::get<Granted>(answer);
@@ -221,7 +223,7 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
 
 // From here on the upstream hears how it went.
 std::optional<Failure> Exchange::reach() {
-  may_try_ = plane_.controls.may_try(endpoint(), plane_.clock.now());
+  may_try_ = plane_.controls.may_try(*leg_.route, endpoint(), plane_.clock.now());
   if (may_try_) return {};
   Failure failure = upstream_failure(
       503, "upstream_unavailable",

@@ -1,93 +1,71 @@
 #include "api/openai/gate.h"
 
-#include <algorithm>
-
 namespace penstock::api::openai {
 namespace {
 
-// Routes that are told apart; names come from declarations, so there are never so many.
-constexpr std::size_t routes_max = 10'000;
-
-struct Permitted final : Pass {
-  explicit Permitted(traffic::Permit given) : permit(std::move(given)) {}
+struct Held final : Pass {
+  explicit Held(serving::Admitted given) : admitted(std::move(given)) {}
   void settle(const serving::InferenceEvent& event, Timestamp now) override {
-    std::int64_t tokens = 0;
-    if (event.generation)
-      tokens =
-          event.generation->prompt_tokens.value_or(0) + event.generation->output_tokens.value_or(0);
-    permit.settle(tokens, now);
+    admitted.settle({&event, 1}, now);
   }
-  traffic::Permit permit;
+  serving::Admitted admitted;
 };
 
-void add(std::optional<std::int64_t>& bound, const std::optional<std::int64_t>& limit) {
-  if (limit) bound = std::min(bound.value_or(*limit), *limit);
+// OpenAI's clients try again by status, and tell people by code.
+Failure failure_of(const traffic::Refusal& refusal) {
+  Error error = traffic::error_of(refusal);
+  error.violations.clear();  // their fields would be taken for ones of the body
+  Failure out = openai::failure_of(error);
+  if (refusal.reason == traffic::Reason::budget) {
+    out.code = "insufficient_quota";
+    out.type = "insufficient_quota";
+  } else {
+    out.code = out.status == 429 ? "rate_limit_exceeded" : "overloaded";
+  }
+  if (refusal.retry_after)
+    out.retry_after = std::to_string(traffic::retry_after_seconds(*refusal.retry_after));
+  return out;
 }
 
 }  // namespace
 
-traffic::RouteLimits limits_of(const serving::RouteDeclaration& declared) {
-  traffic::RouteLimits out;
-  for (const serving::RateLimit& limit : declared.limits) {
-    traffic::Bound& bound = limit.per == serving::LimitScope::route    ? out.route
-                            : limit.per == serving::LimitScope::tenant ? out.tenant
-                                                                       : out.user;
-    add(bound.requests_per_minute, limit.requests_per_minute);
-    add(bound.tokens_per_minute, limit.tokens_per_minute);
-    add(bound.concurrent, limit.concurrent);
-  }
-  return out;
-}
-
 std::variant<Granted, Failure> Gate::admit(const Wanting& wanting, Timestamp now) {
-  const serving::RouteDeclaration& declared = wanting.route.declaration;
-  if (declared.limits.empty()) return Granted{};
-  const traffic::RouteLimits limits = limits_of(declared);
-  const traffic::Ask ask{.project = wanting.route.project,
-                         .route = declared.name,
-                         .tenant = wanting.call.tenant,
-                         .user = wanting.user,
-                         .priority = wanting.priority,
-                         .tokens = wanting.prompt_tokens_max + wanting.output_tokens_max};
-  auto answer = limiter_.admit(ask, limits, now);
-  if (auto* refused = std::get_if<traffic::Refusal>(&answer)) {
-    Failure out = failure_of(traffic::error_of(*refused));
-    out.code = "rate_limit_exceeded";
-    if (refused->retry_after)
-      out.retry_after = std::to_string(traffic::retry_after_seconds(*refused->retry_after));
-    return out;
-  }
-  const bool counts_tokens = limits.route.tokens_per_minute || limits.tenant.tokens_per_minute ||
-                             limits.user.tokens_per_minute;
-  return Granted{.pass = std::make_unique<Permitted>(std::move(std::get<traffic::Permit>(answer))),
-                 .must_be_bounded = counts_tokens};
+  auto answer = admission_.admit({.call = wanting.call,
+                                  .route = wanting.route,
+                                  .deployment = *wanting.target.deployment,
+                                  .id = wanting.id,
+                                  .user = wanting.user,
+                                  .priority = wanting.priority,
+                                  .prompt_tokens = wanting.prompt_tokens_max,
+                                  .output_tokens = wanting.output_tokens_max,
+                                  .at = now,
+                                  .deadline = wanting.deadline},
+                                 now);
+  if (const auto* refused = std::get_if<traffic::Refusal>(&answer)) return failure_of(*refused);
+  auto& grant = std::get<serving::Grant>(answer);
+  const std::int64_t version = grant.instead ? grant.instead->deployment->version : 0;
+  return Granted{.pass = std::make_unique<Held>(std::move(grant.held)),
+                 .version = version,
+                 .must_be_bounded = grant.must_be_bounded};
 }
 
-Gate::Budgets& Gate::budgets_of(const serving::LiveRoute& route) {
-  const std::string key = serving::route_key(route.project, route.declaration.name);
-  const std::lock_guard lock(turn_);
-  auto found = budgets_.find(key);
-  if (found == budgets_.end() && budgets_.size() >= routes_max) found = budgets_.begin();
-  if (found == budgets_.end())
-    found = budgets_
-                .emplace(key, std::make_unique<Budgets>(
-                                  route.declaration.retries.value_or(serving::RetryOptions{})))
-                .first;
-  return *found->second;
+bool Gate::may_try(const serving::LiveRoute& route, const http::Endpoint& endpoint, Timestamp now) {
+  return admission_.health().may_try(endpoint.name, now,
+                                     serving::route_key(route.project, route.declaration.name));
+}
+
+void Gate::tell(const http::Endpoint& endpoint, traffic::Outcome outcome, Micros took,
+                Timestamp now) {
+  admission_.health().tell(endpoint.name, outcome, took, now);
 }
 
 void Gate::counts(const serving::LiveRoute& route) {
-  Budgets& budgets = budgets_of(route);
-  if (const auto& options = route.declaration.retries) {
-    budgets.retries.set_share(options->retry_share);
-    budgets.hedges.set_share(options->hedge_share);
-  }
-  budgets.retries.call();
-  budgets.hedges.call();
+  admission_.retries(route).call();
+  admission_.hedges(route).call();
 }
 
-bool Gate::may_retry(const serving::LiveRoute& route) { return budgets_of(route).retries.take(); }
-bool Gate::may_hedge(const serving::LiveRoute& route) { return budgets_of(route).hedges.take(); }
-void Gate::did_not_hedge(const serving::LiveRoute& route) { budgets_of(route).hedges.give_back(); }
+bool Gate::may_retry(const serving::LiveRoute& route) { return admission_.retries(route).take(); }
+bool Gate::may_hedge(const serving::LiveRoute& route) { return admission_.hedges(route).take(); }
+void Gate::did_not_hedge(const serving::LiveRoute& route) { admission_.hedges(route).give_back(); }
 
 }  // namespace penstock::api::openai

@@ -28,7 +28,7 @@ class Ledger final : public Controls {
     if (refused) return *refused;
     return Granted{std::make_unique<Held>(*this), version, true};
   }
-  bool may_try(const http::Endpoint& endpoint, Timestamp) override {
+  bool may_try(const serving::LiveRoute&, const http::Endpoint& endpoint, Timestamp) override {
     return !broken.contains(endpoint.name);
   }
   void tell(const http::Endpoint& endpoint, Outcome outcome, Micros, Timestamp) override {
@@ -120,7 +120,10 @@ TEST_F(GateTest, HoldsCallersToTheLimitsOfTheRoute) {
   serve(std::move(route));
   traffic::Limiter limiter;
   traffic::Health health;
-  Gate gate(limiter, health);
+  costs::Guard guard;
+  Metrics metrics;
+  serving::Admission admission(guard, limiter, health, metrics, {});
+  Gate gate(admission);
   const auto ask = [&](const std::string& user, const std::string& more = "") {
     return world_.send(Task::chat, chat_body(R"(,"user":")" + user + "\"" + more),
                        {json_reply(chat_answer)}, {}, &gate);

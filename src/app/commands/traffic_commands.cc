@@ -1,0 +1,57 @@
+// upstreams, budgets.
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+#include "app/command.h"
+
+namespace penstock::app {
+namespace {
+
+std::string joined(const json::value& list) {
+  std::string out;
+  for (const json::value& one : list.as_array())
+    out += (out.empty() ? "" : ", ") + std::string(one.as_string());
+  return out;
+}
+
+}  // namespace
+
+void add_traffic_commands(CLI::App& parent, Globals& globals) {
+  CLI::App* upstreams =
+      parent.add_subcommand("upstreams", "The servers that routes call, and how they are");
+  upstreams->callback([&globals] {
+    const auto answer = globals.ask("GET", "/api/v1/upstreams");
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& one : answer->at("upstreams").as_array())
+        rows.push_back({text_of(one, "name"), text_of(one, "address"), text_of(one, "breaker"),
+                        text_of(one, "check"),
+                        text_of(one, "failures") + " of " + text_of(one, "calls"),
+                        text_of(one, "mean_micros"), joined(one.at("ejected_from")),
+                        joined(one.at("routes"))});
+      print_table({"NAME", "ADDRESS", "BREAKER", "CHECK", "FAILED", "MICROS", "EJECTED", "ROUTES"},
+                  rows);
+    });
+  });
+  CLI::App* budgets = parent.add_subcommand("budgets", "What is spent and reserved of each budget");
+  budgets->callback([&globals] {
+    const auto answer = globals.ask("GET", "/api/v1/budgets");
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& one : answer->at("budgets").as_array())
+        rows.push_back({text_of(one, "name"), text_of(one, "parent"), text_of(one, "period"),
+                        text_of(one, "limit"), text_of(one, "spent"), text_of(one, "pending"),
+                        text_of(one, "reserved"),
+                        text_of(one, "action") + (one.at("hard").as_bool() ? ", hard" : ""),
+                        text_of(one, "note")});
+      print_table(
+          {"NAME", "PARENT", "PERIOD", "LIMIT", "SPENT", "PENDING", "RESERVED", "ACTION", "NOTE"},
+          rows);
+    });
+  });
+}
+
+}  // namespace penstock::app
