@@ -1,7 +1,6 @@
 """Limits, budgets and breakers, as OpenAI's own client and callers of tables meet them."""
 
 import concurrent.futures
-import time
 
 import openai
 import pytest
@@ -47,10 +46,12 @@ def desk(tmp_path_factory, stand_in):
     server.start()
     one = Desk(server, folder)
     one.apply(PRICES)
-    for name, more in (("calm", ""), ("watched", "health_path: /health\n"), ("unwell", "health_path: /nothing\n")):
+    for name, more in (("calm", ""), ("shaky", ""), ("watched", "health_path: /health\n"),
+                       ("unwell", "health_path: /nothing\n")):
         one.apply(UPSTREAM.format(name=name, url=stand_in.url, more=more))
     for route, upstream, more in (
-            ("flaky", "watched", "retries: {attempts: 1}\n"),
+            ("flaky", "shaky", "retries: {attempts: 1}\n"),
+            ("fine", "watched", ""),
             ("sick", "unwell", ""),
             ("frugal", "calm", ""),
             ("crowded", "calm", "queue: {max_concurrency: 2, max_waiting: 0}\n")):
@@ -92,9 +93,9 @@ def test_a_failing_upstream_is_left_alone_and_comes_back(desk, stand_in):
         chat(desk, "flaky")
     assert told.value.status_code == 503 and int(told.value.response.headers["retry-after"]) >= 1
     assert stand_in.calls == before
-    found = upstream(desk, "watched")
+    found = upstream(desk, "shaky")
     assert found["breaker"] in ("open", "half_open") and found["opened"] >= 1 and found["routes"] == ["flaky"]
-    assert "watched" in desk.server.run("upstreams").stdout
+    assert "shaky" in desk.server.run("upstreams").stdout
     stand_in.set_faults({})
 
     def well():
@@ -103,7 +104,7 @@ def test_a_failing_upstream_is_left_alone_and_comes_back(desk, stand_in):
         except openai.InternalServerError:
             return False
     desk.server.wait(well)
-    assert upstream(desk, "watched")["breaker"] == "closed"
+    assert upstream(desk, "shaky")["breaker"] == "closed"
 
 
 def test_checks_open_a_breaker_that_no_call_has_met(desk, stand_in):
@@ -118,19 +119,17 @@ def test_checks_open_a_breaker_that_no_call_has_met(desk, stand_in):
 
 def test_a_crowd_is_turned_away_at_once(desk, stand_in):
     stand_in.set_faults({"hang": 1})
+
     def call(_):
-        start = time.monotonic()
         try:
-            chat(desk, "crowded")
-            return True, time.monotonic() - start
+            return bool(chat(desk, "crowded").choices)
         except openai.InternalServerError as refused:
             assert refused.status_code == 503 and refused.code == "overloaded"
             assert int(refused.response.headers["retry-after"]) >= 1
-            return False, time.monotonic() - start
+            return False
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         came = list(pool.map(call, range(12)))
-    assert 2 <= sum(answered for answered, _ in came) < 12
-    assert sum(answered for answered, _ in came if answered) >= 2
+    assert 2 <= sum(came) < 12
 
 
 def test_a_hard_budget_stops_calls_and_agrees_with_the_ledger(desk):

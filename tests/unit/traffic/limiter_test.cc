@@ -188,6 +188,8 @@ TEST(Limiter, TakesTheWorstCaseAndSettlesIt) {
   EXPECT_EQ(error_of(refusal).code, Code::resource_exhausted);
   EXPECT_EQ(error_of(refusal).message,
             "the limit of 1000 tokens a minute on route chat is reached; try again in 61 s");
+  EXPECT_EQ(retry_after_of(error_of(refusal)), 61);
+  EXPECT_FALSE(retry_after_of(Error{Code::internal, "another"}));
   first->settle(300, start + Micros(1));
   first->settle(0, start + Micros(1));  // once
   EXPECT_FALSE(admitted(limiter.admit(ask("a", 701), limits, start)));
