@@ -6,8 +6,8 @@
 namespace penstock::serving {
 namespace {
 
-// The most that a call of unknown length may take of a runtime's time, for its worst case.
-constexpr Micros runtime_max = std::chrono::seconds(60);
+// The most of a runtime's time that a call may take, where its deadline is further away.
+constexpr Micros runtime_max = std::chrono::minutes(10);
 
 void tighten(std::optional<std::int64_t>& bound, const std::optional<std::int64_t>& limit) {
   if (limit) bound = std::min(bound.value_or(*limit), *limit);
