@@ -106,6 +106,22 @@ class Model final : public infer::Model {
     return {};
   }
 
+  Result<Properties> properties() const {
+    OrtModelMetadata* made = nullptr;
+    TRY(library_->done(api_.SessionGetModelMetadata(session_.get(), &made)));
+    const Handle<OrtModelMetadata> metadata(made, api_.ReleaseModelMetadata);
+    Properties out;
+    for (const char* key : {batch_rows_key, batch_wait_key}) {
+      char* value = nullptr;
+      TRY(library_->done(
+          api_.ModelMetadataLookupCustomMetadataMap(made, library_->allocator(), key, &value)));
+      if (!value) continue;
+      out[key] = value;
+      TRY(library_->done(api_.AllocatorFree(library_->allocator(), value)));
+    }
+    return out;
+  }
+
   const std::vector<infer::TensorInfo>& inputs() const override { return inputs_; }
   const std::vector<infer::TensorInfo>& outputs() const override { return outputs_; }
 
@@ -127,7 +143,13 @@ class Model final : public infer::Model {
                  output_names_.data(), output_names_.size(), answers.data());
     std::vector<Handle<OrtValue>> results;
     for (OrtValue* answer : answers) results.emplace_back(answer, api_.ReleaseValue);
-    TRY(library_->done(status));
+    if (auto ran = library_->done(status); !ran) {
+      // What the signature cannot say, as that two inputs have as many rows: the inputs are at
+      // fault, since the model ran when it was loaded.
+      Error error = ran.error();
+      if (error.code == Code::internal) error.code = Code::invalid_argument;
+      return error;
+    }
     std::vector<infer::Tensor> out(outputs_.size());
     for (std::size_t at = 0; at < out.size(); ++at) {
       out[at].name = outputs_[at].name;
@@ -262,8 +284,8 @@ class Model final : public infer::Model {
 
 }  // namespace
 
-Result<std::shared_ptr<infer::Model>> load_model(std::shared_ptr<const Library> library,
-                                                 const std::string& path, int threads) {
+Result<Loaded> load_model(std::shared_ptr<const Library> library, const std::string& path,
+                          int threads) {
   const OrtApi& api = library->api();
   OrtSessionOptions* made = nullptr;
   TRY(library->done(api.CreateSessionOptions(&made)));
@@ -284,7 +306,7 @@ Result<std::shared_ptr<infer::Model>> load_model(std::shared_ptr<const Library> 
   const auto model =
       std::make_shared<Model>(library, Handle<OrtSession>(opened, api.ReleaseSession));
   TRY(model->read_signature());
-  return std::shared_ptr<infer::Model>(model);
+  return Loaded{model, TRY(model->properties())};
 }
 
 }  // namespace penstock::onnx

@@ -13,6 +13,11 @@ struct Options {
   // program, the system.
   std::string library;
   int threads = 1;  // that one run of one model may use
+  // Calls of a model that come while `batch_at_once` of its runs go on share the next one, up to so
+  // many rows; below 2: none do. A model's own word goes before: its metadata_props
+  // penstock.batch_rows_max, and penstock.batch_wait_micros that a run waits for others.
+  std::int64_t batch_rows_max = 64;
+  int batch_at_once = 2;
 };
 
 // ONNX Runtime, loaded with the first model: without models it costs nothing.
