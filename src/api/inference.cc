@@ -43,14 +43,42 @@ Result<std::shared_ptr<const LiveRoute>> find(const Gateway& gateway, const Call
                                     std::to_string(version)};
 }
 
+// What its models take; nothing where they are language models.
+std::vector<infer::TensorInfo> own_inputs_of(const LiveRoute& route) {
+  for (const LiveTarget& target : route.targets)
+    if (target.deployment->runtime) return target.deployment->runtime->inputs();
+  return {};
+}
+
+std::vector<infer::TensorInfo> own_outputs_of(const LiveRoute& route) {
+  for (const LiveTarget& target : route.targets)
+    if (target.deployment->runtime) return target.deployment->runtime->outputs();
+  return {};
+}
+
+// A language model has no tensors: who sends some is told where to go.
+Result<void> check_takes_tensors(const LiveRoute& route) {
+  if (route.targets.empty() || route.features.read || !own_outputs_of(route).empty()) return {};
+  return wrong("route " + route.declaration.name +
+               " answers by a language model, which takes no tensors; send POST "
+               "/v1/chat/completions with \"model\": \"" +
+               route.declaration.name + "\"");
+}
+
+std::string platform_of(const LiveRoute& route) {
+  const std::string runtime =
+      route.targets.empty() ? "onnx" : route.targets.front().deployment->runtime_name;
+  return runtime == "onnx" ? "onnx_onnxv1" : "penstock_" + runtime;
+}
+
 // What callers of the route send: entity keys where it reads features, else what its models take.
 std::vector<infer::TensorInfo> inputs_of(const LiveRoute& route) {
   std::vector<infer::TensorInfo> out;
   if (route.features.read)
     for (const std::string& key : route.declaration.entity_keys)
       out.push_back({key, "BYTES", {-1}});
-  else if (!route.targets.empty())
-    out = route.targets.front().deployment->runtime->inputs();
+  else
+    out = own_inputs_of(route);
   return out;
 }
 
@@ -97,9 +125,9 @@ Result<void> take_entities(const LiveRoute& route, std::vector<infer::Tensor>& i
 
 bool are_the_models(const LiveRoute& route, const std::vector<infer::Tensor>& inputs) {
   if (!route.features.read) return true;
-  if (route.targets.empty() || inputs.empty()) return false;
+  if (inputs.empty()) return false;
+  const auto known = own_inputs_of(route);
   for (const infer::Tensor& input : inputs) {
-    const auto& known = route.targets.front().deployment->runtime->inputs();
     if (std::none_of(known.begin(), known.end(),
                      [&](const auto& info) { return info.name == input.name; }))
       return false;
@@ -118,6 +146,11 @@ Result<InferRequest> request_of(const LiveRoute& route, std::int64_t version, In
     if (!out.event_time)
       return wrong("parameter event_time must be an RFC 3339 time such as 2013-07-01T12:00:00Z");
   }
+  for (const char* unknown : {"sequence_id", "sequence_start", "sequence_end"})
+    if (const auto asked = body.parameters.find(unknown);
+        asked != body.parameters.end() && asked->second != "0" && asked->second != "false")
+      return wrong("parameter " + std::string(unknown) +
+                   " is not offered: calls of a route know nothing of each other");
   // A join key is the unit by itself; a parameter of the unit's name, or `unit`, says another.
   for (const std::string& name : {route.declaration.unit, std::string("unit")})
     if (const auto unit = body.parameters.find(name); unit != body.parameters.end())
@@ -173,7 +206,12 @@ Result<std::vector<infer::Tensor>> chosen(std::vector<infer::Tensor> tensors,
   for (const WantedOutput& one : wanted) {
     const auto found = std::find_if(tensors.begin(), tensors.end(),
                                     [&](const auto& tensor) { return tensor.name == one.name; });
-    if (found == tensors.end()) return wrong("there is no output " + one.name);
+    if (found == tensors.end()) {
+      std::string known;
+      for (const infer::Tensor& tensor : tensors)
+        known += (known.empty() ? "" : ", ") + tensor.name;
+      return wrong("there is no output " + one.name + "; there are " + known);
+    }
     out.push_back(*found);
   }
   return out;
@@ -185,12 +223,19 @@ Result<ModelDescription> describe(const Gateway& gateway, const Call& call,
                                   const std::string& model, const std::string& version) {
   const auto route = TRY(find(gateway, call, model, version));
   ModelDescription out{.name = route->declaration.name,
-                       .platform = "onnx_onnxv1",
+                       .platform = platform_of(*route),
                        .inputs = inputs_of(*route),
-                       .outputs = {{"score", "FP64", {-1}},
-                                   {"decision", "BOOL", {-1}},
-                                   {"prediction_id", "BYTES", {-1}},
-                                   {"version", "INT64", {-1}}}};
+                       .own_inputs = own_inputs_of(*route),
+                       .own_outputs = own_outputs_of(*route)};
+  if (!route->features.read) out.outputs = out.own_outputs;
+  for (const infer::TensorInfo& ours : {infer::TensorInfo{"score", "FP64", {-1}},
+                                        {"decision", "BOOL", {-1}},
+                                        {"prediction_id", "BYTES", {-1}},
+                                        {"version", "INT64", {-1}}})
+    if (check_takes_tensors(*route) &&
+        std::none_of(out.outputs.begin(), out.outputs.end(),
+                     [&](const infer::TensorInfo& own) { return own.name == ours.name; }))
+      out.outputs.push_back(ours);
   for (const LiveTarget* target : visible(*route))
     out.versions.push_back(std::to_string(target->deployment->version));
   return out;
@@ -204,13 +249,61 @@ Result<void> ready(const Gateway& gateway, const Call& call, const std::string& 
                "route " + route->declaration.name + " has no version that answers"};
 }
 
+Result<std::vector<Statistics>> statistics(const Gateway& gateway, const Call& call,
+                                           const std::string& model, const std::string& version) {
+  std::vector<std::shared_ptr<const LiveRoute>> routes;
+  if (model.empty())
+    routes = gateway.routes(call);
+  else
+    routes.push_back(TRY(find(gateway, call, model, version)));
+  const std::int64_t only = TRY(version_of(version));
+  std::vector<Statistics> out;
+  for (const auto& route : routes)
+    for (const LiveTarget* target : visible(*route)) {
+      if (only != 0 && target->deployment->version != only) continue;
+      const serving::Counters& counted = *target->counters;
+      out.push_back({.route = route->declaration.name,
+                     .version = std::to_string(target->deployment->version),
+                     .last_ms = counted.last / 1000,
+                     .rows = counted.answered,
+                     .calls = counted.calls,
+                     .errors = counted.failed_calls,
+                     .micros = counted.micros,
+                     .error_micros = counted.failed_micros,
+                     .feature_micros = counted.feature_micros,
+                     .model_micros = counted.model_micros});
+    }
+  return out;
+}
+
+namespace {
+
+// Triton's `timeout`, in microseconds: the caller waits no longer.
+Result<Call> within(const Gateway& gateway, const Call& call, const InferBody& body) {
+  const auto given = body.parameters.find("timeout");
+  if (given == body.parameters.end()) return call;
+  std::int64_t micros = 0;
+  const char* end = given->second.data() + given->second.size();
+  const auto read = std::from_chars(given->second.data(), end, micros);
+  if (read.ec != std::errc{} || read.ptr != end || micros < 0)
+    return wrong("parameter timeout must be a whole number of microseconds, not " + given->second);
+  Call out = call;
+  if (micros > 0 && micros < std::int64_t{1'000'000} * 3'600)
+    out.deadline = std::min(out.deadline, gateway.now() + Micros(micros));
+  return out;
+}
+
+}  // namespace
+
 Result<InferReply> infer(Gateway& gateway, const Call& call, const std::string& model,
                          const std::string& version, InferBody& body, std::size_t request_bytes) {
   const auto route = TRY(gateway.route(call, model));
+  TRY(check_takes_tensors(*route));
   const InferRequest asked = TRY(request_of(*route, TRY(version_of(version)), body, request_bytes));
-  InferAnswer answer = TRY(gateway.infer(call, asked));
+  InferAnswer answer = TRY(gateway.infer(TRY(within(gateway, call, body)), asked));
   InferReply reply{
       .model = route->declaration.name, .version = versions_text(answer), .id = body.id};
+  reply.own_outputs = !answer.outputs.empty();
   reply.outputs = TRY(chosen(tensors_of(answer), body.outputs));
   reply.after = std::move(answer.after);
   return reply;
@@ -222,7 +315,8 @@ Result<std::size_t> elements_of(const infer::Tensor& tensor) {
     if (length < 0) return wrong("input " + tensor.name + ": shape holds a negative length");
     if (length > static_cast<std::int64_t>(elements_max) ||
         (count *= static_cast<std::size_t>(length)) > elements_max)
-      return wrong("input " + tensor.name + " has more than 16777216 elements");
+      return wrong("input " + tensor.name + " has more than " + std::to_string(elements_max) +
+                   " elements");
   }
   return count;
 }
@@ -240,15 +334,45 @@ Result<void> check_tensor(const infer::Tensor& tensor) {
     return wrong("input " + tensor.name + " has more than 16 dimensions");
   const std::size_t count = TRY(elements_of(tensor));
   if (tensor.datatype == "BYTES") {
-    const auto elements = TRY(bytes_elements(tensor));
-    if (elements.size() == count) return {};
-    return wrong("input " + tensor.name + " has " + std::to_string(elements.size()) +
+    const std::size_t found = TRY(count_bytes_elements(tensor));
+    if (found == count) return {};
+    return wrong("input " + tensor.name + " has " + std::to_string(found) +
                  " elements; its shape says " + std::to_string(count));
   }
   const std::size_t expected = count * infer::size_of(tensor.datatype);
   if (expected == tensor.bytes.size()) return {};
   return wrong("input " + tensor.name + " has " + std::to_string(tensor.bytes.size()) +
                " bytes; its shape and datatype say " + std::to_string(expected));
+}
+
+namespace {
+
+// Calls visit(element) for each; invalid_argument where the bytes are no such elements.
+Result<void> each_element(const infer::Tensor& tensor, auto&& visit) {
+  std::string_view rest = tensor.bytes;
+  for (std::size_t count = 0; !rest.empty(); ++count) {
+    std::uint32_t size = 0;
+    if (count == read_elements_max)
+      return wrong("tensor " + tensor.name + " has more than " + std::to_string(read_elements_max) +
+                   " elements, which are texts");
+    if (rest.size() < sizeof size)
+      return wrong("tensor " + tensor.name + ": its bytes end in a length");
+    std::memcpy(&size, rest.data(), sizeof size);
+    rest.remove_prefix(sizeof size);
+    if (size > rest.size())
+      return wrong("tensor " + tensor.name + ": an element is longer than what is left");
+    visit(rest.substr(0, size));
+    rest.remove_prefix(size);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::size_t> count_bytes_elements(const infer::Tensor& tensor) {
+  std::size_t count = 0;
+  TRY(each_element(tensor, [&](std::string_view) { ++count; }));
+  return count;
 }
 
 void put_bytes(std::string_view element, std::string& bytes) {
@@ -265,18 +389,7 @@ infer::Tensor bytes_tensor(std::string name, const std::vector<std::string>& val
 
 Result<std::vector<std::string>> bytes_elements(const infer::Tensor& tensor) {
   std::vector<std::string> out;
-  std::string_view rest = tensor.bytes;
-  while (!rest.empty()) {
-    std::uint32_t size = 0;
-    if (rest.size() < sizeof size)
-      return wrong("tensor " + tensor.name + ": its bytes end in a length");
-    std::memcpy(&size, rest.data(), sizeof size);
-    rest.remove_prefix(sizeof size);
-    if (size > rest.size())
-      return wrong("tensor " + tensor.name + ": an element is longer than what is left");
-    out.emplace_back(rest.substr(0, size));
-    rest.remove_prefix(size);
-  }
+  TRY(each_element(tensor, [&](std::string_view element) { out.emplace_back(element); }));
   return out;
 }
 

@@ -2,6 +2,7 @@
 // it. A route is a model; its versions are those that answer.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,8 +14,13 @@
 
 namespace penstock::api::v2 {
 
-inline constexpr std::size_t elements_max = 16 << 20;  // of one tensor
+inline constexpr std::size_t elements_max = 64 << 20;       // of one tensor
+inline constexpr std::size_t read_elements_max = 16 << 20;  // that are texts, or are read from text
 inline constexpr std::size_t tensors_max = 256;
+
+// Of the protocol, beyond its core.
+inline constexpr std::array<std::string_view, 3> extensions = {"binary_tensor_data",
+                                                               "model_repository", "statistics"};
 
 struct WantedOutput {
   std::string name;
@@ -35,6 +41,7 @@ struct InferReply {
   std::string version;  // "2", or "1,2" where rows of one call went to several
   std::string id;
   std::vector<infer::Tensor> outputs;  // those that were asked for, in that order
+  bool own_outputs = false;            // the model's are among them: the caller sent its inputs
   std::function<void()> after;         // run it once the answer was sent
 };
 
@@ -42,6 +49,17 @@ struct ModelDescription {
   std::string name, platform;
   std::vector<std::string> versions;
   std::vector<infer::TensorInfo> inputs, outputs;
+  std::vector<infer::TensorInfo> own_inputs, own_outputs;  // of the model, whatever callers send
+};
+
+// What a version did on its route since the server started.
+struct Statistics {
+  std::string route, version;
+  std::int64_t last_ms = 0;                   // when it answered last, since 1970; 0: never
+  std::int64_t rows = 0, calls = 0;           // that were answered; calls that rows of it were in
+  std::int64_t errors = 0;                    // calls that failed
+  std::int64_t micros = 0, error_micros = 0;  // of those calls, whole
+  std::int64_t feature_micros = 0, model_micros = 0;
 };
 
 // `version` is as the caller wrote it; empty: the route chooses. not_found for an unknown route or
@@ -51,6 +69,9 @@ Result<ModelDescription> describe(const serving::Gateway& gateway, const Call& c
 // unavailable where no version answers.
 Result<void> ready(const serving::Gateway& gateway, const Call& call, const std::string& model,
                    const std::string& version);
+// By name and version; all routes of the project where `model` is empty. not_found as describe().
+Result<std::vector<Statistics>> statistics(const serving::Gateway& gateway, const Call& call,
+                                           const std::string& model, const std::string& version);
 // Takes what it needs of `body`, but for its outputs. `request_bytes` is what came over the wire.
 Result<InferReply> infer(serving::Gateway& gateway, const Call& call, const std::string& model,
                          const std::string& version, InferBody& body, std::size_t request_bytes);
@@ -65,6 +86,7 @@ Result<std::size_t> elements_of(const infer::Tensor& tensor);
 // A BYTES tensor's bytes and its elements; invalid_argument where its bytes are not such.
 void put_bytes(std::string_view element, std::string& bytes);
 Result<std::vector<std::string>> bytes_elements(const infer::Tensor& tensor);
+Result<std::size_t> count_bytes_elements(const infer::Tensor& tensor);
 
 // Tensors of one dimension.
 infer::Tensor bytes_tensor(std::string name, const std::vector<std::string>& values);

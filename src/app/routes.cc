@@ -10,6 +10,7 @@
 #include "api/http/features_routes.h"
 #include "api/http/freeze_routes.h"
 #include "api/http/governance_routes.h"
+#include "api/http/invocations.h"
 #include "api/http/lineage_routes.h"
 #include "api/http/monitor_routes.h"
 #include "api/http/policy_routes.h"
@@ -20,6 +21,7 @@
 #include "api/http/system_routes.h"
 #include "api/http/traffic_routes.h"
 #include "api/http/training_routes.h"
+#include "api/http/v2_repository.h"
 #include "api/http/v2_routes.h"
 #include "api/mlflow/artifact_routes.h"
 #include "api/mlflow/chart_routes.h"
@@ -78,6 +80,8 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::v2_routes(*gateway));
   add(api::openai::routes(*language));
   add(api::traffic_routes({serving->table(), health, guard, clock}));
+  add(api::v2_repository_routes(*serving));
+  add(api::invocation_routes(*gateway));
   add(api::monitor_routes(*monitor));
   add(api::release_routes(*release));
   add(status_routes({*serving, *release, *incidents, *costs}));

@@ -4,8 +4,8 @@
 
 #include <atomic>
 
+#include "base/pace.h"
 #include "net/measures.h"
-#include "net/pace.h"
 #include "net/router.h"
 #include "net/server.h"
 

@@ -27,6 +27,8 @@ StatusCode status_code(Code code) {
   return StatusCode::INTERNAL;
 }
 
+// What comes with a few rows, as at the HTTP edge.
+constexpr std::size_t brief_bytes = 4 << 10;
 // A status travels in a header: longer ones are cut off by some proxies.
 constexpr std::size_t message_max = 4'000;
 
@@ -64,22 +66,30 @@ Reactor* Calls::now(const Context& context, Permission permission,
 }
 
 Reactor* Calls::posted(const Context& context, Permission permission,
-                       std::function<Result<void>(Reactor&, const Call&)> work) const {
+                       std::function<Result<void>(Reactor&, const Call&)> work, Pace* pace,
+                       std::size_t bytes) const {
   auto* reactor = new Reactor(post_);
   auto call = call_of(context, permission);
   if (!call) {
     reactor->answer(call.error());
     return reactor;
   }
-  const auto run = [this, reactor, call = std::move(*call), work = std::move(work)] {
-    // Past this line the reactor may be gone.
-    reactor->answer(guarded([&]() -> Result<void> {
+  auto run = [this, reactor, pace, call = std::move(*call), work = std::move(work)] {
+    const auto start = std::chrono::steady_clock::now();
+    const auto done = guarded([&]() -> Result<void> {
       if (call.deadline <= clock_.now())
         return Error{Code::deadline_exceeded, "the deadline passed before the call was begun"};
       return work(*reactor, call);
-    }));
+    });
+    const auto took = std::chrono::steady_clock::now() - start;
+    if (pace) pace->took(std::chrono::duration_cast<Micros>(took).count());
+    reactor->answer(done);  // past this line it may be gone
   };
-  if (!post_(run))
+  if (pace && bytes <= brief_bytes && pace->is_brief()) {
+    run();
+    return reactor;
+  }
+  if (!post_(std::move(run)))
     reactor->answer(
         Error{Code::resource_exhausted, "too many requests wait already; try again in a second"});
   return reactor;

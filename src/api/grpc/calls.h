@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "api/grpc/server.h"
+#include "base/pace.h"
 
 namespace penstock::api::grpc {
 
@@ -38,9 +39,11 @@ class Calls {
   // `work` (const Call&) never waits: it runs on gRPC's own thread.
   Reactor* now(const Context& context, Permission permission,
                const std::function<Result<void>(const Call&)>& work) const;
-  // `work` runs on a thread that may wait. The request and the answer live until it returns.
+  // `work` runs on a thread that may wait, or on gRPC's own where `pace` is told and it is seen to
+  // be short. The request, of so many bytes, and the answer live until it returns.
   Reactor* posted(const Context& context, Permission permission,
-                  std::function<Result<void>(Reactor&, const Call&)> work) const;
+                  std::function<Result<void>(Reactor&, const Call&)> work, Pace* pace = nullptr,
+                  std::size_t bytes = 0) const;
 
  private:
   Result<Call> call_of(const Context& context, Permission permission) const;

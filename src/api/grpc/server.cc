@@ -5,6 +5,8 @@
 #include "api/grpc/calls.h"
 #include "api/grpc/codec.h"
 #include "api/grpc/features.h"
+#include "api/http/system_routes.h"
+#include "api/repository.h"
 
 namespace penstock::api::grpc {
 namespace {
@@ -14,9 +16,10 @@ using ::grpc::ServerUnaryReactor;
 
 class Inference final : public inference::GRPCInferenceService::CallbackService {
  public:
-  Inference(const ServerOptions& options, serving::Gateway& gateway, Authorize authorize, Post post,
+  Inference(const ServerOptions& options, Served served, Authorize authorize, Post post,
             const Clock& clock)
-      : gateway_(gateway),
+      : gateway_(served.gateway),
+        service_(served.serving),
         calls_(options, "/inference.GRPCInferenceService", std::move(authorize), std::move(post),
                clock) {}
 
@@ -44,7 +47,9 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
                                      inference::ServerMetadataResponse* out) override {
     return calls_.now(*context, Permission::open, [&](const Call&) -> Result<void> {
       out->set_name("penstock");
-      out->set_version("2");
+      out->set_version(std::string(version));
+      for (const std::string_view extension : v2::extensions)
+        out->add_extensions(std::string(extension));
       return {};
     });
   }
@@ -82,10 +87,77 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
   ServerUnaryReactor* ModelInfer(CallbackServerContext* context,
                                  const inference::ModelInferRequest* in,
                                  inference::ModelInferResponse* out) override {
-    return calls_.posted(*context, Permission::infer,
-                         [this, in, out](Reactor& reactor, const Call& call) {
-                           return infer(reactor, call, *in, *out);
-                         });
+    return calls_.posted(
+        *context, Permission::infer,
+        [this, in, out](Reactor& reactor, const Call& call) {
+          return infer(reactor, call, *in, *out);
+        },
+        &pace_, in->ByteSizeLong());
+  }
+
+  ServerUnaryReactor* ModelStatistics(CallbackServerContext* context,
+                                      const inference::ModelStatisticsRequest* in,
+                                      inference::ModelStatisticsResponse* out) override {
+    return calls_.now(*context, Permission::read, [&](const Call& call) -> Result<void> {
+      for (const v2::Statistics& one :
+           TRY(v2::statistics(gateway_, call, in->name(), in->version())))
+        say(one, *out->add_model_stats());
+      return {};
+    });
+  }
+
+  static void say(const v2::Statistics& one, inference::ModelStatistics& out) {
+    out.set_name(one.route);
+    out.set_version(one.version);
+    out.set_last_inference(static_cast<std::uint64_t>(one.last_ms));
+    out.set_inference_count(static_cast<std::uint64_t>(one.rows));
+    out.set_execution_count(static_cast<std::uint64_t>(one.calls));
+    auto& all = *out.mutable_inference_stats();
+    const auto put = [](inference::StatisticDuration& to, std::int64_t count, std::int64_t micros) {
+      to.set_count(static_cast<std::uint64_t>(count));
+      to.set_ns(static_cast<std::uint64_t>(micros) * 1'000);
+    };
+    put(*all.mutable_success(), one.calls, one.micros);
+    put(*all.mutable_fail(), one.errors, one.error_micros);
+    put(*all.mutable_compute_input(), one.calls, one.feature_micros);
+    put(*all.mutable_compute_infer(), one.calls, one.model_micros);
+  }
+
+  ServerUnaryReactor* RepositoryIndex(CallbackServerContext* context,
+                                      const inference::RepositoryIndexRequest* in,
+                                      inference::RepositoryIndexResponse* out) override {
+    return calls_.posted(
+        *context, Permission::read, [this, in, out](Reactor&, const Call& call) -> Result<void> {
+          for (const auto& entry : TRY(v2::repository_index(service_, call, in->ready()))) {
+            auto& said = *out->add_models();
+            said.set_name(entry.name);
+            said.set_version(entry.version);
+            said.set_state(entry.state);
+            said.set_reason(entry.reason);
+          }
+          return {};
+        });
+  }
+
+  ServerUnaryReactor* RepositoryModelLoad(CallbackServerContext* context,
+                                          const inference::RepositoryModelLoadRequest* in,
+                                          inference::RepositoryModelLoadResponse*) override {
+    return calls_.posted(
+        *context, Permission::operate, [this, in](Reactor&, const Call& call) -> Result<void> {
+          if (!in->parameters().empty())
+            return Error{Code::invalid_argument,
+                         "parameters " + in->parameters().begin()->first +
+                             " is not offered: a version's files are those that were registered"};
+          return v2::repository_load(service_, call, in->model_name());
+        });
+  }
+
+  ServerUnaryReactor* RepositoryModelUnload(CallbackServerContext* context,
+                                            const inference::RepositoryModelUnloadRequest* in,
+                                            inference::RepositoryModelUnloadResponse*) override {
+    return calls_.posted(*context, Permission::operate, [this, in](Reactor&, const Call& call) {
+      return v2::repository_unload(service_, call, in->model_name());
+    });
   }
 
   Result<void> infer(Reactor& reactor, const Call& call, const inference::ModelInferRequest& in,
@@ -100,7 +172,9 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
   }
 
   serving::Gateway& gateway_;
+  serving::Service& service_;
   const Calls calls_;
+  Pace pace_;
 };
 
 }  // namespace
@@ -115,7 +189,7 @@ struct Server::State {
   State(ServerOptions given, Served served, const Authorize& authorize, const Post& post,
         const Clock& clock)
       : options(std::move(given)),
-        inference(options, served.gateway, authorize, post, clock),
+        inference(options, served, authorize, post, clock),
         features(options, served.features, authorize, post, clock) {}
 };
 

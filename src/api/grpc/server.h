@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "features/service.h"
 #include "serving/gateway.h"
+#include "serving/service.h"
 
 namespace penstock::api::grpc {
 
@@ -30,6 +31,7 @@ using Post = std::function<bool(std::function<void()> work)>;
 // Whom the services ask.
 struct Served {
   serving::Gateway& gateway;
+  serving::Service& serving;
   features::Service& features;
 };
 

@@ -93,7 +93,9 @@ Result<void> put_data(dom::element data, PutElement put_one, std::size_t depth,
       TRY(put_data(item, put_one, depth + 1, tensor, out, count));
     return {};
   }
-  if (++count > elements_max) return wrong("input " + tensor.name + " has too many elements");
+  if (++count > read_elements_max)
+    return wrong("input " + tensor.name + " has more than " + std::to_string(read_elements_max) +
+                 " elements in JSON; send it as binary data");
   if (put_one(data, out)) return {};
   return wrong("input " + tensor.name + ": element " + std::to_string(count - 1) +
                " is no value of datatype " + tensor.datatype);
@@ -109,6 +111,10 @@ Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
   TRY(check_datatype(tensor));
   dom::array shape;
   if (in["shape"].get(shape)) return wrong("input " + tensor.name + " has no shape");
+  dom::element unknown;
+  if (!in["parameters"]["shared_memory_region"].get(unknown))
+    return wrong("input " + tensor.name +
+                 ": shared memory is not offered; send data, or binary data in the body");
   if (shape.size() > 16) return wrong("input " + tensor.name + " has more than 16 dimensions");
   for (const dom::element length : shape) {
     std::int64_t value = 0;
@@ -177,6 +183,11 @@ Result<void> read_outputs(dom::element root, InferBody& out) {
     if (output["name"].get(name)) return wrong("an output has no name");
     bool binary = false;
     if (output["parameters"]["binary_data"].get(binary)) binary = out.binary_outputs;
+    dom::element unknown;
+    for (const char* parameter : {"classification", "shared_memory_region"})
+      if (!output["parameters"][parameter].get(unknown))
+        return wrong("output " + std::string(name) + ": parameter " + parameter +
+                     " is not offered");
     out.outputs.push_back({std::string(name), binary});
     if (out.outputs.size() > tensors_max) return wrong("there are more than 256 outputs");
   }
@@ -229,6 +240,8 @@ void write_elements(std::string& out, const infer::Tensor& tensor) {
   }
 }
 
+}  // namespace
+
 Result<void> write_data(std::string& out, const infer::Tensor& tensor) {
   const std::string& type = tensor.datatype;
   if (type == "BYTES") {
@@ -265,6 +278,8 @@ Result<void> write_data(std::string& out, const infer::Tensor& tensor) {
   }
   return {};
 }
+
+namespace {
 
 Result<void> write_output(std::string& text, std::string& binary, const infer::Tensor& tensor,
                           bool as_binary) {

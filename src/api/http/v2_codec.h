@@ -16,6 +16,9 @@ Result<InferBody> read_body(std::string_view body, const std::string* header_len
 // has no JSON form.
 Result<Response> write_answer(const InferReply& reply, const InferBody& asked);
 
+// The tensor's elements in JSON, with commas and without brackets; invalid_argument as above.
+Result<void> write_data(std::string& out, const infer::Tensor& tensor);
+
 // {"error": ...} with the code's HTTP status.
 Response refusal(const Error& error);
 

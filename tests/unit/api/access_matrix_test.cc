@@ -57,7 +57,7 @@ TEST_F(AccessMatrixTest, AskingIsNotEnoughToChange) {
       "POST /api/v1/audit:verify",     "POST /api/v1/features:online",
       "POST /api/v1/features:verify",  "POST /api/v1/policies:check",
       "POST /api/v1/features:nearest", "POST /api/v1/releases/{id}:replay",
-      "POST /get-online-features"};
+      "POST /get-online-features",     "POST /v2/repository/index"};
   for (const std::string searched : {"experiments", "logged-models", "runs"})
     for (const std::string root : {"/api", "/ajax-api"})
       harmless.insert("POST " + root + "/2.0/mlflow/" + searched + "/search");
@@ -75,7 +75,7 @@ TEST_F(AccessMatrixTest, AskingIsNotEnoughToChange) {
   const std::set<std::string> open = {
       "GET /health", "GET /version", "GET /api/3.0/mlflow/server-info",
       "GET /ajax-api/3.0/mlflow/server-info", "GET /healthz", "GET /readyz", "GET /metrics",
-      "GET /api/v1/version", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready",
+      "GET /api/v1/version", "GET /v2", "GET /v2/health/live", "GET /v2/health/ready", "GET /ping",
       // Who holds such a URL may do what it says, and no more.
       "GET /api/2.0/mlflow-artifacts/signed/{path}", "PUT /api/2.0/mlflow-artifacts/signed/{path}",
       "GET /api/v1/openapi.json"};

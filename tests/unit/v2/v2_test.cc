@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "api/http/system_routes.h"
 #include "api/http/v2_codec.h"
 #include "api/http/v2_routes.h"
 #include "tests/unit/serving/world.h"
@@ -129,9 +130,9 @@ TEST_F(V2Test, RefusesWithWhatWasExpected) {
       {"too few", input("flight_id", "BYTES", "[2]", "[\"a\"]"), "its shape says 2"},
       {"too many", input("flight_id", "BYTES", "[1]", "[\"a\",\"b\"]"), "its shape says 1"},
       {"negative shape", input("flight_id", "BYTES", "[-1]", "[\"a\"]"), "negative"},
-      {"huge shape", input("features", "FP32", "[4000000000,4000000000]", "[]"), "16777216"},
+      {"huge shape", input("features", "FP32", "[4000000000,4000000000]", "[]"), "67108864"},
       {"overflowing shape", input("features", "FP32", "[4294967296,4294967296,2]", "[]"),
-       "16777216"},
+       "67108864"},
       {"wrong element", input("flight_id", "BYTES", "[1]", "[7]"), "element 0 is no value"},
       {"out of range", input("features", "UINT8", "[1,2]", "[255,256]"), "element 1 is no value"},
       {"beyond FP32", input("features", "FP32", "[1,2]", "[1e300,0]"), "element 0"},
@@ -145,6 +146,15 @@ TEST_F(V2Test, RefusesWithWhatWasExpected) {
       {"twice", body(one_flight + "," + one_flight), "stands twice"},
       {"unknown output", body(one_flight, R"(,"outputs":[{"name":"probability"}])"),
        "no output probability"},
+      {"bad timeout", body(one_flight, R"(,"parameters":{"timeout":"soon"})"), "microseconds"},
+      {"a sequence", body(one_flight, R"(,"parameters":{"sequence_id":7})"), "sequence_id"},
+      {"shared memory",
+       body(
+           R"({"name":"flight_id","datatype":"BYTES","shape":[1],"parameters":{"shared_memory_region":"r"}})"),
+       "shared memory is not offered"},
+      {"classes",
+       body(one_flight, R"(,"outputs":[{"name":"score","parameters":{"classification":3}}])"),
+       "classification is not offered"},
       {"bad time", body(one_flight, R"(,"parameters":{"event_time":"noon"})"), "RFC 3339"},
       {"binary without bytes",
        body(
@@ -176,7 +186,9 @@ TEST_F(V2Test, SaysWhatItServes) {
   EXPECT_EQ(send("GET", "/v2/health/live", {}).status, 200);
   EXPECT_EQ(send("GET", "/v2/health/ready", {}).status, 200);
   const json::value server = json::parse(send("GET", "/v2", {}).body);
-  EXPECT_EQ(server.at("extensions"), json::array{"binary_tensor_data"});
+  EXPECT_EQ(server.at("extensions"),
+            (json::array{"binary_tensor_data", "model_repository", "statistics"}));
+  EXPECT_EQ(server.at("version"), json::value(version));
 
   const json::value model = json::parse(send("GET", "/v2/models/{model}", known).body);
   EXPECT_EQ(model.at("name"), "flight-delay");

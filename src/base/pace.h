@@ -1,10 +1,10 @@
-// How long a handler takes of late, and so whether the event loop may run it.
+// How long a handler takes of late, and so whether the thread that moves bytes may run it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
-namespace penstock::net {
+namespace penstock {
 
 // The way to a worker and back costs two wake-ups, more than a small model does. But who holds up
 // the loop holds up its other connections, so a handler runs there only while its mean stays below
@@ -33,4 +33,4 @@ class Pace {
   std::atomic<int> away_{sentence / 10};  // nothing is known at first
 };
 
-}  // namespace penstock::net
+}  // namespace penstock

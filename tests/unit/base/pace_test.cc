@@ -1,8 +1,8 @@
-#include "net/pace.h"
+#include "base/pace.h"
 
 #include <gtest/gtest.h>
 
-namespace penstock::net {
+namespace penstock {
 namespace {
 
 void settle(Pace& pace, std::int64_t microseconds) {
@@ -42,4 +42,4 @@ TEST(PaceTest, ForgivesOneSlowAnswerAfterAWhile) {
 }
 
 }  // namespace
-}  // namespace penstock::net
+}  // namespace penstock
