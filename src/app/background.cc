@@ -1,5 +1,7 @@
 #include "app/background.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -8,6 +10,7 @@ namespace penstock::app {
 namespace {
 
 constexpr Micros pause_max = std::chrono::seconds(30);
+constexpr int nice = 5;
 
 }  // namespace
 
@@ -27,6 +30,7 @@ void Background::stop() {
 
 void Background::run(const std::string& name, Rhythm rhythm,
                      const std::function<Result<Turn>()>& turn) {
+  if (rhythm.gives_way) static_cast<void>(setpriority(PRIO_PROCESS, 0, nice));  // of this thread
   Micros span = rhythm.interval;
   while (pause(span)) {
     Result<Turn> done = Error{Code::internal, "did not run"};

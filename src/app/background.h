@@ -26,6 +26,7 @@ class Background {
   // with no rest would wake for each request and slow the next.
   struct Rhythm {
     Micros interval, rest{0};
+    bool gives_way = false;  // to calls, where the processor is short: it catches up later
   };
 
   // Runs `turn` on a thread of its own until stop(). A turn that fails is logged and tried again

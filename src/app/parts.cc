@@ -255,7 +255,8 @@ Result<void> System::Parts::open_stores() {
   olap = duckdb::open({.temp_directory = path("scratch/duckdb")});
   olap_in_order = duckdb::open({.temp_directory = path("scratch/duckdb-in-order"), .threads = 1});
   olap_joins = duckdb::open(join_options(path("scratch/duckdb-joins"), options.limits));
-  runtime = onnx::open({});
+  runtime = onnx::open(
+      {.batch_at_once = std::max(1, static_cast<int>(std::thread::hardware_concurrency()))});
   runner = process::runner();
   launcher = process::launcher();
   python = python::open(*launcher, python_options(options.python, options.data));

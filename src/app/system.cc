@@ -71,7 +71,7 @@ Result<void> System::Parts::listen() {
                                .message_max = static_cast<int>(limits.body_bytes),
                                .request_time = limits.request_time,
                                .drain_time = limits.drain_time},
-      api::grpc::Served{*gateway, *serving, *features}, authorize,
+      api::grpc::Served{*gateway, *features}, authorize,
       [this](std::function<void()> work) { return server->post(std::move(work)); }, clock);
   return grpc->start();
 }
@@ -91,9 +91,9 @@ void System::Parts::start_background() {
     return false;
   });
   every("streams", {std::chrono::milliseconds(10)}, [this] { return streams->step(); });
-  every("metering", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
+  every("metering", {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
         [this] { return metering->run_once(); });
-  every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
+  every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
         [this] { return observer->run_once(); });
   every("traffic", {std::chrono::milliseconds(200)}, [this] { return tend_traffic(); });
   every("upstreams", {std::chrono::seconds(2)}, [this]() -> Result<bool> {

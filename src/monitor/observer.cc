@@ -7,6 +7,7 @@
 #include "monitor/training_data.h"
 #include "monitor/turn.h"
 #include "resources/service.h"
+#include "serving/event_codec.h"
 #include "serving/gateway.h"
 #include "serving/stream.h"
 #include "serving/text.h"
@@ -65,13 +66,13 @@ Result<void> Observer::read(Input& input) {
     input.labels_from = TRY(store::position(tx, serving::label_topic));
     return {};
   }));
-  const auto calls = TRY(log_.read(serving::inference_topic, input.calls_from, batch));
+  auto calls = TRY(serving::read_events(log_, input.calls_from, batch));
   const auto labels = TRY(log_.read(serving::label_topic, input.labels_from, batch));
-  input.calls_next = calls.empty() ? input.calls_from : calls.back().offset + 1;
+  input.calls_next = calls.next;
   input.labels_next = labels.empty() ? input.labels_from : labels.back().offset + 1;
   // A stretch may end by its size: there is more until nothing comes.
-  input.more = !calls.empty() || !labels.empty();
-  input.calls = decoded<serving::InferenceEvent>(calls);
+  input.more = calls.next != input.calls_from || !labels.empty();
+  input.calls = std::move(calls.events);
   std::erase_if(input.calls, [](const auto& event) { return event.mode == serving::Mode::batch; });
 
   std::map<std::string, std::vector<std::string>> groups;  // by project

@@ -8,6 +8,7 @@
 #include "incidents/service.h"
 #include "release/guards.h"
 #include "release/store.h"
+#include "serving/event_codec.h"
 #include "serving/gateway.h"
 
 namespace penstock::release {
@@ -119,20 +120,18 @@ Result<void> Controller::count_call(sql::Tx& tx, Turn& turn, const serving::Infe
 
 Result<void> Controller::read_calls(sql::Tx& tx, Turn& turn) {
   const std::int64_t from = TRY(store::position(tx, serving::inference_topic));
-  const auto records = TRY(log_.read(serving::inference_topic, from, batch));
-  if (records.empty()) return {};
   // Without an open release there is nothing to count, only to pass.
-  if (!turn.releases.empty())
-    for (const events::Record& record : records) {
-      const auto event = read_record<serving::InferenceEvent>(record);
-      if (event)
-        TRY(count_call(tx, turn, *event));
-      else
-        log::error("event_unreadable",
-                   {{"offset", record.offset}, {"error", event.error().message}});
-    }
-  turn.more = turn.more || records.size() == batch;
-  return store::set_position(tx, serving::inference_topic, records.back().offset + 1);
+  if (turn.releases.empty()) {
+    const auto records = TRY(log_.read(serving::inference_topic, from, batch));
+    if (records.empty()) return {};
+    turn.more = turn.more || records.size() == batch;
+    return store::set_position(tx, serving::inference_topic, records.back().offset + 1);
+  }
+  const auto stretch = TRY(serving::read_events(log_, from, batch));
+  if (stretch.next == from) return {};
+  for (const serving::InferenceEvent& event : stretch.events) TRY(count_call(tx, turn, event));
+  turn.more = turn.more || stretch.more;
+  return store::set_position(tx, serving::inference_topic, stretch.next);
 }
 
 Result<void> Controller::read_labels(sql::Tx& tx, Turn& turn) {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/id.h"
+#include "serving/event_codec.h"
 
 namespace penstock::serving {
 namespace {
@@ -93,17 +94,23 @@ Result<const LiveTarget*> target_for(const LiveRoute& route, const InferRequest&
                                     std::to_string(request.version) + "; it serves " + known};
 }
 
+// Wider rows are pictures and texts, which no monitor watches number by number.
+constexpr std::size_t noted_max = 4'096;
+
 // The features that a caller sent itself, for the monitors: the one FP32 matrix, if that is what it
 // sent.
 void note_features(const std::vector<infer::Tensor>& tensors, std::vector<InferenceEvent>& events) {
   if (tensors.size() != 1 || tensors[0].datatype != "FP32" || tensors[0].shape.size() != 2) return;
   const auto width = static_cast<std::size_t>(tensors[0].shape[1]);
+  if (width > noted_max) return;
   if (tensors[0].bytes.size() != events.size() * width * sizeof(float)) return;
-  for (std::size_t row = 0; row < events.size(); ++row)
+  for (std::size_t row = 0; row < events.size(); ++row) {
+    events[row].features.reserve(width);
     for (std::size_t column = 0; column < width; ++column) {
       const double value = element<float>(tensors[0], row * width + column);
       events[row].features.push_back(std::isnan(value) ? std::nullopt : std::optional(value));
     }
+  }
 }
 
 Result<void> read_features(const Clock& clock, const LiveRoute& route, InferenceEvent& event) {
@@ -162,10 +169,8 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
         Code::invalid_argument, "id must be at most 200 characters", {{"id", "is too long"}}};
   std::vector<std::string> ids;
   ids.reserve(rows);
-  for (std::size_t row = 0; row < rows; ++row)
-    ids.push_back(request.id.empty() ? new_ulid(now)
-                  : rows == 1        ? request.id
-                                     : request.id + "." + std::to_string(row));
+  const std::string base = request.id.empty() ? new_ulid(now) : request.id;
+  for (std::size_t row = 0; row < rows; ++row) ids.push_back(rows == 1 ? base : row_id(base, row));
   return ids;
 }
 
@@ -291,6 +296,7 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   Decided out;
   out.events.resize(ids.size());
   std::map<const LiveTarget*, std::vector<InferenceEvent*>> groups;
+  const LiveTarget* target = nullptr;
   for (std::size_t row = 0; row < ids.size(); ++row) {
     InferenceEvent& event = out.events[row];
     event.id = ids[row];
@@ -307,8 +313,7 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     }
     event.unit = unit_of(route, request, event);
     // Rows of tensors go through one model together, so the first one's unit chooses for all.
-    const LiveTarget* target = TRY(
-        target_for(route, request, reads ? event.unit : unit_of(route, request, out.events[0])));
+    if (reads || !target) target = TRY(target_for(route, request, event.unit));
     share(route, *target, request.version != 0, event);
     groups[target].push_back(&event);
   }
@@ -320,8 +325,8 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   const auto work = [&]() -> Result<void> {
     if (reads)
       for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
-    for (const auto& [target, rows] : groups)
-      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows, limits));
+    for (const auto& [version, rows] : groups)
+      out.outputs = TRY(run_model(clock_, route, *version, request.tensors, rows, limits));
     return {};
   };
   if (const auto done = work(); !done) out.error = done.error();

@@ -6,7 +6,7 @@
 
 namespace penstock::serving {
 
-// One id for each row: the request's own, or `<id>.<row>` where it has several rows, or new ULIDs.
+// One id for each row: the request's own or a new ULID, as `<id>.<row>` where it has several rows.
 // invalid_argument where the request has no rows, too many, or an id that is too long.
 Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now);
 

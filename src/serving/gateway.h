@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "ports/log.h"
 #include "serving/admission.h"
+#include "serving/event_codec.h"
 #include "serving/telemetry.h"
 
 namespace penstock::serving {
@@ -97,7 +98,7 @@ class Gateway {
 };
 
 // Appends the events, each findable by its id from then on, in one write.
-Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& events);
+Result<void> record(events::Log& log, std::vector<EventRecord> records);
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
 // The answered prediction of this id, if there is one.
 Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_view group,

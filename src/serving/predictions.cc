@@ -3,6 +3,7 @@
 #include <set>
 
 #include "resources/service.h"
+#include "serving/event_codec.h"
 #include "serving/gateway.h"
 #include "serving/service.h"
 #include "serving/stream.h"
@@ -22,7 +23,10 @@ std::string prediction_key(std::string_view project, std::string_view id) {
 
 Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_view group,
                                                std::string_view project, std::string_view id) {
-  const auto text = TRY(log.state(group, prediction_key(project, id)));
+  auto text = TRY(log.state(group, prediction_key(project, id)));
+  // A row may lie in its call's record.
+  if (const std::string_view base = base_of(id); !text && !base.empty())
+    text = TRY(log.state(group, group_key(project, base)));
   if (!text) return std::optional<InferenceEvent>();
   // The event itself, or the offset of its record.
   std::int64_t offset = 0;
@@ -31,17 +35,19 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
       read.ec != std::errc{} || read.ptr != end)
     return std::optional(TRY(read_json<InferenceEvent>(*text)));
   const auto records = TRY(log.read(inference_topic, offset, 1));
-  if (records.empty() || records.front().key != id) return std::optional<InferenceEvent>();
-  return std::optional(TRY(read_json<InferenceEvent>(records.front().value)));
+  if (records.empty()) return std::optional<InferenceEvent>();
+  for (InferenceEvent& event : TRY(events_of(records.front().value)))
+    if (event.id == id) return std::optional(std::move(event));
+  return std::optional<InferenceEvent>();
 }
 
-Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& events) {
+Result<void> record(events::Log& log, std::vector<EventRecord> records) {
   events::Step step{.group = std::string(gateway_group), .topic = std::string(gateway_group)};
-  for (const InferenceEvent* event : events) {
-    // An error is not kept by id: the caller's retry must run, and may succeed.
-    if (event->error.empty())
-      step.offsets.emplace_back(prediction_key(event->project, event->id), step.outputs.size());
-    step.outputs.push_back({std::string(inference_topic), event->id, event_text(*event)});
+  step.outputs.reserve(records.size());
+  for (EventRecord& one : records) {
+    if (!one.found_by.empty())
+      step.offsets.emplace_back(std::move(one.found_by), step.outputs.size());
+    step.outputs.push_back({std::string(inference_topic), std::move(one.key), std::move(one.text)});
   }
   // The group reads no topic, so its position stays 0 and writers do not exclude each other; what
   // it gains is that event and state are one write.
@@ -49,10 +55,10 @@ Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& 
 }
 
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {
-  std::vector<const InferenceEvent*> all;
-  all.reserve(events.size());
-  for (const InferenceEvent& event : events) all.push_back(&event);
-  return record(log, all);
+  std::vector<EventRecord> records;
+  for (const InferenceEvent& event : events)
+    for (EventRecord& one : records_of({&event, 1})) records.push_back(std::move(one));
+  return record(log, std::move(records));
 }
 
 Result<InferenceEvent> Service::prediction(const Call& call, const PredictionName& name) {

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "serving/decide.h"
+#include "serving/event_codec.h"
 #include "serving/store.h"
 #include "serving/text.h"
 

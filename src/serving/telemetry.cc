@@ -1,10 +1,12 @@
 #include "serving/telemetry.h"
 
 #include "serving/gateway.h"
-#include "serving/text.h"
 
 namespace penstock::serving {
 namespace {
+
+// From so many rows on a call's events are made into text by the caller.
+constexpr std::size_t rows_few = 8;
 
 // What an event takes in memory, about; never less than it says itself.
 std::size_t bytes_of(const InferenceEvent& event) {
@@ -18,46 +20,7 @@ std::size_t bytes_of(const InferenceEvent& event) {
   return bytes;
 }
 
-// By the place of the member: whether a reader does without it.
-const std::vector<bool>& may_miss() {
-  static const std::vector<bool> known = [] {
-    std::vector<bool> out;
-    for_each_member(InferenceEvent{}, [&]<class Field>(auto, Field&, const Rule& rule) {
-      out.push_back(!is_required<std::remove_cvref_t<Field>>(rule));
-    });
-    return out;
-  }();
-  return known;
-}
-
-template <class Field>
-bool is_default(const Field& field, const Field& usual) {
-  if constexpr (is_optional<Field>)
-    return !field.has_value();
-  else if constexpr (is_list<Field> || is_map<Field>)
-    return field.empty();
-  else
-    return field == usual;
-}
-
 }  // namespace
-
-std::string event_text(const InferenceEvent& event) {
-  static const InferenceEvent usual;
-  const std::vector<bool>& optional = may_miss();
-  std::string out;
-  out.reserve(1'024);
-  std::size_t place = 0;
-  boost::mp11::mp_for_each<Members<InferenceEvent>>([&](auto member) {
-    const auto& field = event.*member.pointer;
-    if (optional[place++] && is_default(field, usual.*member.pointer)) return;
-    out += out.empty() ? "{\"" : ",\"";
-    out += member.name;
-    out += "\":";
-    write_json(out, field);
-  });
-  return out + "}";
-}
 
 Telemetry::Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions options)
     : log_(log),
@@ -73,14 +36,21 @@ Telemetry::Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions option
 
 void Telemetry::put(std::vector<InferenceEvent> events) {
   if (events.empty()) return;
-  Batch batch{std::move(events)};
-  for (const InferenceEvent& event : batch.events) batch.bytes += bytes_of(event);
+  Batch batch{.count = events.size()};
+  if (events.size() < rows_few) {
+    batch.events = std::move(events);
+    for (const InferenceEvent& event : batch.events) batch.bytes += bytes_of(event);
+  } else {
+    batch.records = records_of(events);
+    for (const EventRecord& one : batch.records)
+      batch.bytes += sizeof one + one.key.size() + one.text.size() + one.found_by.size();
+  }
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (bytes_ + batch.bytes > options_.waiting_max) {
-      lost_ += static_cast<std::int64_t>(batch.events.size());
-      dropped_.add(batch.events.size());
+      lost_ += static_cast<std::int64_t>(batch.count);
+      dropped_.add(batch.count);
       return;
     }
     const std::size_t half = options_.waiting_max / 2;
@@ -93,7 +63,7 @@ void Telemetry::put(std::vector<InferenceEvent> events) {
 }
 
 Result<void> Telemetry::put_now(const std::vector<InferenceEvent>& events) {
-  TRY(record(log_, events));
+  TRY(record(log_, records_of(events)));
   written_.add(events.size());
   return {};
 }
@@ -150,11 +120,15 @@ Result<void> Telemetry::write_group() {
     if (pending_.empty()) return {};
     writing_since_ = std::chrono::steady_clock::now();
   }
-  std::vector<const InferenceEvent*> group;
-  std::size_t end = next_, bytes = 0;
+  std::vector<EventRecord> group;
+  std::size_t end = next_, bytes = 0, events = 0;
   for (; end < pending_.size() && (bytes == 0 || bytes < options_.group_max); ++end) {
-    bytes += pending_[end].bytes;
-    for (const InferenceEvent& event : pending_[end].events) group.push_back(&event);
+    Batch& batch = pending_[end];
+    bytes += batch.bytes;
+    events += batch.count;
+    if (batch.records.empty()) batch.records = records_of(batch.events);
+    batch.events = {};
+    group.insert(group.end(), batch.records.begin(), batch.records.end());
   }
   auto done = record(log_, group);
   if (!done && done.error().code == Code::invalid_argument) done = write_each(group);
@@ -163,8 +137,8 @@ Result<void> Telemetry::write_group() {
     failed(done.error().message);
     return done;
   }
-  written_.add(group.size());
-  for (std::size_t at = next_; at < end; ++at) pending_[at].events = {};
+  written_.add(events);
+  for (std::size_t at = next_; at < end; ++at) pending_[at].records = {};
   const std::lock_guard lock(mutex_);
   done_ += static_cast<std::int64_t>(end - next_);
   next_ = end;
@@ -176,9 +150,9 @@ Result<void> Telemetry::write_group() {
 }
 
 // One event that no log can take must not hold up all that comes after it.
-Result<void> Telemetry::write_each(const std::vector<const InferenceEvent*>& group) {
-  for (const InferenceEvent* event : group) {
-    const auto done = record(log_, {event});
+Result<void> Telemetry::write_each(const std::vector<EventRecord>& group) {
+  for (const EventRecord& one : group) {
+    const auto done = record(log_, std::vector{one});
     if (done) continue;
     if (done.error().code != Code::invalid_argument) return done;
     dropped_.add();

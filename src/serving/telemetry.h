@@ -9,13 +9,13 @@
 
 #include "base/metrics.h"
 #include "ports/log.h"
-#include "serving/inference_event.h"
+#include "serving/event_codec.h"
 
 namespace penstock::serving {
 
 struct TelemetryOptions {
   std::size_t waiting_max = 64 << 20;  // bytes of events that wait; what comes beyond is dropped
-  std::size_t group_max = 2 << 20;     // bytes of one write, about
+  std::size_t group_max = 4 << 20;     // bytes of one write, about
   Micros linger = std::chrono::milliseconds(2);  // that the first event waits for others
   Micros stuck = std::chrono::seconds(5);        // a write that takes longer is trouble
 };
@@ -52,14 +52,17 @@ class Telemetry {
 
  private:
   using Instant = std::chrono::steady_clock::time_point;
+  // Of one call. What is much is made into text at once: that takes less memory, and who makes
+  // much work does it.
   struct Batch {
     std::vector<InferenceEvent> events;
-    std::size_t bytes = 0;
+    std::vector<EventRecord> records;
+    std::size_t count = 0, bytes = 0;
   };
 
   bool nothing_waits() const;
   Result<void> write_group();  // with writing_ held
-  Result<void> write_each(const std::vector<const InferenceEvent*>& group);
+  Result<void> write_each(const std::vector<EventRecord>& group);
   void failed(const std::string& what);
 
   events::Log& log_;
@@ -88,8 +91,5 @@ class Telemetry {
   std::mutex watching_;
   bool told_ = false;
 };
-
-// The event as JSON, but for fields that a reader takes to be what they are where they are missing.
-std::string event_text(const InferenceEvent& event);
 
 }  // namespace penstock::serving

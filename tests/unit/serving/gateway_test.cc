@@ -237,6 +237,34 @@ TEST_F(GatewayTest, TakesTheModelsOwnInputs) {
   EXPECT_EQ(refused.error().code, Code::invalid_argument);
 }
 
+TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  std::string bytes;
+  for (const float value : {0.5F, 1.0F, -1.0F, std::nanf(""), 0.1F, 7.0F})
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  const infer::Tensor tensor{"features", "FP32", {3, 2}, bytes};
+  for (const std::string id : {"", "call"}) {
+    SCOPED_TRACE(id);
+    const std::int64_t before = must(world_.log().end(inference_topic));
+    const auto answer = must(world_.gateway.infer(
+        test::call(), {.route = "flight-delay", .id = id, .tensors = {tensor}}));
+    must(world_.telemetry.flush(std::chrono::seconds(10)));
+    EXPECT_EQ(must(world_.log().end(inference_topic)), before + 1);
+    for (std::size_t row = 0; row < 3; ++row) {
+      const auto found =
+          must(recorded(world_.log(), gateway_group, "p1", answer.predictions[row].id));
+      ASSERT_TRUE(found);
+      EXPECT_EQ(*found->score, answer.predictions[row].score) << "bit for bit";
+      EXPECT_EQ(found->features[0], double{reinterpret_cast<const float*>(bytes.data())[row * 2]});
+      EXPECT_EQ(found->features[1].has_value(), row != 1) << "NaN is missing";
+    }
+  }
+  const auto again = must(world_.gateway.infer(
+      test::call(), {.route = "flight-delay", .id = "call", .tensors = {tensor}}));
+  EXPECT_TRUE(again.predictions[2].repeated);
+  EXPECT_EQ(world_.events().size(), 6u) << "a retry is not logged again";
+}
+
 // G8: an open loop of callers over 1,000 swaps of the table. Each call is answered once, by a
 // version that was in service, and logged once.
 TEST_F(GatewayTest, LosesNothingAndAnswersNothingTwiceOverAThousandSwaps) {

@@ -233,32 +233,5 @@ TEST_F(TelemetryTest, AnEventThatNoLogTakesIsDroppedAlone) {
   EXPECT_EQ(metrics_.counter("penstock_telemetry_dropped_total", "").value(), 1u);
 }
 
-// What is left out is read back as what it was; what an older program wrote is read as well.
-TEST(EventText, LeavesOutWhatItsReaderKnows) {
-  const InferenceEvent plain;
-  const std::string text = event_text(plain);
-  for (const char* late :
-       {"generation", "guardrails", "comparison", "attempts", "payload", "score"})
-    EXPECT_EQ(text.find(late), std::string::npos) << text;
-  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(text))), json_text(plain));
-  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(json_text(plain)))), json_text(plain));
-
-  InferenceEvent full;
-  full.id = "x";
-  full.score = 0.1;
-  full.decision = false;
-  full.features = {1.5, std::nullopt};
-  full.feature_statuses = "PN";
-  full.feature_times = {std::nullopt, Timestamp(Micros(5))};
-  full.generation = Generation{.prompt_tokens = 7, .finish_reason = "stop"};
-  full.queue_micros = 3;
-  full.gpu_micros = 0;
-  full.from_cache = true;
-  full.guardrails = {"pii:email:mask"};
-  full.user = "u";
-  full.comparison = {{"agreement", 1.0}};
-  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(event_text(full)))), json_text(full));
-}
-
 }  // namespace
 }  // namespace penstock::serving

@@ -5,6 +5,7 @@
 
 #include "adapters/onnx/onnx.h"
 #include "adapters/rocksdb/rocksdb.h"
+#include "serving/event_codec.h"
 #include "serving/gateway.h"
 #include "serving/text.h"
 #include "tests/support/fixture.h"
@@ -94,12 +95,13 @@ class World {
   std::vector<serving::InferenceEvent> events() {
     must(telemetry.flush(std::chrono::seconds(10)));
     std::vector<serving::InferenceEvent> out;
-    while (true) {
-      const auto records =
-          must(log().read(serving::inference_topic, static_cast<std::int64_t>(out.size()), 10'000));
+    for (std::int64_t next = 0;;) {
+      const auto records = must(log().read(serving::inference_topic, next, 10'000));
       if (records.empty()) return out;
+      next = records.back().offset + 1;
       for (const events::Record& record : records)
-        out.push_back(must(serving::read_json<serving::InferenceEvent>(record.value)));
+        for (serving::InferenceEvent& event : must(serving::events_of(record.value)))
+          out.push_back(std::move(event));
     }
   }
 

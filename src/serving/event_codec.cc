@@ -1,0 +1,363 @@
+#include "serving/event_codec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <unordered_map>
+#include <simdjson.h>
+
+#include "base/log.h"
+#include "serving/gateway.h"
+#include "serving/text.h"
+
+namespace penstock::serving {
+namespace {
+
+namespace dom = simdjson::dom;
+
+constexpr std::size_t group_max = 1'000;  // rows of one record
+
+// By the place of the member: whether a reader does without it.
+const std::vector<bool>& may_miss() {
+  static const std::vector<bool> known = [] {
+    std::vector<bool> out;
+    for_each_member(InferenceEvent{}, [&]<class Field>(auto, Field&, const Rule& rule) {
+      out.push_back(!is_required<std::remove_cvref_t<Field>>(rule));
+    });
+    return out;
+  }();
+  return known;
+}
+
+template <class Field>
+bool is_default(const Field& field, const Field& usual) {
+  if constexpr (is_optional<Field>)
+    return !field.has_value();
+  else if constexpr (is_list<Field> || is_map<Field>)
+    return field.empty();
+  else
+    return field == usual;
+}
+
+// What differs from row to row: scores one each, decisions a letter each, features as FP32 in
+// base64, NaN where one is missing.
+struct Rows {
+  std::int64_t count = 0, width = 0;
+  bool own_units = false;  // each row's unit is its id
+  std::vector<double> scores;
+  std::string decisions, features;
+};
+BOOST_DESCRIBE_STRUCT(Rows, (), (count, width, own_units, scores, decisions, features))
+
+constexpr std::string_view digits =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+std::string packed(std::string_view bytes) {
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    std::uint32_t three = 0;
+    for (std::size_t i = 0; i < 3; ++i)
+      three = three << 8 | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i])
+                                                  : std::uint32_t{0});
+    for (int shift = 18; shift >= 0; shift -= 6) out += digits[three >> shift & 63];
+  }
+  return out;
+}
+
+// The first `size` bytes; nothing where the text has others.
+std::optional<std::string> unpacked(std::string_view text, std::size_t size) {
+  static const std::array<signed char, 256> values = [] {
+    std::array<signed char, 256> out{};
+    out.fill(-1);
+    for (std::size_t i = 0; i < digits.size(); ++i)
+      out[static_cast<unsigned char>(digits[i])] = static_cast<signed char>(i);
+    return out;
+  }();
+  if (text.size() != (size + 2) / 3 * 4) return std::nullopt;
+  std::string out;
+  out.reserve(size + 2);
+  for (std::size_t at = 0; at < text.size(); at += 4) {
+    std::uint32_t three = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const signed char value = values[static_cast<unsigned char>(text[at + i])];
+      if (value < 0) return std::nullopt;
+      three = three << 6 | static_cast<std::uint32_t>(value);
+    }
+    for (int shift = 16; shift >= 0; shift -= 8) out += static_cast<char>(three >> shift & 255);
+  }
+  out.resize(size);
+  return out;
+}
+
+// Whether the row says nothing but its numbers beyond what the first one says.
+bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string_view base,
+             std::size_t place, bool own_units) {
+  return row.id == row_id(base, place) && row.unit == (own_units ? row.id : first.unit) &&
+         row.entities.empty() && row.feature_schema.empty() && row.error.empty() && row.score &&
+         row.decision && row.model == first.model && row.version == first.version &&
+         row.release == first.release && row.arm == first.arm && row.mode == first.mode &&
+         row.shadow_of.empty() && row.comparison.empty() && !row.generation &&
+         row.guardrails.empty() && row.features.size() == first.features.size() &&
+         row.event_time == first.event_time && row.at == first.at &&
+         row.total_micros == first.total_micros && row.model_micros == first.model_micros &&
+         row.request_bytes == first.request_bytes && row.payload == first.payload &&
+         row.assignment_probability == first.assignment_probability;
+}
+
+// False where a feature is no FP32.
+bool put_features(const InferenceEvent& row, std::string& bytes) {
+  for (const std::optional<double>& feature : row.features) {
+    const float narrow = feature ? static_cast<float>(*feature) : std::nanf("");
+    if (feature && static_cast<double>(narrow) != *feature) return false;
+    bytes.append(reinterpret_cast<const char*>(&narrow), sizeof narrow);
+  }
+  return true;
+}
+
+// The rows in one record; nothing where they are not of one kind.
+std::optional<EventRecord> group_of(std::span<const InferenceEvent> call, std::size_t from) {
+  const InferenceEvent& first = call.front();
+  const std::string_view base = base_of(first.id);
+  if (call.size() < 2 || base.empty()) return std::nullopt;
+  Rows rows{.count = static_cast<std::int64_t>(call.size()),
+            .width = static_cast<std::int64_t>(first.features.size()),
+            .own_units = first.unit == first.id};
+  std::string bytes;
+  bytes.reserve(call.size() * first.features.size() * sizeof(float));
+  for (std::size_t at = 0; at < call.size(); ++at) {
+    const InferenceEvent& row = call[at];
+    if (!is_like(first, row, base, from + at, rows.own_units) || !put_features(row, bytes))
+      return std::nullopt;
+    rows.scores.push_back(*row.score);
+    rows.decisions += *row.decision ? '1' : '0';
+  }
+  rows.features = packed(bytes);
+  InferenceEvent shared = first;
+  shared.features.clear();
+  std::string text = event_text(shared);
+  text.back() = ',';
+  text += "\"rows\":";
+  write_json(text, rows);
+  return EventRecord{std::string(base), text + "}", group_key(first.project, base), true};
+}
+
+Result<std::vector<InferenceEvent>> expanded(const InferenceEvent& shared, const Rows& rows) {
+  const Error broken{Code::data_loss, "the rows of " + shared.id + " are not as many as it says"};
+  const auto count = static_cast<std::size_t>(rows.count);
+  const auto width = static_cast<std::size_t>(rows.width);
+  const std::size_t dot = shared.id.rfind('.');
+  if (rows.count < 1 || count > group_max || width > (1 << 24) || dot == std::string::npos ||
+      rows.scores.size() != count || rows.decisions.size() != count)
+    return broken;
+  const auto bytes = unpacked(rows.features, count * width * sizeof(float));
+  if (!bytes) return broken;
+  const std::string base = shared.id.substr(0, dot);
+  const std::size_t first = std::strtoul(shared.id.c_str() + dot + 1, nullptr, 10);
+  std::vector<InferenceEvent> out(count, shared);
+  for (std::size_t row = 0; row < count; ++row) {
+    InferenceEvent& event = out[row];
+    event.id = row_id(base, first + row);
+    if (rows.own_units) event.unit = event.id;
+    event.score = rows.scores[row];
+    event.decision = rows.decisions[row] == '1';
+    event.features.reserve(width);
+    for (std::size_t at = row * width; at < (row + 1) * width; ++at) {
+      float value = 0;
+      std::memcpy(&value, bytes->data() + at * sizeof value, sizeof value);
+      event.features.push_back(std::isnan(value) ? std::nullopt : std::optional<double>(value));
+    }
+  }
+  return out;
+}
+
+// Every reader of the log reads every event, so this is written for speed: the same as decode(),
+// but that what it cannot read is left to decode(), which says what is wrong.
+template <class T>
+bool read(dom::element in, T& out) {
+  if constexpr (is_optional<T>) {
+    return in.is_null() || read(in, out.emplace());
+  } else if constexpr (is_list<T>) {
+    dom::array list;
+    if (in.get(list)) return false;
+    out.reserve(list.size());
+    for (const dom::element item : list)
+      if (!read(item, out.emplace_back())) return false;
+    return true;
+  } else if constexpr (is_map<T>) {
+    dom::object object;
+    if (in.get(object)) return false;
+    for (const auto& [key, value] : object)
+      if (!read(value, out[std::string(key)])) return false;
+    return true;
+  } else if constexpr (Struct<T>) {
+    return false;  // rare
+  } else if constexpr (std::same_as<T, std::string>) {
+    std::string_view text;
+    if (in.get(text)) return false;
+    out = text;
+    return true;
+  } else if constexpr (std::same_as<T, bool> || std::same_as<T, double> ||
+                       std::same_as<T, std::int64_t>) {
+    return !in.get(out);
+  } else {
+    std::string_view text;
+    return !in.get(text) && Kind<T>::hear(std::string(text), out);
+  }
+}
+
+struct Field {
+  std::size_t place;
+  bool (*read)(dom::element, InferenceEvent&);
+};
+
+const std::unordered_map<std::string_view, Field>& fields() {
+  static const std::unordered_map<std::string_view, Field> known = [] {
+    std::unordered_map<std::string_view, Field> out;
+    boost::mp11::mp_for_each<Members<InferenceEvent>>([&]<class Member>(Member) {
+      out.emplace(Member::name, Field{out.size(), [](dom::element in, InferenceEvent& event) {
+                                        return read(in, event.*Member::pointer);
+                                      }});
+    });
+    return out;
+  }();
+  return known;
+}
+
+// False where decode() must look at it.
+bool read_event(dom::element in, InferenceEvent& out, std::optional<dom::element>& rows) {
+  dom::object object;
+  if (in.get(object)) return false;
+  const std::vector<bool>& optional = may_miss();
+  std::size_t required = 0;
+  for (const auto& [key, value] : object) {
+    if (key == "rows") {
+      rows = value;
+      continue;
+    }
+    const auto found = fields().find(key);
+    if (found == fields().end() || !found->second.read(value, out)) return false;
+    required += !optional[found->second.place];
+  }
+  static const auto wanted =
+      static_cast<std::size_t>(std::count(optional.begin(), optional.end(), false));
+  return required == wanted;
+}
+
+Result<Rows> read_rows(dom::element in) {
+  Rows rows;
+  if (!in["count"].get(rows.count) && !in["width"].get(rows.width) &&
+      !in["own_units"].get(rows.own_units)) {
+    dom::element scores, decisions, features;
+    if (!in["scores"].get(scores) && !in["decisions"].get(decisions) &&
+        !in["features"].get(features) && read(scores, rows.scores) &&
+        read(decisions, rows.decisions) && read(features, rows.features))
+      return rows;
+  }
+  return Error{Code::data_loss, "the rows of an event cannot be read"};
+}
+
+Result<std::vector<InferenceEvent>> slowly_read(std::string_view text) {
+  json::value value = TRY(parse_exact(text));
+  json::object* object = value.if_object();
+  const json::value* found = object ? object->if_contains("rows") : nullptr;
+  if (found) {
+    const Rows rows = TRY(decode<Rows>(*found));
+    object->erase("rows");
+    return expanded(TRY(decode<InferenceEvent>(value)), rows);
+  }
+  std::vector<InferenceEvent> one;
+  one.push_back(TRY(decode<InferenceEvent>(value)));
+  return one;
+}
+
+}  // namespace
+
+std::string event_text(const InferenceEvent& event) {
+  static const InferenceEvent usual;
+  const std::vector<bool>& optional = may_miss();
+  std::string out;
+  out.reserve(1'024);
+  std::size_t place = 0;
+  boost::mp11::mp_for_each<Members<InferenceEvent>>([&](auto member) {
+    const auto& field = event.*member.pointer;
+    if (optional[place++] && is_default(field, usual.*member.pointer)) return;
+    out += out.empty() ? "{\"" : ",\"";
+    out += member.name;
+    out += "\":";
+    write_json(out, field);
+  });
+  return out + "}";
+}
+
+std::string group_key(std::string_view project, std::string_view base) {
+  return '\1' + prediction_key(project, base);
+}
+
+std::string row_id(std::string_view base, std::size_t row) {
+  return std::string(base) + "." + std::to_string(row);
+}
+
+std::string_view base_of(std::string_view id) {
+  const std::size_t dot = id.rfind('.');
+  if (dot == std::string_view::npos || dot == 0 || dot + 1 == id.size()) return {};
+  const bool counts = std::all_of(id.begin() + static_cast<std::ptrdiff_t>(dot) + 1, id.end(),
+                                  [](char letter) { return letter >= '0' && letter <= '9'; });
+  return counts ? id.substr(0, dot) : std::string_view();
+}
+
+std::vector<EventRecord> records_of(std::span<const InferenceEvent> call) {
+  std::vector<EventRecord> out;
+  for (std::size_t from = 0; from < call.size(); from += group_max) {
+    const auto part = call.subspan(from, std::min(group_max, call.size() - from));
+    // Only what one base finds is a group: the first stretch of the rows.
+    if (from == 0)
+      if (auto group = group_of(part, from)) {
+        out.push_back(std::move(*group));
+        continue;
+      }
+    for (const InferenceEvent& event : part)
+      // An error is not found by its id: the caller's retry must run, and may succeed.
+      out.push_back({event.id, event_text(event),
+                     event.error.empty() ? prediction_key(event.project, event.id) : ""});
+  }
+  return out;
+}
+
+Result<std::vector<InferenceEvent>> events_of(std::string_view text) {
+  thread_local simdjson::dom::parser parser;
+  dom::element root;
+  if (const auto fault = parser.parse(text.data(), text.size()).get(root))
+    return Error{Code::data_loss,
+                 "the event is no JSON: " + std::string(simdjson::error_message(fault))};
+  InferenceEvent event;
+  std::optional<dom::element> rows;
+  if (!read_event(root, event, rows)) return slowly_read(text);
+  if (rows) return expanded(event, TRY(read_rows(*rows)));
+  std::vector<InferenceEvent> one;
+  one.push_back(std::move(event));
+  return one;
+}
+
+Result<EventStretch> read_events(events::Log& log, std::int64_t from, std::size_t count) {
+  EventStretch out{.next = from};
+  const auto records = TRY(log.read(inference_topic, from, count));
+  for (const events::Record& record : records) {
+    if (out.events.size() >= count) {
+      out.more = true;
+      return out;
+    }
+    out.next = record.offset + 1;
+    auto events = events_of(record.value);
+    if (!events) {
+      log::error("event_unreadable",
+                 {{"offset", record.offset}, {"error", events.error().message}});
+      continue;
+    }
+    for (InferenceEvent& event : *events) out.events.push_back(std::move(event));
+  }
+  out.more = records.size() == count;
+  return out;
+}
+
+}  // namespace penstock::serving
