@@ -71,7 +71,7 @@ Result<void> System::Parts::listen() {
                                .message_max = static_cast<int>(limits.body_bytes),
                                .request_time = limits.request_time,
                                .drain_time = limits.drain_time},
-      api::grpc::Served{*gateway, *features}, authorize,
+      api::grpc::Served{*gateway, *serving, *features}, authorize,
       [this](std::function<void()> work) { return server->post(std::move(work)); }, clock);
   return grpc->start();
 }

@@ -14,7 +14,7 @@ void System::Parts::make_traffic() {
       std::make_unique<serving::Admission>(guard, limiter, health, metrics, monitor::usages_of);
   gateway->admit_by(*admission);
   upstream_checks =
-      std::make_unique<serving::UpstreamChecks>(serving->table(), health, *caller, clock);
+      std::make_unique<serving::UpstreamChecks>(serving->table(), health, *upstreams, clock);
   resources->on_applied([this](const Call& call, const resources::ApplyOutput& output) {
     for (const resources::Change& change : output.changes) {
       if (change.kind != "budget" && change.kind != "price_list") continue;
