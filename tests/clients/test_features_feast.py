@@ -54,6 +54,22 @@ owner: rides
 features:
   - {view: driver_hourly_stats, feature: trips}
   - {view: driver_hourly_stats, feature: city, name: home}
+---
+kind: feature_schema
+name: driver_offer
+owner: rides
+inputs:
+  - {name: fare, type: double, nullable: true}
+  - {name: seats, type: bigint}
+  - {name: until, type: timestamp}
+features:
+  - {view: driver_hourly_stats, feature: trips}
+  - {view: driver_hourly_stats, feature: city}
+  - {name: worth, type: double, expression: "fare * trips"}
+  - {name: full, type: boolean, expression: "seats > 3"}
+  - {name: again, type: bigint, expression: "trips + seats"}
+  - {name: home, type: text, expression: "lower(city)"}
+  - {name: over, type: timestamp, expression: "until"}
 """
 
 
@@ -234,6 +250,36 @@ def test_grpc_reads_columns_of_typed_values(feast, stub):
         "feature_schema": "driver_activity", "entities": [{"name": "driver_id", "texts": {"values": ["1001"]}}]},
         feast.viewer)
     assert schema.feature_schema == "driver_activity@1" and schema.columns[1].name == "home"
+
+
+def test_grpc_computes_from_columns_of_inputs(feast, stub):
+    at = NOW + timedelta(minutes=1)
+    micros = int(at.timestamp() * 1e6)
+    request = {"feature_schema": "driver_offer", "event_time": micros, "entities": [
+        {"name": "driver_id", "bigints": {"values": [1001, 1002, 5]}},
+        {"name": "fare", "doubles": {"values": [2.5, 4, 0]}, "nulls": [2]},
+        {"name": "seats", "bigints": {"values": [4, 2, 3]}},
+        {"name": "until", "times": {"values": [micros, micros + 1, micros + 2]}}]}
+    answer = stub.call("GetOnlineFeatures", request, feast.viewer)
+    trips, city, worth, full, again, home, over = answer.columns
+    assert [column.name for column in answer.columns] == ["trips", "city", "worth", "full", "again", "home", "over"]
+    assert list(worth.doubles.values) == [17.5, 0, 0] and list(worth.statuses)[:2] == [1, 2]
+    assert list(full.booleans.values) == [True, False, False] and list(full.statuses) == [1, 1, 1]
+    assert list(again.bigints.values) == [11, 0, 0] and list(home.texts.values) == ["oslo", "bergen", ""]
+    assert list(over.times.values) == [micros, micros + 1, micros + 2]
+    assert list(trips.bigints.values) == [7, 0, 0] and list(city.texts.values) == ["Oslo", "Bergen", ""]
+    # As over HTTP, status for status.
+    rows = [{"driver_id": driver, **fare, "seats": seats, "until": NOW.isoformat()}
+            for driver, fare, seats in (("1001", {"fare": "2.5"}, "4"), ("1002", {"fare": "4"}, "2"), ("5", {}, "3"))]
+    other = ask(feast, "/api/v1/features:online", {"feature_schema": "driver_offer", "event_time": at.isoformat(),
+                                                   "entities": rows})
+    assert other.status_code == 200, other.text
+    names = ["", "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
+    for row, said in enumerate(other.json()["rows"]):
+        assert [names[column.statuses[row]] for column in answer.columns] == said["statuses"]
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.call("GetOnlineFeatures", {**request, "entities": request["entities"][:2]}, feast.viewer)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "seats" in refused.value.details()
 
 
 def test_grpc_pushes(feast, stub):
