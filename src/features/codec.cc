@@ -1,45 +1,16 @@
 #include "features/codec.h"
 
-#include <bit>
 #include <charconv>
 #include <cstring>
 
+#include "features/bytes.h"
 #include "features/values.h"
 
 namespace penstock::features {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "rows are kept little-endian");
 constexpr char first_row_format = 1, row_format = 2, erased_format = 3, watermark_format = 1;
 constexpr std::size_t times_size = 1 + 8 + 8;
-
-void put(std::string& out, std::int64_t value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
-// Reads front to back, and says no where the bytes end too early.
-class Bytes {
- public:
-  explicit Bytes(std::string_view bytes) : rest_(bytes) {}
-  template <class T>
-  bool take(T& out) {
-    if (rest_.size() < sizeof out) return false;
-    std::memcpy(&out, rest_.data(), sizeof out);
-    rest_.remove_prefix(sizeof out);
-    return true;
-  }
-  bool take(std::size_t size, std::string_view& out) {
-    if (rest_.size() < size) return false;
-    out = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return true;
-  }
-  bool empty() const { return rest_.empty(); }
-  std::string_view rest() const { return rest_; }
-
- private:
-  std::string_view rest_;
-};
 
 Error damaged() { return {Code::data_loss, "a row of the online store is damaged"}; }
 
@@ -50,26 +21,26 @@ bool is_null(std::string_view nulls, std::size_t at) { return nulls[at / 8] & (1
 
 // ---- format 1: values one after the other ----
 
-bool take_value(Bytes& bytes, FeatureType type, Scalar& out) {
+bool take_value(Reader& bytes, FeatureType type, Scalar& out) {
   std::int64_t whole = 0;
   double real = 0;
   std::uint32_t size = 0;
   std::string_view text;
   switch (type) {
     case FeatureType::real:
-      if (!bytes.take(real)) return false;
+      if (!bytes.fixed(real)) return false;
       out = real;
       return true;
     case FeatureType::bigint:
-      if (!bytes.take(whole)) return false;
+      if (!bytes.fixed(whole)) return false;
       out = whole;
       return true;
     case FeatureType::boolean:
-      if (!bytes.take(whole)) return false;
+      if (!bytes.fixed(whole)) return false;
       out = whole != 0;
       return true;
     case FeatureType::text:
-      if (!bytes.take(size) || !bytes.take(size, text)) return false;
+      if (!bytes.fixed(size) || !bytes.take(size, text)) return false;
       out = std::string(text);
       return true;
     default: return false;  // no row of format 1 has any other
@@ -78,7 +49,7 @@ bool take_value(Bytes& bytes, FeatureType type, Scalar& out) {
 
 Result<std::vector<Scalar>> decode_first_format(const ViewHandle& view, std::string_view stored) {
   const std::size_t count = view.view.features.size();
-  Bytes bytes(stored.substr(times_size));
+  Reader bytes(stored.substr(times_size));
   std::string_view nulls;
   if (!bytes.take((count + 7) / 8, nulls)) return damaged();
   std::vector<Scalar> values(count);
@@ -101,13 +72,6 @@ static_assert(sizeof(Place) == cell_size);
 bool fits_cell(FeatureType type) {
   return type == FeatureType::real || type == FeatureType::bigint || type == FeatureType::boolean ||
          type == FeatureType::timestamp;
-}
-
-std::int64_t cell_of(const Scalar& value) {
-  if (const auto* real = std::get_if<double>(&value)) return std::bit_cast<std::int64_t>(*real);
-  if (const auto* whole = std::get_if<std::int64_t>(&value)) return *whole;
-  const auto* truth = std::get_if<bool>(&value);
-  return truth && *truth;
 }
 
 bool take_long(const Feature& feature, std::string_view bytes, Scalar& out) {
@@ -219,57 +183,77 @@ void append_key(std::string& out, std::string_view spelt) {
 }
 
 std::vector<std::string> keys_in(const ViewHandle& view, std::string_view key) {
-  Bytes bytes(key.substr(std::min(key.size(), view.prefix.size() + 1)));
+  Reader bytes(key.substr(std::min(key.size(), view.prefix.size() + 1)));
   std::vector<std::string> out;
   std::uint32_t size = 0;
   std::string_view text;
-  while (bytes.take(size) && bytes.take(size, text)) out.emplace_back(text);
+  while (bytes.fixed(size) && bytes.take(size, text)) out.emplace_back(text);
   return out;
+}
+
+RowWriter::RowWriter(std::size_t features, Times times)
+    : nulls_(times_size), cells_(nulls_ + (features + 7) / 8) {
+  out_.reserve(cells_ + cell_size * features + 64);
+  out_ += row_format;
+  put_fixed(out_, times.event_time.time_since_epoch().count());
+  put_fixed(out_, times.created_time.time_since_epoch().count());
+  out_.append((features + 7) / 8 + cell_size * features, '\0');
+}
+
+void RowWriter::null() {
+  char& bits = out_[nulls_ + next_ / 8];
+  bits = static_cast<char>(bits | (1 << (next_ % 8)));
+  ++next_;
+}
+
+void RowWriter::cell(const void* bytes) {
+  std::memcpy(out_.data() + cells_ + cell_size * next_, bytes, cell_size);
+  ++next_;
+}
+
+void RowWriter::whole(std::int64_t value) { cell(&value); }
+void RowWriter::real(double value) { cell(&value); }
+
+void RowWriter::text(std::string_view value) {
+  const Place place{end_, static_cast<std::uint32_t>(value.size())};
+  cell(&place);
+  end_ += place.size;
+  out_ += value;
 }
 
 std::string encode_row(const ViewHandle& view, const StoredRow& row) {
-  const std::size_t count = view.view.features.size();
-  const std::size_t nulls = times_size, cells = nulls + (count + 7) / 8;
-  std::string out;
-  out.reserve(cells + cell_size * count);
-  out += row_format;
-  put(out, row.event_time.time_since_epoch().count());
-  put(out, row.created_time.time_since_epoch().count());
-  out.append((count + 7) / 8 + cell_size * count, '\0');
-  std::uint32_t end = 0;
-  for (std::size_t i = 0; i < count; ++i) {
+  RowWriter out(view.view.features.size(), {row.event_time, row.created_time});
+  for (std::size_t i = 0; i < view.view.features.size(); ++i) {
     const Scalar& value = row.values[i];
-    char* cell = out.data() + cells + cell_size * i;
-    if (value.index() == 0) {
-      out[nulls + i / 8] = static_cast<char>(out[nulls + i / 8] | (1 << (i % 8)));
-    } else if (const auto* text = std::get_if<std::string>(&value)) {
-      const Place place{end, static_cast<std::uint32_t>(text->size())};
-      std::memcpy(cell, &place, sizeof place);
-      end += place.size;
-      out += *text;
-    } else {
-      const std::int64_t whole = cell_of(value);
-      std::memcpy(cell, &whole, sizeof whole);
-    }
+    if (value.index() == 0)
+      out.null();
+    else if (const auto* text = std::get_if<std::string>(&value))
+      out.text(*text);
+    else if (const auto* real = std::get_if<double>(&value))
+      out.real(*real);
+    else if (const auto* whole = std::get_if<std::int64_t>(&value))
+      out.whole(*whole);
+    else
+      out.whole(std::get<bool>(value));
   }
-  return out;
+  return out.take();
 }
 
 Result<RowTimes> times_of(std::string_view stored) {
-  Bytes bytes(stored);
+  Reader bytes(stored);
   char format = 0;
   std::int64_t event = 0, created = 0;
-  if (!bytes.take(format) ||
+  if (!bytes.fixed(format) ||
       (format != row_format && format != first_row_format && format != erased_format) ||
-      !bytes.take(event) || !bytes.take(created))
+      !bytes.fixed(event) || !bytes.fixed(created))
     return damaged();
   return RowTimes{Timestamp(Micros(event)), Timestamp(Micros(created))};
 }
 
 std::string encode_erased(Timestamp at) {
   std::string out(1, erased_format);
-  put(out, at.time_since_epoch().count());
-  put(out, Timestamp::max().time_since_epoch().count());
+  put_fixed(out, at.time_since_epoch().count());
+  put_fixed(out, Timestamp::max().time_since_epoch().count());
   return out;
 }
 
@@ -321,15 +305,15 @@ Result<void> decode_wanted(const ViewHandle& view, std::string_view stored,
 
 std::string encode_watermark(const Watermark& watermark) {
   std::string out(1, watermark_format);
-  put(out, watermark.at.time_since_epoch().count());
+  put_fixed(out, watermark.at.time_since_epoch().count());
   return out + watermark.digest;
 }
 
 Result<Watermark> decode_watermark(std::string_view stored) {
-  Bytes bytes(stored);
+  Reader bytes(stored);
   char format = 0;
   std::int64_t at = 0;
-  if (!bytes.take(format) || format != watermark_format || !bytes.take(at)) return damaged();
+  if (!bytes.fixed(format) || format != watermark_format || !bytes.fixed(at)) return damaged();
   return Watermark{Timestamp(Micros(at)), std::string(bytes.rest())};
 }
 

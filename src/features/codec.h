@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "features/schema.h"
 
@@ -25,6 +26,26 @@ std::string row_key(const ViewHandle& view, const std::vector<std::string>& keys
 void append_key(std::string& out, std::string_view spelt);
 // And back; fewer where it is no key of the view.
 std::vector<std::string> keys_in(const ViewHandle& view, std::string_view key);
+
+// Puts a row together: every feature once, in their order.
+class RowWriter {
+ public:
+  struct Times {
+    Timestamp event_time, created_time;
+  };
+  RowWriter(std::size_t features, Times times);
+  void null();
+  void whole(std::int64_t value);  // a bigint, a timestamp, a boolean
+  void real(double value);
+  void text(std::string_view value);  // of every other type
+  std::string take() { return std::move(out_); }
+
+ private:
+  void cell(const void* bytes);
+  std::string out_;
+  std::size_t nulls_, cells_, next_ = 0;
+  std::uint32_t end_ = 0;  // of the texts so far
+};
 
 // The values must be of the features' types, as values.h says them.
 std::string encode_row(const ViewHandle& view, const StoredRow& row);

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <boost/container/small_vector.hpp>
 
-#include "features/windows/bytes.h"
+#include "features/bytes.h"
 
 namespace penstock::features::windows {
 

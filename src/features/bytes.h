@@ -9,9 +9,9 @@
 
 #include "base/kind.h"
 
-namespace penstock::features::windows {
+namespace penstock::features {
 
-static_assert(std::endian::native == std::endian::little, "tiles are kept little-endian");
+static_assert(std::endian::native == std::endian::little, "rows and tiles are kept little-endian");
 
 template <class T>
 void put_fixed(std::string& out, T value) {
@@ -50,9 +50,10 @@ class Reader {
   bool scalar(Scalar& out);
   bool empty() const { return rest_.empty(); }
   std::size_t size() const { return rest_.size(); }
+  std::string_view rest() const { return rest_; }
 
  private:
   std::string_view rest_;
 };
 
-}  // namespace penstock::features::windows
+}  // namespace penstock::features

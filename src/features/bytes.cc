@@ -1,6 +1,6 @@
-#include "features/windows/bytes.h"
+#include "features/bytes.h"
 
-namespace penstock::features::windows {
+namespace penstock::features {
 
 void put_number(std::string& out, std::uint64_t value) {
   for (; value >= 0x80; value >>= 7) out += static_cast<char>(value | 0x80);
@@ -69,4 +69,4 @@ bool Reader::scalar(Scalar& out) {
   }
 }
 
-}  // namespace penstock::features::windows
+}  // namespace penstock::features
