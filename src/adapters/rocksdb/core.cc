@@ -35,6 +35,11 @@ rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache
   rdb::ColumnFamilyOptions options;
   options.write_buffer_size = 16 << 20;
   options.max_write_buffer_number = 2;
+  // What is not there is most often not there: the newest rows have a filter too, as files do.
+  if (points) {
+    options.memtable_prefix_bloom_size_ratio = 0.02;
+    options.memtable_whole_key_filtering = true;
+  }
   options.table_factory.reset(rdb::NewBlockBasedTableFactory(table));
   return options;
 }

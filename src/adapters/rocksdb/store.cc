@@ -1,8 +1,16 @@
 #include "adapters/rocksdb/store.h"
 
+#include <algorithm>
+
 namespace penstock::rocksdb {
 
 namespace rdb = ::rocksdb;
+
+namespace {
+
+constexpr std::size_t many = 16;  // keys, for which one look at their range is cheaper
+
+}  // namespace
 
 // The stripes of some keys, taken in their order, so that two who take several never wait for each
 // other.
@@ -63,24 +71,49 @@ Result<void> Store::write(const kv::Batch& batch, kv::Durability durability) {
   return durability == kv::Durability::disk ? core_.sync() : Result<void>();
 }
 
+// Whether it is known at one look that none of these keys, which must not be there, is: nothing
+// lies between the least and the greatest of them, as where rows are written for the first time.
+Result<bool> Store::all_new(const std::vector<kv::Swap>& swaps) {
+  std::string_view least = swaps.front().key, greatest = least;
+  for (const kv::Swap& one : swaps) {
+    if (one.expected) return false;
+    least = std::min<std::string_view>(least, one.key);
+    greatest = std::max<std::string_view>(greatest, one.key);
+  }
+  const std::string end = std::string(greatest) + '\0';
+  const rdb::Slice bound(end);
+  rdb::ReadOptions options;
+  options.iterate_upper_bound = &bound;
+  options.max_skippable_internal_keys = 1'000;  // of what was erased; beyond it, it is not known
+  const std::unique_ptr<rdb::Iterator> at(core_.db().NewIterator(options, core_.kv()));
+  at->Seek(slice(least));
+  if (at->status().IsIncomplete()) return false;
+  if (!at->status().ok()) return fault(at->status());
+  return !at->Valid();
+}
+
 Result<std::vector<std::size_t>> Store::swap(const std::vector<kv::Swap>& swaps,
                                              kv::Durability durability) {
   TRY(kv::check_limits(swaps));
-  std::vector<std::string> keys;
-  keys.reserve(swaps.size());
-  for (const kv::Swap& one : swaps) keys.push_back(one.key);
+  if (swaps.empty()) return std::vector<std::size_t>();
   std::vector<std::size_t> lost;
   rdb::WriteBatch together;
   {
     const Hold hold(writing_, swaps);
-    const auto there = TRY(multi_get(keys));
+    std::vector<std::optional<std::string>> there(swaps.size());
+    if (swaps.size() < many || !TRY(all_new(swaps))) {
+      std::vector<std::string> keys;
+      keys.reserve(swaps.size());
+      for (const kv::Swap& one : swaps) keys.push_back(one.key);
+      there = TRY(multi_get(keys));
+    }
     for (std::size_t at = 0; at < swaps.size(); ++at) {
       if (there[at] != swaps[at].expected)
         lost.push_back(at);
       else if (swaps[at].value)
-        together.Put(core_.kv(), keys[at], *swaps[at].value);
+        together.Put(core_.kv(), swaps[at].key, *swaps[at].value);
       else
-        together.Delete(core_.kv(), keys[at]);
+        together.Delete(core_.kv(), swaps[at].key);
     }
     if (together.Count() > 0) TRY(core_.write(together));
   }

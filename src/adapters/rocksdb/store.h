@@ -26,6 +26,7 @@ class Store final : public kv::Store {
   static constexpr std::size_t stripes = 64;
   class Hold;
   static std::size_t stripe_of(std::string_view key);
+  Result<bool> all_new(const std::vector<kv::Swap>& swaps);
 
   Core& core_;
   std::array<std::mutex, stripes> writing_;
