@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "adapters/duckdb/append.h"
@@ -18,6 +19,8 @@ using Config = Owned<duckdb_config, duckdb_destroy_config>;
 using Connection = Owned<duckdb_connection, duckdb_disconnect>;
 using Database = Owned<duckdb_database, duckdb_close>;
 using Prepared = Owned<duckdb_prepared_statement, duckdb_destroy_prepare>;
+using Extracted = Owned<duckdb_extracted_statements, duckdb_destroy_extracted>;
+using Pending = Owned<duckdb_pending_result, duckdb_destroy_pending>;
 
 class QueryResult {
  public:
@@ -135,9 +138,19 @@ class Session final : public olap::Session {
 
   Result<void> run(std::string_view statements) override {
     const std::string text = TRY(sql_of(statements));
-    QueryResult result;
-    if (duckdb_query(connection_.get(), text.c_str(), result.out()) == DuckDBError)
-      return fault(duckdb_result_error(result.out()));
+    Extracted all;
+    const idx_t count = duckdb_extract_statements(connection_.get(), text.c_str(), all.out());
+    if (count == 0) {
+      if (const char* message = duckdb_extract_statements_error(all.get())) return fault(message);
+      return {};
+    }
+    for (idx_t at = 0; at < count; ++at) {
+      Prepared prepared;
+      if (duckdb_prepare_extracted_statement(connection_.get(), all.get(), at, prepared.out()) ==
+          DuckDBError)
+        return fault(duckdb_prepare_error(prepared.get()));
+      TRY(finish(prepared.get()));
+    }
     return {};
   }
 
@@ -289,6 +302,25 @@ class Session final : public olap::Session {
     TRY(start(prepared.get(), result));
     TRY(fetch(result, shape_of(result.out()).types, shape, visit));
     return std::move(shape.columns);
+  }
+
+  // As duckdb_query, which keeps a core busy with looking for tasks while the last of them are with
+  // other threads.
+  static Result<void> finish(duckdb_prepared_statement prepared) {
+    Pending pending;
+    if (duckdb_pending_prepared(prepared, pending.out()) == DuckDBError)
+      return fault(duckdb_pending_error(pending.get()));
+    for (;;) {
+      const duckdb_pending_state state = duckdb_pending_execute_task(pending.get());
+      if (state == DUCKDB_PENDING_ERROR) return fault(duckdb_pending_error(pending.get()));
+      if (duckdb_pending_execution_is_finished(state)) break;
+      if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    QueryResult result;
+    if (duckdb_execute_pending(pending.get(), result.out()) == DuckDBError)
+      return fault(duckdb_result_error(result.out()));
+    return {};
   }
 
   static Result<void> start(duckdb_prepared_statement prepared, QueryResult& result) {
