@@ -12,6 +12,27 @@ constexpr std::size_t read_ahead_rows = 20'000;
 constexpr std::size_t batch_rows = 5'000;
 constexpr int turns_max = 200;
 
+// Of the rows of each key the one that counts: the last of those that are the latest, as in the
+// offline order. In the order of the keys, in which stores write fastest.
+template <class Pending>
+std::vector<Pending*> latest_of(std::vector<Pending>& rows) {
+  std::vector<Pending*> out;
+  out.reserve(rows.size());
+  for (Pending& row : rows) out.push_back(&row);
+  const auto before = [](const Pending* a, const Pending* b) { return a->key < b->key; };
+  if (!std::is_sorted(out.begin(), out.end(), before))
+    std::stable_sort(out.begin(), out.end(), before);
+  std::size_t kept = 0;
+  for (Pending* row : out) {
+    if (kept == 0 || out[kept - 1]->key != row->key)
+      out[kept++] = row;
+    else if (row->times >= out[kept - 1]->times)
+      out[kept - 1] = row;
+  }
+  out.resize(kept);
+  return out;
+}
+
 }  // namespace
 
 Online::Cursor& Online::cursor_of(const ViewHandle& view) {
@@ -32,21 +53,20 @@ Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
   const std::size_t times = view.keys.size();
   std::vector<Pending> out;
   const auto session = TRY(olap_.session());
+  const std::string begin = row_key(view, {});
+  const auto& features = view.view.features;
   TRY(session->stream_lists(statement, {}, [&](const olap::Chunk& chunk) -> Result<void> {
-    StoredRow row;
-    std::vector<std::string> keys(times);
-    row.values.resize(view.view.features.size());
     for (std::size_t at = 0; at < chunk.rows; ++at) {
+      const Timestamp event = time_at(chunk.columns[times], at);
+      const Timestamp created = time_at(chunk.columns[times + 1], at);
+      Pending& row = out.emplace_back(
+          Pending{std::max(event, created), {event, created}, begin, std::string()});
       for (std::size_t i = 0; i < times; ++i)
-        keys[i] = key_at(view.keys[i].type, chunk.columns[i], at);
-      row.event_time = time_at(chunk.columns[times], at);
-      row.created_time = time_at(chunk.columns[times + 1], at);
-      for (std::size_t i = 0; i < row.values.size(); ++i)
-        row.values[i] = value_at(view.view.features[i], chunk.columns[times + 2 + i], at);
-      out.push_back({std::max(row.event_time, row.created_time),
-                     {row.event_time, row.created_time},
-                     row_key(view, keys),
-                     encode_row(view, row)});
+        append_key(row.key, key_at(view.keys[i].type, chunk.columns[i], at));
+      RowWriter value(features.size(), {event, created});
+      for (std::size_t i = 0; i < features.size(); ++i)
+        write_at(features[i], chunk.columns[times + 2 + i], at, value);
+      row.value = value.take();
     }
     return {};
   }));
@@ -82,36 +102,34 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
 
 // What others wrote between reading and writing is read and compared anew, on whichever server they
 // are: a newer row never gives way to an older one.
-Result<Online::Written> Online::put(std::vector<Pending> rows, std::optional<kv::Swap> more) {
-  // The last of those that are the latest of their entity, as in the offline order.
-  std::map<std::string_view, const Pending*> latest;
-  for (const Pending& row : rows) {
-    const Pending*& place = latest[row.key];
-    if (!place || row.times >= place->times) place = &row;
-  }
-  std::vector<const Pending*> open;
-  open.reserve(latest.size());
-  for (const auto& [key, row] : latest) open.push_back(row);
-
+Result<Online::Written> Online::put(std::vector<Pending> rows, std::optional<kv::Swap> more,
+                                    bool fresh) {
+  std::vector<Pending*> open = latest_of(rows);
   Written out;
   for (int turns = 0; !open.empty(); ++turns) {
     if (turns == turns_max)
       return Error{Code::unavailable, "others write the same entities all the time; ask again"};
     std::vector<std::string> keys;
     keys.reserve(open.size());
-    for (const Pending* row : open) keys.push_back(row->key);
-    auto there = TRY(kv_.multi_get(keys));
+    for (Pending* row : open) keys.push_back(std::move(row->key));
+    std::vector<std::optional<std::string>> there(open.size());
+    if (!fresh || turns > 0) there = TRY(kv_.multi_get(keys));
     std::vector<kv::Swap> swaps;
-    std::vector<const Pending*> of;  // the row of each swap
+    swaps.reserve(open.size());
+    std::vector<Pending*> of;  // the row of each swap
     for (std::size_t at = 0; at < open.size(); ++at) {
       if (there[at] && TRY(times_of(*there[at])) > open[at]->times) continue;
-      swaps.push_back({std::move(keys[at]), std::move(there[at]), open[at]->value});
+      swaps.push_back({std::move(keys[at]), std::move(there[at]), std::move(open[at]->value)});
       of.push_back(open[at]);
     }
     open.clear();
     if (swaps.empty()) break;
     const auto lost = TRY(kv_.swap(swaps, kv::Durability::process));
-    for (const std::size_t at : lost) open.push_back(of[at]);
+    for (const std::size_t at : lost) {
+      of[at]->key = std::move(swaps[at].key);
+      of[at]->value = std::move(*swaps[at].value);
+      open.push_back(of[at]);
+    }
     out.written += static_cast<std::int64_t>(swaps.size() - lost.size());
   }
   out.ignored = static_cast<std::int64_t>(rows.size()) - out.written;
@@ -184,6 +202,8 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
     if (renewed.overtaken) return false;
   }
 
+  // Most often nothing of a view stands there before it is moved for the first time.
+  const bool fresh = !before;
   Timestamp moved = before ? before->at : Timestamp::min();
   if (cursor.digest != table.digest || cursor.from > moved || cursor.until < moved)
     TRY(read_ahead(view, table, moved, cursor));
@@ -207,7 +227,7 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
                                           : rows.back().arrived;
     const auto count = static_cast<std::int64_t>(rows.size());
     std::string after = encode_watermark({next, table.digest});
-    const auto put_rows = put(std::move(rows), kv::Swap{watermark_key(view), mark, after});
+    const auto put_rows = put(std::move(rows), kv::Swap{watermark_key(view), mark, after}, fresh);
     if (!put_rows) {
       cursor.digest.clear();  // the rows are taken and not written: read them again
       return put_rows.error();

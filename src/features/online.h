@@ -78,8 +78,9 @@ class Online {
   Result<void> read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                           Cursor& cursor);
   // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
-  // stopped in between does it again, and nothing is lost or other than it would have been.
-  Result<Written> put(std::vector<Pending> rows, std::optional<kv::Swap> more);
+  // stopped in between does it again, and nothing is lost or other than it would have been. Where
+  // the rows are likely `fresh`, what is there is only looked at once it is known to be there.
+  Result<Written> put(std::vector<Pending> rows, std::optional<kv::Swap> more, bool fresh = false);
   // `mark` is the watermark as it is stored, before and after; `out` is added to.
   Result<Written> renew(const ViewHandle& view, const OfflineTable& table,
                         const Watermark& watermark, std::string& mark, Materialized& out);

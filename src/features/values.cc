@@ -310,7 +310,7 @@ Result<Scalar> value_of(const Feature& feature, const json::value& given) {
   switch (feature.type) {
     case FeatureType::real: {
       double real = 0;
-      if (Kind<double>::hear(said, real)) return Scalar(real);
+      if (Kind<double>::hear(said, real)) return Scalar(real + 0.0);  // 0 of -0, as cast_sql does
       break;
     }
     case FeatureType::bigint:
@@ -361,7 +361,7 @@ std::optional<std::string> misfit(const Feature& feature, const olap::Column& co
 std::string cast_sql(const Feature& feature, const std::string& expression) {
   const auto cast = [&](const char* type) { return "CAST(" + expression + " AS " + type + ")"; };
   switch (feature.type) {
-    case FeatureType::real: return cast("DOUBLE");
+    case FeatureType::real: return cast("DOUBLE") + " + 0.0";  // which makes 0 of -0
     case FeatureType::bigint: return cast("BIGINT");
     case FeatureType::boolean: return cast("BOOLEAN");
     case FeatureType::text: return cast("VARCHAR");
@@ -424,6 +424,19 @@ Scalar value_at(const Feature& feature, const olap::Chunk::Values& values, std::
     case FeatureType::text: return values.text[row];
     case FeatureType::decimal: return decimal_from(values.text[row]).value_or(values.text[row]);
     default: return list_at(feature.type, values, row);
+  }
+}
+
+void write_at(const Feature& feature, const olap::Chunk::Values& values, std::size_t row,
+              RowWriter& out) {
+  if (!values.valid[row]) return out.null();
+  switch (feature.type) {
+    case FeatureType::real: return out.real(values.real[row]);
+    case FeatureType::bigint:
+    case FeatureType::timestamp: return out.whole(values.whole[row]);
+    case FeatureType::boolean: return out.whole(values.whole[row] != 0);
+    case FeatureType::text: return out.text(values.text[row]);
+    default: return out.text(std::get<std::string>(value_at(feature, values, row)));
   }
 }
 

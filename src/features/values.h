@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "features/codec.h"
 #include "features/schema.h"
 #include "ports/olap.h"
 
@@ -40,6 +41,9 @@ std::string checked_sql(const std::string& view, const Feature& feature, const s
 std::string output_sql(const Feature& feature, const std::string& expression, bool number);
 // A value of a column with that type, streamed with its lists.
 Scalar value_at(const Feature& feature, const olap::Chunk::Values& values, std::size_t row);
+// The same as the next value of a row.
+void write_at(const Feature& feature, const olap::Chunk::Values& values, std::size_t row,
+              RowWriter& out);
 // The same of a join key, as it is spelt in keys of rows (codec.h), and of an instant.
 std::string key_at(catalog::ColumnType type, const olap::Chunk::Values& values, std::size_t row);
 Timestamp time_at(const olap::Chunk::Values& values, std::size_t row);

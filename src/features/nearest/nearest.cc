@@ -109,16 +109,12 @@ bool Nearest::grow() {
   return more;
 }
 
-void Nearest::written(const kv::Batch& batch) {
-  if (count_ == 0) return;
-  const std::lock_guard hold(turn_);
-  for (const kv::Batch::Write& write : batch.writes) {
-    const std::string_view prefix = rows_prefix(write.key);
-    if (prefix.empty()) continue;
-    for (auto held = indexes_.lower_bound({std::string(prefix), 0});
-         held != indexes_.end() && held->first.first == prefix; ++held)
-      held->second.index->changed().add(write.key);
-  }
+void Nearest::tell(const std::string& key) {
+  const std::string_view prefix = rows_prefix(key);
+  if (prefix.empty()) return;
+  for (auto held = indexes_.lower_bound({std::string(prefix), 0});
+       held != indexes_.end() && held->first.first == prefix; ++held)
+    held->second.index->changed().add(key);
 }
 
 }  // namespace penstock::features

@@ -22,7 +22,12 @@ class Nearest {
   // Lets approximate indexes grow for some milliseconds. Whether there is more to do.
   bool grow();
   // Rows of these keys may have changed, or are gone. Called after they were written.
-  void written(const kv::Batch& batch);
+  template <class Writes>
+  void written(const Writes& writes) {
+    if (count_ == 0) return;
+    const std::lock_guard hold(turn_);
+    for (const auto& write : writes) tell(write.key);
+  }
 
  private:
   struct Held {
@@ -33,6 +38,7 @@ class Nearest {
                                         std::size_t feature);
   // The index that nobody has asked for longest, but not `index`.
   std::shared_ptr<VectorIndex> give_up_one(const VectorIndex* index);
+  void tell(const std::string& key);  // under turn_
 
   kv::Store& kv_;
   const NearestOptions options_;
@@ -54,15 +60,13 @@ class WatchedStore final : public kv::Store {
   }
   Result<void> write(const kv::Batch& batch, kv::Durability durability) override {
     auto outcome = inner_.write(batch, durability);
-    nearest_.written(batch);  // of a write that failed no one knows what was written
+    nearest_.written(batch.writes);  // of a write that failed no one knows what was written
     return outcome;
   }
   Result<std::vector<std::size_t>> swap(const std::vector<kv::Swap>& swaps,
                                         kv::Durability durability) override {
     auto outcome = inner_.swap(swaps, durability);
-    kv::Batch keys;
-    for (const kv::Swap& one : swaps) keys.erase(one.key);
-    nearest_.written(keys);
+    nearest_.written(swaps);
     return outcome;
   }
   Result<void> scan(

@@ -111,6 +111,20 @@ TEST_F(KindsTest, ComeFromTheSourceToTheReaderAsTheyAre) {
   EXPECT_EQ(verified.values, 22);
 }
 
+TEST_F(KindsTest, HaveOneZero) {
+  given_things("CASE i WHEN 1 THEN '-0.0'::DOUBLE ELSE 0.0::DOUBLE END AS share");
+  test::must(apply(things() + view("SELECT * FROM things", "{name: share}")));
+  EXPECT_EQ(test::must(features_.materialize(ana_, {.until = at(100)})).rows, 2);
+  const auto zero = [&](std::int64_t item) { return text_of(online(item, {"kinds:share"})); };
+  EXPECT_EQ(zero(1), "[0E0]");
+  EXPECT_EQ(zero(2), "[0E0]");
+  const auto joined = rows("SELECT share::VARCHAR FROM read_parquet(" +
+                           olap::quoted_text(test::must(historical({"kinds:share"})).uri) + ")");
+  EXPECT_EQ(joined, (std::vector<std::vector<Scalar>>{{Scalar("0.0")}, {Scalar("0.0")}}));
+  test::must(push(R"({"item": 1, "seen": "2021-01-01T00:00:00Z", "share": -0.0})"));
+  EXPECT_EQ(zero(1), "[0E0]");
+}
+
 TEST_F(KindsTest, ComeOutOfAJoinInTheTypesOfColumns) {
   given_things(all_columns());
   test::must(apply(things() + view("SELECT * FROM things", all_features())));
