@@ -96,7 +96,7 @@ std::string timestamp_literal(Timestamp at) {
 
 std::string_view key_type(catalog::ColumnType type) { return engine_type(type); }
 
-std::string offline_statement(const ViewHandle& handle, bool rejected) {
+std::string offline_statement(const ViewHandle& handle, bool tied, bool rejected) {
   if (handle.windows) return windows::offline_statement(handle);
   const FeatureView& view = handle.view;
   std::string inner, present, checked, entity = quoted_text(view.entity);
@@ -121,7 +121,7 @@ std::string offline_statement(const ViewHandle& handle, bool rejected) {
     append(checked, checked_sql(view.name, feature, name, entity));
   }
   const std::string within = "event_time, created_time",
-                    values = features_of(handle, " NULLS FIRST");
+                    values = tied ? ", " + features_of(handle, " NULLS FIRST") : "";
   return "SELECT " + keys_of(handle) + ", event_time, created_time, arrived_at, " + checked +
          ", lead(arrived_at) OVER arrival IS DISTINCT FROM arrived_at AND event_time = "
          "max(event_time) OVER arrival AS penstock_best FROM (SELECT *, greatest(event_time, "
@@ -129,9 +129,9 @@ std::string offline_statement(const ViewHandle& handle, bool rejected) {
          "AS arrived_at FROM (SELECT " +
          inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present +
          gates + ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
-         within + ", " + values +
+         within + values +
          " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY arrived_at, " + within +
-         ", " + keys_of(handle) + ", " + values;
+         ", " + keys_of(handle) + values;
 }
 
 std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,

@@ -10,7 +10,9 @@ namespace penstock::features {
 // counts when it had arrived; of what arrived before, no row ever counts again. `rows` is the
 // view's SQL over its sources.
 // Rows that a gate rejects are left out; `rejected` gives those instead.
-std::string offline_statement(const ViewHandle& view, bool rejected = false);
+// With `tied`, rows of one key and the same times are in the order of their values, too; where
+// there are none, that is only work.
+std::string offline_statement(const ViewHandle& view, bool tied = true, bool rejected = false);
 
 struct JoinedView {
   const ViewHandle* view = nullptr;

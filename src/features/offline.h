@@ -75,6 +75,9 @@ class Offline {
   Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
                             const std::vector<catalog::SourceSnapshot>& snapshots,
                             const Erasures& erasures);
+  // Writes the rows to `file`, and says of the table how many they are and whether there are ties.
+  Result<void> evaluate(olap::Session& session, const ViewHandle& handle, const std::string& file,
+                        OfflineTable& table);
   Result<void> keep_table(const Call& call, const BoundView& view, const OfflineTable& table,
                           const Erasures& erasures);
   // `statement` gives the entity rows and the features of views: with the schema's transforms.
@@ -104,7 +107,8 @@ class Offline {
   catalog::Service& catalog_;
   const Clock& clock_;
   const Options options_;
-  std::mutex making_;  // one evaluation at a time: it takes what memory there is
+  std::mutex making_;                 // one evaluation at a time: it takes what memory there is
+  std::map<std::string, bool> tied_;  // by prefix: rows with equal times were seen; under making_
   std::mutex tables_turn_;
   std::map<std::string, OfflineTable> tables_;  // by digest
   EntityUploads uploads_;
