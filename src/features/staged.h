@@ -16,6 +16,8 @@ class Staged {
   ~Staged() { static_cast<void>(blobs_.remove(path_)); }
   std::string uri() const { return blobs_.uri(path_); }
   const std::string& path() const { return path_; }
+  // Has its bytes on their way to the disk while they are read again, so that publish() waits less.
+  void begin_keeping() const;
   // Durable at `path`, which the bytes are known by: what stands there already is the same.
   Result<void> publish(const std::string& path) const;
 
