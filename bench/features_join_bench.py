@@ -28,6 +28,7 @@ import peers
 VIEWS = {"v0": ("user_id", 100_000, 2_000_000, 20), "v1": ("item_id", 10_000, 1_000_000, 15),
          "v2": ("place_id", 1_000, 500_000, 15)}
 POLARS_MAX = 1_000_000  # it keeps all in memory
+COMPRESSION = "snappy"  # of what comes out, as Penstock's
 
 
 def features(view: str) -> list[tuple[str, str]]:
@@ -61,7 +62,7 @@ def duckdb_by_hand(folder: str, rows: str, out: str, memory: str) -> None:
     columns = ", ".join(f"{view}.{name}" for view in VIEWS for name, _ in features(view))
     joins = " ".join(f"ASOF LEFT JOIN '{folder}/{view}.parquet' AS {view} ON e.{key} = {view}.{key} AND e.event_time >= {view}.seen"
                      for view, (key, *_) in VIEWS.items())
-    engine.execute(f"COPY (SELECT e.*, {columns} FROM '{rows}' AS e {joins}) TO '{out}' (FORMAT parquet, COMPRESSION zstd)")
+    engine.execute(f"COPY (SELECT e.*, {columns} FROM '{rows}' AS e {joins}) TO '{out}' (FORMAT parquet, COMPRESSION {COMPRESSION})")
 
 
 def polars_by_hand(folder: str, rows: str, out: str, _memory: str) -> None:
@@ -72,7 +73,7 @@ def polars_by_hand(folder: str, rows: str, out: str, _memory: str) -> None:
     for view, (key, *_) in VIEWS.items():
         right = polars.scan_parquet(f"{folder}/{view}.parquet").sort("seen")
         table = table.join_asof(right, left_on="event_time", right_on="seen", by=key, strategy="backward").drop("seen", strict=False)
-    table.collect().write_parquet(out, compression="zstd")
+    table.collect().write_parquet(out, compression=COMPRESSION)
 
 
 def compare(ours: str, theirs: str) -> None:
@@ -87,9 +88,9 @@ def compare(ours: str, theirs: str) -> None:
 
 
 def peer(name: str, *arguments: str) -> None:
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     globals()[name](*arguments)
-    print(json.dumps({"seconds": time.perf_counter() - started,
+    print(json.dumps({"seconds": time.perf_counter() - started, "cpu": time.process_time() - before,
                       "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
@@ -129,12 +130,12 @@ class Penstock:
         except urllib.error.HTTPError as fault:
             raise RuntimeError(fault.read().decode()) from None
 
-    def join(self, rows: str) -> tuple[dict, float]:
+    def join(self, rows: str) -> tuple[dict, float, float]:
         pathlib.Path(f"/proc/{self.process.process.pid}/clear_refs").write_text("5")  # the peak begins anew
-        started = time.perf_counter()
+        started, before = time.perf_counter(), self.process.cpu_seconds()
         made = self.post("/api/v1/features:historical", {
             "entity_path": rows, "features": [f"{view}_view:{name}" for view in VIEWS for name, _ in features(view)]})
-        return made, time.perf_counter() - started
+        return made, time.perf_counter() - started, self.process.cpu_seconds() - before
 
     def peak_megabytes(self) -> float:
         status = pathlib.Path(f"/proc/{self.process.process.pid}/status").read_text()
@@ -146,8 +147,8 @@ def measure(server: Penstock, python: str, folder: pathlib.Path, count: int, opt
     names = ["duckdb_by_hand"] + (["polars_by_hand"] if count <= POLARS_MAX else [])
     best = {}
     for _ in range(options.rounds):
-        made, seconds = server.join(rows)
-        results = {"penstock": {"seconds": seconds, "megabytes": server.peak_megabytes()}}
+        made, seconds, cpu = server.join(rows)
+        results = {"penstock": {"seconds": seconds, "cpu": cpu, "megabytes": server.peak_megabytes()}}
         for name in names:
             results[name] = in_peer(python, name, folder, rows, folder / f"{name}.parquet", options.memory)
         in_peer(python, "compare", made["uri"], folder / "duckdb_by_hand.parquet")
@@ -158,7 +159,7 @@ def measure(server: Penstock, python: str, folder: pathlib.Path, count: int, opt
     ours = best["penstock"]["seconds"]
     for name, result in best.items():
         ratio = "" if name == "penstock" else f"   penstock / {name}: {ours / result['seconds']:.2f}"
-        print(f"{count:>12,} rows  {name:16}{result['seconds']:8.2f} s{result['megabytes']:8.0f} MB peak{ratio}", flush=True)
+        print(f"{count:>12,} rows  {name:16}{result['seconds']:8.2f} s{result['cpu']:8.2f} s CPU{result['megabytes']:8.0f} MB peak{ratio}", flush=True)
 
 
 def main() -> None:
