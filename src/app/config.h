@@ -156,7 +156,7 @@ struct Config {
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts,
                        online_store, s3, connections, workers, limits, audit, openlineage, webhooks,
-                       secrets, upstreams))
+                       secrets, upstreams, python))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

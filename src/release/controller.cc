@@ -237,7 +237,7 @@ Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
 Result<bool> Controller::advance() {
   const Call call{.actor = "service:release"};
   if (unpublished_) {
-    TRY(serving_.publish(call));
+    TRY(serving_.swap_table(call));
     unpublished_ = false;
   }
   Turn turn;
@@ -260,7 +260,7 @@ Result<bool> Controller::advance() {
   // Between commit and publish a crash may come: the next start publishes again.
   unpublished_ = turn.moved;
   if (unpublished_) {
-    TRY(serving_.publish(call));
+    TRY(serving_.swap_table(call));
     unpublished_ = false;
   }
   return turn.more;

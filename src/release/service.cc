@@ -221,8 +221,12 @@ approvals::Approvable Service::approvable() {
         if (!given.standing.granted) return {};
         return start(tx, call, release);
       },
-      .committed = [this](const Call& call,
-                          const approvals::Subject&) { return serving_.publish(call); }};
+      .committed = [this](const Call& call, const approvals::Subject& subject) -> Result<void> {
+        const std::string id = subject.urn.substr(subject.urn.find(':') + 1);
+        const Release release =
+            TRY(db_.read(call, [&](sql::Tx& tx) { return must_find(tx, call, id); }));
+        return serving_.publish(call, release.route);
+      }};
 }
 
 Result<Release> Service::approve(const Call& call, const ActInput& input) {
@@ -233,7 +237,7 @@ Result<Release> Service::approve(const Call& call, const ActInput& input) {
                          .comment = input.reason}));
     return must_find(tx, call, input.id);
   }));
-  if (has_traffic(approved.state)) TRY(serving_.publish(call));
+  if (has_traffic(approved.state)) TRY(serving_.publish(call, approved.route));
   return approved;
 }
 
@@ -366,7 +370,7 @@ Result<Release> Service::roll_back(const Call& call, const ActInput& input) {
     TRY(roll_back(tx, call, found, "by " + call.actor + ": " + input.reason, {}));
     return found;
   }));
-  TRY(serving_.publish(call));
+  TRY(serving_.publish(call, release.route));
   return release;
 }
 

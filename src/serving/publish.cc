@@ -244,12 +244,13 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   return std::shared_ptr<const LiveRoute>(std::move(live));
 }
 
-Result<void> Service::serve(const std::vector<SavedRoute>& routes, const Tried& tried) {
+std::map<std::string, Error> Service::serve(const std::vector<SavedRoute>& routes,
+                                            const Tried& tried) {
   const auto before = table_.get();
   auto next = std::make_shared<RoutingTable>();
   next->number = before->number + 1;
   std::map<std::string, SavedRoute> served;
-  std::optional<Error> fault;
+  std::map<std::string, Error> faults;
   for (const SavedRoute& saved : routes) {
     const std::string key = route_key(saved.project, saved.declaration.name);
     const auto live = make_live(saved, tried);
@@ -258,8 +259,9 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes, const Tried& 
       served[key] = saved;
       continue;
     }
-    fault = Error{live.error().code, "route " + saved.declaration.name +
-                                         " keeps what it served before: " + live.error().message};
+    faults.emplace(
+        key, Error{live.error().code, "route " + saved.declaration.name +
+                                          " keeps what it served before: " + live.error().message});
     if (const auto old = before->routes.find(key); old != before->routes.end()) {
       next->routes[key] = old->second;
       served[key] = served_[key];
@@ -268,9 +270,8 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes, const Tried& 
   table_.set(std::move(next));
   served_ = std::move(served);
   std::erase_if(caches_, [](const auto& entry) { return entry.second.use_count() == 1; });
-  incomplete_ = fault.has_value();
-  if (fault) return *fault;
-  return {};
+  incomplete_ = !faults.empty();
+  return faults;
 }
 
 Result<void> Service::save() const {
@@ -305,20 +306,30 @@ Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const
   return make_live(*saved, tried);
 }
 
-Result<void> Service::publish(const Call& call) {
+Result<std::map<std::string, Error>> Service::swap_table(const Call& call) {
   constexpr int turns = 5;  // what is declared may change while we load
   Tried tried;
   for (int turn = 1;; ++turn) {
     std::unique_lock lock(publishing_);
     const auto routes = TRY(saved_routes(call));
     if (turn == turns || !has_missing(routes, tried)) {
-      const auto served = serve(routes, tried);
+      auto faults = serve(routes, tried);
       if (!options_.table_path.empty()) TRY(save());
-      return served;
+      return faults;
     }
     lock.unlock();
     load_missing(routes, tried);
   }
+}
+
+Result<void> Service::publish(const Call& call, const std::string& route) {
+  const auto faults = TRY(swap_table(call));
+  const std::string key = route.empty() ? "" : route_key(call.project, route);
+  for (const auto& [name, fault] : faults) {
+    if (key.empty() || name == key) return fault;
+    log::warn("serving.route_not_published", {{"error", fault.message}});
+  }
+  return {};
 }
 
 Result<bool> Service::heal(const Call& call) {
@@ -346,7 +357,9 @@ Result<void> Service::restore() {
   Tried tried;
   load_missing(saved.routes, tried);
   const std::lock_guard lock(publishing_);
-  return serve(saved.routes, tried);
+  const auto faults = serve(saved.routes, tried);
+  if (!faults.empty()) return faults.begin()->second;
+  return {};
 }
 
 }  // namespace penstock::serving

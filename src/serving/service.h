@@ -122,7 +122,12 @@ class Service {
   // After the commit: loads what is not loaded yet, then swaps the table. A route whose versions
   // cannot all be loaded keeps what it served before, and the error says which. Every project's
   // routes are published.
-  Result<void> publish(const Call& call);
+  // Where `route` is given, the error is only of that one or of all together: what ails another
+  // route must not stop this one's release.
+  Result<void> publish(const Call& call, const std::string& route = {});
+  // The same, and what ails single routes is no error but is told by their route_key; heal() tries
+  // those again.
+  Result<std::map<std::string, Error>> swap_table(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   // Publishes again where the last time some route could not be served as it should: an upstream
@@ -150,7 +155,7 @@ class Service {
   void load_missing(const std::vector<SavedRoute>& routes, Tried& tried);
   bool has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const;
   // These two under publishing_.
-  Result<void> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
+  std::map<std::string, Error> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
   Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved, const Tried& tried);
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
                                                    const Artifact& artifact, const Tried& tried);

@@ -89,6 +89,8 @@ class Model:
         self.columns = not signature.inputs.is_tensor_spec()
         self.inputs = described(signature.inputs, "input")
         self.unnamed = not self.columns and len(self.inputs) == 1 and signature.inputs.inputs[0].name in (None, "")
+        self.kinds = {} if self.columns else {tensor["name"]: spec.type.kind
+                                              for tensor, spec in zip(self.inputs, signature.inputs.inputs)}
         self.positions = [spec.name for spec in signature.inputs.inputs]
         self.outputs = described(signature.outputs, "output") if signature.outputs is not None else []
         self.warm_up()
@@ -133,9 +135,12 @@ class Model:
             return times.tz_localize(None)
         return array
 
-    def texts(self, array):
-        """Bytes as the text that they nearly always are."""
-        return self.numpy.array([value.decode() for value in array.reshape(-1)], dtype=object).reshape(array.shape)
+    def texts(self, name, array):
+        """Bytes as the signature has them: mostly text."""
+        if self.kinds[name] == "S":
+            return array.astype(bytes)
+        texts = self.numpy.array([value.decode() for value in array.reshape(-1)] + [""], dtype=object)[:-1]
+        return texts.astype(str if self.kinds[name] == "U" else object).reshape(array.shape)
 
     def model_input(self, arrays):
         try:
@@ -148,7 +153,8 @@ class Model:
                 if len({len(column) for column in frame.values()}) > 1:
                     raise Refused("all inputs must have the same number of rows")
                 return self.pandas.DataFrame(frame)
-            arrays = {name: self.texts(array) if array.dtype.kind == "O" else array for name, array in arrays.items()}
+            arrays = {name: self.texts(name, array) if array.dtype.kind == "O" else array
+                      for name, array in arrays.items()}
         except (UnicodeDecodeError, self.pandas.errors.ParserError, ValueError) as error:
             raise Refused(f"an input cannot be read: {error}") from error
         return next(iter(arrays.values())) if self.unnamed else arrays
