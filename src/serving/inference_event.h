@@ -18,7 +18,9 @@ BOOST_DESCRIBE_ENUM(Mode, online, batch, stream, shadow)
 enum class Arm { live, canary, shadow };
 BOOST_DESCRIBE_ENUM(Arm, live, canary, shadow)
 
-// What a language model read and wrote. Null where the runtime does not tell.
+// What a language model read and wrote, each token in one of these: prompt_tokens are without those
+// that came from or went to a cache, output_tokens without those of reasoning. Null where the
+// runtime does not tell.
 struct Generation {
   std::optional<std::int64_t> prompt_tokens, cached_prompt_tokens, cache_write_tokens,
       output_tokens, reasoning_tokens;

@@ -16,11 +16,14 @@ void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) co
   serving::Generation out{.streamed = streaming_, .first_piece_micros = first_piece_};
   const auto most = std::max(context_tokens(), static_cast<std::int64_t>(body_->size()));
   const Tally::Count count = tally.count(asked_, most);
-  out.prompt_tokens = count.usage.prompt;
-  out.cached_prompt_tokens = count.usage.cached;
-  out.cache_write_tokens = count.usage.cache_write;
-  out.output_tokens = count.usage.output;
-  out.reasoning_tokens = count.usage.reasoning;
+  // Of the ledger's meters no token counts twice.
+  const Usage& usage = count.usage;
+  out.cached_prompt_tokens = usage.cached;
+  out.cache_write_tokens = usage.cache_write;
+  out.reasoning_tokens = usage.reasoning;
+  out.prompt_tokens =
+      usage.prompt.value_or(0) - usage.cached.value_or(0) - usage.cache_write.value_or(0);
+  out.output_tokens = usage.output.value_or(0) - usage.reasoning.value_or(0);
   out.estimated = count.estimated;
   if (count.disbelieved)
     log::warn("usage_not_believed",

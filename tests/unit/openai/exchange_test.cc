@@ -102,6 +102,21 @@ TEST_F(ExchangeTest, CountsItselfWhereUsageIsMissingOrALie) {
   }
 }
 
+TEST_F(ExchangeTest, PutsEachTokenInOnePlace) {
+  serve(world_.route("helper", {{}}));
+  std::string answer = chat_answer;
+  answer.insert(answer.find(",\"total_tokens\""),
+                R"(,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3},)"
+                R"("completion_tokens_details":{"reasoning_tokens":1})");
+  world_.chat(chat_body(), {json_reply(answer)});
+  const auto used = *world_.event().generation;
+  EXPECT_EQ(used.prompt_tokens, 2);
+  EXPECT_EQ(used.cached_prompt_tokens, 4);
+  EXPECT_EQ(used.cache_write_tokens, 3);
+  EXPECT_EQ(used.output_tokens, 1);
+  EXPECT_EQ(used.reasoning_tokens, 1);
+}
+
 TEST_F(ExchangeTest, SaysWhatIsWrongWithACall) {
   std::vector<serving::LiveRoute> routes;
   routes.push_back(world_.route("helper", {{}}));
