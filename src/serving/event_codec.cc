@@ -53,14 +53,14 @@ constexpr std::string_view digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 std::string packed(std::string_view bytes) {
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
+  std::string out((bytes.size() + 2) / 3 * 4, '\0');
+  char* to = out.data();
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
     std::uint32_t three = 0;
     for (std::size_t i = 0; i < 3; ++i)
       three = three << 8 | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i])
                                                   : std::uint32_t{0});
-    for (int shift = 18; shift >= 0; shift -= 6) out += digits[three >> shift & 63];
+    for (int shift = 18; shift >= 0; shift -= 6) *to++ = digits[three >> shift & 63];
   }
   return out;
 }

@@ -34,18 +34,23 @@ json::value tree(simdjson::dom::element element) {
 void write_text(std::string& out, std::string_view text) {
   static constexpr char hex[] = "0123456789abcdef";
   out += '"';
-  for (const char letter : text) {
-    if (letter == '"' || letter == '\\') {
+  std::size_t plain = 0;  // where the stretch begins that goes as it is
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char letter = text[at];
+    const bool quoted = letter == '"' || letter == '\\';
+    if (!quoted && static_cast<unsigned char>(letter) >= 0x20) continue;
+    out.append(text, plain, at - plain);
+    plain = at + 1;
+    if (quoted) {
       out += '\\';
       out += letter;
-    } else if (static_cast<unsigned char>(letter) < 0x20) {
+    } else {
       out += "\\u00";
       out += hex[(letter >> 4) & 15];
       out += hex[letter & 15];
-    } else {
-      out += letter;
     }
   }
+  out.append(text, plain, text.size() - plain);
   out += '"';
 }
 
