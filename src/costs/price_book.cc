@@ -1,39 +1,81 @@
 #include "costs/price_book.h"
 
-#include "resources/service.h"
+#include <tuple>
 
 namespace penstock::costs {
+namespace {
 
-Result<PriceBook> PriceBook::read(sql::Tx& tx, const Call& call) {
+// Beyond these an amount could leave what a total can hold.
+constexpr Money price_max = Money::whole(1'000'000);
+constexpr std::int64_t unit_max = 1000;  // price / per
+
+}  // namespace
+
+Result<PriceBook> PriceBook::read(sql::Tx& tx, const Call& call, std::optional<Timestamp> known) {
   PriceBook book;
-  for (const resources::Resource& resource : TRY(resources::list(tx, call.project, "price_list"))) {
-    const PriceList list = TRY(decode<PriceList>(resource.declaration));
-    for (const Price& price : list.prices)
-      book.entries_.push_back(
-          {price, "price_list:" + list.name + "@" + std::to_string(resource.version)});
+  for (resources::Resource& resource : TRY(resources::list(tx, call.project, "price_list"))) {
+    while (known && resource.applied_at > *known && resource.version > 1)
+      resource =
+          TRY(resources::get(tx, call.project, "price_list", resource.name, resource.version - 1));
+    if (!known || resource.applied_at <= *known) TRY(book.add(resource));
   }
   return book;
 }
 
-void PriceBook::price(LedgerLine& line) const {
+Result<void> PriceBook::add(const resources::Resource& resource) {
+  const PriceList list = TRY(decode<PriceList>(resource.declaration));
+  const std::string name = "price_list:" + list.name + "@" + std::to_string(resource.version);
+  std::int64_t place = 0;
+  for (const Price& price : list.prices)
+    entries_[price.meter][price.model.value_or("")].push_back({price, name, place++});
+  return {};
+}
+
+const PriceBook::Entry* PriceBook::find(const LedgerLine& line, Used used) const {
+  const auto of_meter = entries_.find(line.meter);
+  if (of_meter == entries_.end()) return nullptr;
   const Entry* best = nullptr;
-  for (const Entry& entry : entries_) {
-    const bool fits = entry.price.meter == line.meter && entry.price.from <= line.at &&
-                      (!entry.price.model || *entry.price.model == line.model);
-    if (fits && (!best || rank(entry) > rank(*best))) best = &entry;
-  }
-  if (!best) return;
-  line.pricing = Pricing::priced;
-  line.price = best->price.price;
-  line.per = best->price.per;
+  std::tuple<bool, int, std::int64_t, std::int64_t, Timestamp> best_rank;
+  const auto look = [&](std::string_view model, int nearness) {
+    const auto found = of_meter->second.find(model);
+    if (found == of_meter->second.end()) return;
+    for (const Entry& entry : found->second) {
+      const Price& price = entry.price;
+      const std::int64_t month = price.tenant ? used.by_tenant : used.in_all;
+      const bool fits =
+          price.from <= line.at && (!price.until || line.at < *price.until) &&
+          (!price.tenant || *price.tenant == line.tenant) &&
+          (price.above_call_tokens == 0 || line.call_tokens > price.above_call_tokens) &&
+          (price.above_month_quantity == 0 || month >= price.above_month_quantity);
+      const auto rank = std::tuple(price.tenant.has_value(), nearness, price.above_call_tokens,
+                                   price.above_month_quantity, price.from);
+      if (!fits || (best && rank <= best_rank)) continue;
+      best = &entry;
+      best_rank = rank;
+    }
+  };
+  look("", 0);
+  if (!line.upstream_model.empty()) look(line.upstream_model, 1);
+  if (!line.model.empty()) look(line.model, 2);
+  return best;
+}
+
+void PriceBook::price(LedgerLine& line, Used used) const {
+  const Entry* entry = find(line, used);
+  line.pricing = entry ? Pricing::priced : Pricing::unpriced;
+  line.price = entry ? entry->price.price : Money{};
+  line.per = entry ? entry->price.per : 1;
   line.amount = price_of(line.quantity, line.price, line.per);
-  line.price_list = best->list;
+  line.price_list = entry ? entry->list : "";
+  line.price_entry = entry ? entry->place : -1;
 }
 
 Result<Money> PriceBook::quote(std::span<const Usage> usages) const {
   Money total;
+  const std::int64_t call_tokens = prompt_tokens_of(usages);
   for (const Usage& usage : usages) {
     LedgerLine line = line_of("", usage);
+    line.call_tokens = call_tokens;
     price(line);
     if (line.pricing == Pricing::unpriced)
       return Error{Code::failed_precondition, "no price for " + std::string(name_of(line.meter)) +
@@ -41,6 +83,15 @@ Result<Money> PriceBook::quote(std::span<const Usage> usages) const {
     total = total + line.amount;
   }
   return total;
+}
+
+bool PriceBook::depends_on_month(Meter meter) const {
+  const auto of_meter = entries_.find(meter);
+  if (of_meter == entries_.end()) return false;
+  for (const auto& [model, entries] : of_meter->second)
+    for (const Entry& entry : entries)
+      if (entry.price.above_month_quantity > 0) return true;
+  return false;
 }
 
 LedgerLine line_of(const std::string& project, const Usage& usage) {
@@ -54,7 +105,41 @@ LedgerLine line_of(const std::string& project, const Usage& usage) {
           .route = usage.route,
           .model = usage.model,
           .version = usage.version,
-          .release = usage.release};
+          .release = usage.release,
+          .mode = usage.mode,
+          .user_tag = usage.user_tag,
+          .experiment = usage.experiment,
+          .upstream = usage.upstream,
+          .upstream_model = usage.upstream_model};
+}
+
+std::int64_t prompt_tokens_of(std::span<const Usage> usages) {
+  std::int64_t tokens = 0;
+  for (const Usage& usage : usages)
+    if (is_prompt(usage.meter)) tokens += usage.quantity;
+  return tokens;
+}
+
+Result<void> check_prices(const PriceList& list) {
+  Error faults{Code::invalid_argument, "the price list has faults"};
+  for (std::size_t at = 0; at < list.prices.size(); ++at) {
+    const Price& price = list.prices[at];
+    const std::string field = "prices[" + std::to_string(at) + "].";
+    const Wide size = price.price.units < 0 ? -price.price.units : price.price.units;
+    if (size > price_max.units || size > Money::whole(unit_max).units * price.per)
+      faults.violations.push_back(
+          {field + "price", "must be at most " + to_text(price_max) + ", and at most " +
+                                std::to_string(unit_max) + " for one unit"});
+    if (price.until && *price.until <= price.from)
+      faults.violations.push_back({field + "until", "must be after from"});
+    if (price.model && price.model->empty())
+      faults.violations.push_back({field + "model", "must not be empty; leave it out for all"});
+    if (price.meter == Meter::shared_cost)
+      faults.violations.push_back(
+          {field + "meter", "must not be shared_cost: a share has no price"});
+  }
+  if (faults.violations.empty()) return {};
+  return faults;
 }
 
 }  // namespace penstock::costs

@@ -1,36 +1,54 @@
-// A project's prices as they stand: read once, then asked without a database.
+// A project's prices: read once, then asked without a database.
 #pragma once
 
+#include <map>
 #include <span>
 
 #include "base/call.h"
 #include "costs/ledger.h"
 #include "ports/sql.h"
+#include "resources/service.h"
 
 namespace penstock::costs {
 
 class PriceBook {
  public:
-  static Result<PriceBook> read(sql::Tx& tx, const Call& call);
+  // The prices that were known at `known`; none: that are known now.
+  static Result<PriceBook> read(sql::Tx& tx, const Call& call, std::optional<Timestamp> known = {});
 
   // Pins the price in force on the line, and its amount; a line that no price covers stays
-  // unpriced.
-  void price(LedgerLine& line) const;
-  // What usages would cost. failed_precondition names the first that no price covers.
+  // unpriced. `used` is what the month had used before of the same meter and model: in all, and by
+  // the tenant.
+  struct Used {
+    std::int64_t in_all = 0, by_tenant = 0;
+  };
+  void price(LedgerLine& line) const { price(line, Used{}); }
+  void price(LedgerLine& line, Used used) const;
+  // What the usages of one call would cost, as the month's first.
+  // failed_precondition names the first that no price covers.
   Result<Money> quote(std::span<const Usage> usages) const;
+  // Whether a price of this meter depends on what the month used before.
+  bool depends_on_month(Meter meter) const;
 
  private:
   struct Entry {
     Price price;
     std::string list;
+    std::int64_t place = 0;
   };
-  static std::pair<bool, Timestamp> rank(const Entry& entry) {
-    return {entry.price.model.has_value(), entry.price.from};
-  }
-  std::vector<Entry> entries_;
+  Result<void> add(const resources::Resource& resource);
+  const Entry* find(const LedgerLine& line, Used used) const;
+
+  // By meter and the model that they name; those for every model under "".
+  std::map<Meter, std::map<std::string, std::vector<Entry>, std::less<>>> entries_;
 };
 
 // The line of a usage, not priced yet.
 LedgerLine line_of(const std::string& project, const Usage& usage);
+// The tokens of the prompt that these usages of one call are of.
+std::int64_t prompt_tokens_of(std::span<const Usage> usages);
+
+// A KindHandler::check's further look at a price list.
+Result<void> check_prices(const PriceList& list);
 
 }  // namespace penstock::costs

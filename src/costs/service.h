@@ -1,7 +1,12 @@
 #pragma once
 
 #include "base/call.h"
+#include "costs/corrections.h"
 #include "costs/ledger.h"
+#include "costs/posting.h"
+#include "costs/reconcile.h"
+#include "costs/reports.h"
+#include "costs/shares.h"
 #include "ports/sql.h"
 #include "resources/service.h"
 
@@ -14,35 +19,17 @@ BOOST_DESCRIBE_STRUCT(PostInput, (), (usages))
 constexpr auto rules_of(const PostInput&) {
   return std::array{Rule{.field = "usages", .max = 10'000}};
 }
-struct PostOutput {
+struct RejectedEvent {
+  std::int64_t index = 0;  // in the batch, from 0
+  std::string id;          // as far as it could be read
+  std::string problem;
+};
+BOOST_DESCRIBE_STRUCT(RejectedEvent, (), (index, id, problem))
+struct EventsOutput {
   std::int64_t posted = 0, repeated = 0, unpriced = 0;
+  std::vector<RejectedEvent> rejected;  // the others of the batch were kept
 };
-BOOST_DESCRIBE_STRUCT(PostOutput, (), (posted, repeated, unpriced))
-
-enum class Dimension { model, version, tenant, route, meter, day, month };
-BOOST_DESCRIBE_ENUM(Dimension, model, version, tenant, route, meter, day, month)
-struct ReportInput {
-  std::string by = "model,tenant";  // one or two dimensions
-  std::string from, until;          // RFC 3339; empty: open
-};
-BOOST_DESCRIBE_STRUCT(ReportInput, (), (by, from, until))
-constexpr auto rules_of(const ReportInput&) {
-  return std::array{Rule{.field = "by", .max = 100, .may_miss = true},
-                    Rule{.field = "from", .max = 40, .may_miss = true},
-                    Rule{.field = "until", .max = 40, .may_miss = true}};
-}
-struct ReportRow {
-  std::vector<std::string> keys;  // as many as dimensions
-  std::int64_t quantity = 0;
-  Money amount;
-};
-BOOST_DESCRIBE_STRUCT(ReportRow, (), (keys, quantity, amount))
-struct Report {
-  std::vector<std::string> dimensions;
-  std::vector<ReportRow> rows;  // by amount, the dearest first
-  Money total;
-};
-BOOST_DESCRIBE_STRUCT(Report, (), (dimensions, rows, total))
+BOOST_DESCRIBE_STRUCT(EventsOutput, (), (posted, repeated, unpriced, rejected))
 struct LinesInput {
   std::string source, id;
 };
@@ -63,12 +50,24 @@ class Service {
 
   std::vector<resources::KindHandler> kinds() const;  // price_list, budget
 
-  // Prices and posts usages in one transaction, keeps the hourly totals with them, and judges the
+  // Prices and posts usages in one transaction, keeps the hourly sums with them, and judges the
   // budgets: an unknown price, a passed limit and a surprise each open an incident.
   Result<PostOutput> post(const Call& call, const std::vector<Usage>& usages);
+  // CloudEvents, each as JSON. What is wrong with one keeps none of the others out; where all are
+  // wrong, that is the error. (source, id) is counted once, whatever the meter.
+  Result<EventsOutput> post_events(const Call& call, const std::vector<json::value>& events);
   Result<Report> report(const Call& call, const ReportInput& input);
-  // The lines of one call.
+  Result<FocusOutput> focus(const Call& call, const PeriodInput& input);
+  Result<Showback> showback(const Call& call, const PeriodInput& input);
+  // The lines of one call, and all its corrections.
   Result<Lines> lines(const Call& call, const LinesInput& input);
+
+  Result<Correction> correct(const Call& call, const CorrectInput& input);
+  // One turn of it: `next` says where to go on.
+  Result<RepriceOutput> reprice(const Call& call, const RepriceInput& input);
+  Result<ShareOutput> share(const Call& call, const ShareInput& input);
+  Result<Reconciliation> reconcile(const Call& call, const ReconcileInput& input);
+  Result<Reconciliation> reconciliations(const Call& call, const ReconciliationsInput& input);
 
  private:
   sql::Database& db_;

@@ -1,5 +1,8 @@
 #include "monitor/metering.h"
 
+#include <algorithm>
+
+#include "base/log.h"
 #include "serving/event_codec.h"
 
 namespace penstock::monitor {
@@ -8,24 +11,69 @@ namespace {
 constexpr std::string_view group = "penstock.metering";
 constexpr std::size_t batch = 2'000;
 
+// No database keeps a zero byte in a text, and one such event must not hold up all after it.
+bool can_be_kept(const serving::InferenceEvent& event) {
+  for (const std::string* text :
+       {&event.id, &event.project, &event.tenant, &event.route, &event.model, &event.release,
+        &event.user, &event.experiment, &event.upstream})
+    if (text->find('\0') != std::string::npos) return false;
+  return !event.generation || event.generation->upstream_model.find('\0') == std::string::npos;
+}
+
+costs::UsageMode mode_of(const serving::InferenceEvent& event) {
+  if (event.arm == serving::Arm::shadow) return costs::UsageMode::shadow;
+  switch (event.mode) {
+    case serving::Mode::batch: return costs::UsageMode::batch;
+    case serving::Mode::stream: return costs::UsageMode::stream;
+    case serving::Mode::shadow: return costs::UsageMode::shadow;
+    case serving::Mode::online: break;
+  }
+  return costs::UsageMode::online;
+}
+
 }  // namespace
 
 std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
-  if (!event.error.empty()) return {};
-  costs::Usage usage{.source = "inference",
-                     .id = event.id,
-                     .meter = costs::Meter::requests,
-                     .quantity = 1,
-                     .at = event.event_time,
-                     .tenant = event.tenant,
-                     .route = event.route,
-                     .model = event.model,
-                     .version = event.version,
-                     .release = event.release};
-  std::vector<costs::Usage> usages{usage};
-  usage.meter = costs::Meter::compute_microseconds;
-  usage.quantity = event.model_micros;
-  usages.push_back(usage);
+  std::vector<costs::Usage> usages;
+  const costs::Usage call{
+      .source = "inference",
+      .id = event.id,
+      .at = event.event_time,
+      .tenant = event.tenant,
+      .route = event.route,
+      .model = event.model,
+      .version = event.version,
+      .release = event.release,
+      .mode = mode_of(event),
+      .user_tag = event.user,
+      .experiment = event.experiment,
+      .upstream = event.upstream,
+      .upstream_model = event.generation ? event.generation->upstream_model : ""};
+  const auto add = [&](costs::Meter meter, std::int64_t quantity) {
+    if (quantity <= 0) return;
+    costs::Usage& usage = usages.emplace_back(call);
+    usage.meter = meter;
+    usage.quantity = std::min(quantity, costs::quantity_max);
+  };
+  using costs::Meter;
+  if (!event.from_cache && event.generation) {
+    const serving::Generation& said = *event.generation;
+    add(Meter::prompt_tokens, said.prompt_tokens.value_or(0));
+    add(Meter::cached_prompt_tokens, said.cached_prompt_tokens.value_or(0));
+    add(Meter::cache_write_tokens, said.cache_write_tokens.value_or(0));
+    add(Meter::output_tokens, said.output_tokens.value_or(0));
+    add(Meter::reasoning_tokens, said.reasoning_tokens.value_or(0));
+  }
+  if (!event.from_cache) {
+    add(Meter::gpu_microseconds, event.gpu_micros.value_or(0));
+    add(Meter::retrieval_calls, event.retrieval_calls);
+    add(Meter::reranker_calls, event.reranker_calls);
+    // The time of another server is its own to bill.
+    if (event.error.empty() && event.upstream.empty())
+      add(Meter::compute_microseconds, event.model_micros);
+  }
+  // What failed before it used anything is no request that anybody pays.
+  if (event.error.empty() || !usages.empty()) add(Meter::requests, 1);
   return usages;
 }
 
@@ -35,9 +83,14 @@ Result<bool> Metering::run_once() {
   if (stretch.next == from) return false;
   // A post belongs to one project: prices and budgets are its own.
   std::map<std::string, std::vector<costs::Usage>> by_project;
-  for (const serving::InferenceEvent& event : stretch.events)
+  for (const serving::InferenceEvent& event : stretch.events) {
+    if (!can_be_kept(event)) {
+      log::error("event_unreadable", {{"id", event.id}, {"error", "a text has a zero byte"}});
+      continue;
+    }
     for (costs::Usage& usage : usages_of(event))
       by_project[event.project].push_back(std::move(usage));
+  }
   for (const auto& [project, usages] : by_project)
     TRY(costs_.post({.actor = "service:metering", .project = project}, usages));
   const events::Step step{.group = std::string(group),

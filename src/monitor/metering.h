@@ -7,8 +7,10 @@
 
 namespace penstock::monitor {
 
-// What a call used: one request, and the runtime's time. A call that failed before it reached a
-// model used nothing.
+// What a call used, a usage for each meter: one request, the runtime's time, tokens, GPU time,
+// calls of retrieval and reranking. A call that failed, or whose caller hung up, is metered for
+// what it used until then; one that failed before it used anything used nothing, and an answer out
+// of the cache one request. A shadow's are its own, in mode shadow.
 std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event);
 
 class Metering {

@@ -1,4 +1,4 @@
-// incidents, cost.
+// incidents
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -67,41 +67,6 @@ void add_incident_commands(CLI::App& parent, Globals& globals) {
   });
   add_incident_move(*incidents, globals, "acknowledge", "acknowledged");
   add_incident_move(*incidents, globals, "resolve", "resolved");
-}
-
-void add_cost_commands(CLI::App& parent, Globals& globals) {
-  CLI::App* cost = parent.add_subcommand("cost", "What calls cost, by one or two dimensions");
-  auto by = std::make_shared<std::string>("model,tenant"), from = std::make_shared<std::string>(),
-       until = std::make_shared<std::string>();
-  cost->add_option("--by", *by, "one or two of model, version, tenant, route, meter, day, month");
-  cost->add_option("--from", *from, "RFC 3339 time or date");
-  cost->add_option("--until", *until, "RFC 3339 time or date");
-  cost->callback([&globals, by, from, until] {
-    std::string target = "/api/v1/costs?by=" + net::percent_encoded(*by);
-    if (!from->empty()) target += "&from=" + net::percent_encoded(*from);
-    if (!until->empty()) target += "&until=" + net::percent_encoded(*until);
-    const auto answer = globals.ask("GET", target);
-    if (!answer) return;
-    globals.show(*answer, [&] {
-      std::vector<std::string> headings;
-      for (const json::value& dimension : answer->at("dimensions").as_array())
-        headings.emplace_back(dimension.as_string());
-      // Requests and microseconds do not add up: a quantity is shown where the meter is.
-      const bool by_meter = by->find("meter") != std::string::npos;
-      if (by_meter) headings.emplace_back("QUANTITY");
-      headings.emplace_back("AMOUNT");
-      std::vector<std::vector<std::string>> rows;
-      for (const json::value& row : answer->at("rows").as_array()) {
-        auto& cells = rows.emplace_back();
-        for (const json::value& key : row.at("keys").as_array())
-          cells.emplace_back(key.as_string());
-        if (by_meter) cells.push_back(text_of(row, "quantity"));
-        cells.push_back(text_of(row, "amount"));
-      }
-      print_table(headings, rows);
-      std::cout << "total " << text_of(*answer, "total") << "\n";
-    });
-  });
 }
 
 }  // namespace penstock::app

@@ -1,0 +1,119 @@
+// What the ledger takes in and how fast it answers.
+// It defends the goal that metering keeps up with 10,000 calls a second of four lines each, on a
+// file of SQLite, and that a month's report takes no longer for having more lines.
+#include <benchmark/benchmark.h>
+
+#include "adapters/sqlite/sqlite.h"
+#include "base/id.h"
+#include "costs/service.h"
+#include "migrations/migrations.h"
+#include "tests/support/fixture.h"
+
+namespace penstock::costs {
+namespace {
+
+constexpr std::int64_t calls_of_turn = 2'000;
+const Timestamp start = *from_rfc3339("2026-11-02T00:00:00Z");
+
+struct Ledger {
+  test::TempDir folder;
+  ManualClock clock;
+  std::unique_ptr<sql::Database> db = test::must(sqlite::open(folder / "ledger.db"));
+  resources::Service resources{*db, clock};
+  Service costs{*db, clock};
+
+  Ledger() {
+    test::must(sql::migrate(*db, migrations(), SystemClock().now()));
+    for (resources::KindHandler& kind : costs.kinds()) resources.add(std::move(kind));
+    resources::ApplyInput input;
+    input.documents.push_back({.declaration = json::parse(R"({
+      "kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD", "prices": [
+      {"meter": "requests", "price": "0", "per": 1, "from": "2026-01-01"},
+      {"meter": "prompt_tokens", "price": "0.15", "per": 1000000, "from": "2026-01-01"},
+      {"meter": "cached_prompt_tokens", "price": "0.075", "per": 1000000, "from": "2026-01-01"},
+      {"meter": "output_tokens", "price": "0.6", "per": 1000000, "from": "2026-01-01"}]})")
+                                                  .as_object()});
+    test::must(resources.apply(test::call(), input));
+  }
+
+  // A turn of metering: calls of 8 tenants, 4 routes, `users` users, at 10,000 a second.
+  std::vector<Usage> turn(std::int64_t number, std::int64_t users) const {
+    std::vector<Usage> usages;
+    usages.reserve(calls_of_turn * 4);
+    for (std::int64_t call = 0; call < calls_of_turn; ++call) {
+      const std::int64_t serial = number * calls_of_turn + call;
+      Usage usage{.source = "inference",
+                  .id = new_ulid(start + Micros(serial * 100)),
+                  .at = start + Micros(serial * 100),
+                  .tenant = "tenant-" + std::to_string(serial % 8),
+                  .route = "route-" + std::to_string(serial % 4),
+                  .model = "assistant",
+                  .version = 3,
+                  .mode = UsageMode::online,
+                  .user_tag = users == 0 ? "" : "user-" + std::to_string(serial % users),
+                  .upstream = "openai",
+                  .upstream_model = "gpt-4o-mini"};
+      for (const auto& [meter, quantity] :
+           {std::pair(Meter::requests, 1), std::pair(Meter::prompt_tokens, 800),
+            std::pair(Meter::cached_prompt_tokens, 200), std::pair(Meter::output_tokens, 150)}) {
+        usage.meter = meter;
+        usage.quantity = quantity;
+        usages.push_back(usage);
+      }
+    }
+    return usages;
+  }
+};
+
+// One turn of 2,000 calls. `items_per_second` is calls.
+void Post(benchmark::State& state) {
+  const Ledger ledger;
+  Service costs(*ledger.db, ledger.clock);
+  std::int64_t number = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    const auto usages = ledger.turn(number++, state.range(0));
+    state.ResumeTiming();
+    const auto posted = costs.post(test::call(), usages);
+    if (!posted || posted->posted != calls_of_turn * 4) state.SkipWithError("not posted");
+  }
+  state.SetItemsProcessed(state.iterations() * calls_of_turn);
+}
+BENCHMARK(Post)->Arg(0)->Arg(100)->Iterations(100)->Unit(benchmark::kMillisecond);
+
+// The same turn told again.
+void PostAgain(benchmark::State& state) {
+  const Ledger ledger;
+  Service costs(*ledger.db, ledger.clock);
+  const auto usages = ledger.turn(0, 0);
+  if (!costs.post(test::call(), usages)) state.SkipWithError("not posted");
+  for (auto _ : state) {
+    const auto posted = costs.post(test::call(), usages);
+    if (!posted || posted->repeated != calls_of_turn * 4) state.SkipWithError("not known again");
+  }
+  state.SetItemsProcessed(state.iterations() * calls_of_turn);
+}
+BENCHMARK(PostAgain)->Iterations(50)->Unit(benchmark::kMillisecond);
+
+// A report over 30 days of 24 hours with range(0) lines each.
+void Report(benchmark::State& state) {
+  const Ledger ledger;
+  Service costs(*ledger.db, ledger.clock);
+  for (std::int64_t hour = 0; hour < 30 * 24; ++hour) {
+    auto usages = ledger.turn(0, 0);
+    usages.resize(static_cast<std::size_t>(state.range(0)));
+    for (Usage& usage : usages) {
+      usage.id += std::to_string(hour);
+      usage.at += std::chrono::hours(hour);
+    }
+    if (!costs.post(test::call(), usages)) state.SkipWithError("not posted");
+  }
+  for (auto _ : state)
+    if (!costs.report(test::call(), {.by = "tenant,month"})) state.SkipWithError("no report");
+}
+BENCHMARK(Report)->Arg(64)->Arg(640)->Iterations(20)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace penstock::costs
+
+BENCHMARK_MAIN();

@@ -1,0 +1,104 @@
+// From inference events to lines of the ledger.
+#include "monitor/metering.h"
+
+#include <gtest/gtest.h>
+
+#include "adapters/rocksdb/rocksdb.h"
+#include "tests/support/fixture.h"
+
+namespace penstock::monitor {
+namespace {
+
+using test::must;
+
+serving::InferenceEvent chat(const std::string& id) {
+  return {.id = id,
+          .at = Timestamp(std::chrono::hours(400'000)),
+          .event_time = Timestamp(std::chrono::hours(400'000)),
+          .project = "p1",
+          .tenant = "t1",
+          .route = "chat",
+          .model = "assistant",
+          .version = 1,
+          .runtime = "openai",
+          .model_micros = 900,
+          .generation = serving::Generation{.prompt_tokens = 10,
+                                            .cached_prompt_tokens = 4,
+                                            .output_tokens = 7,
+                                            .upstream_model = "gpt-4o"},
+          .upstream = "openai",
+          .user = "u1"};
+}
+
+std::string said(const serving::InferenceEvent& event) {
+  std::string text;
+  for (const costs::Usage& usage : usages_of(event))
+    text += std::string(name_of(usage.meter)) + "=" + std::to_string(usage.quantity) + " ";
+  return text;
+}
+
+TEST(MeteringTest, MetersWhatACallUsed) {
+  EXPECT_EQ(said(chat("a")), "prompt_tokens=10 cached_prompt_tokens=4 output_tokens=7 requests=1 ");
+  serving::InferenceEvent own = chat("b");
+  own.generation.reset();
+  own.upstream = "";
+  own.gpu_micros = 50;
+  own.retrieval_calls = 2;
+  own.reranker_calls = 1;
+  EXPECT_EQ(said(own),
+            "gpu_microseconds=50 retrieval_calls=2 reranker_calls=1 compute_microseconds=900 "
+            "requests=1 ");
+}
+
+TEST(MeteringTest, MetersErrorsAndHangUpsForWhatTheyUsed) {
+  serving::InferenceEvent failed = chat("a");
+  failed.error = "unavailable";
+  failed.generation.reset();
+  EXPECT_EQ(said(failed), "");
+  serving::InferenceEvent cut = chat("b");
+  cut.error = "unavailable";
+  cut.generation->finish_reason = "hung_up";
+  cut.generation->estimated = true;
+  EXPECT_EQ(said(cut), "prompt_tokens=10 cached_prompt_tokens=4 output_tokens=7 requests=1 ");
+}
+
+TEST(MeteringTest, AnAnswerOutOfTheCacheCostsNoTokens) {
+  serving::InferenceEvent cached = chat("a");
+  cached.from_cache = true;
+  EXPECT_EQ(said(cached), "requests=1 ");
+}
+
+TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
+  const test::TempDir folder;
+  const auto rocks = must(rocksdb::open(folder / "events"));
+  const auto db = test::database();
+  ManualClock clock;
+  costs::Service costs(*db, clock);
+  serving::InferenceEvent live = chat("a"), shadow = chat("a.shadow.v2"), poison = chat("b");
+  shadow.arm = serving::Arm::shadow;
+  shadow.mode = serving::Mode::shadow;
+  shadow.version = 2;
+  poison.id = std::string("b\0c", 3);
+  std::vector<events::Append> appends;
+  for (const serving::InferenceEvent& event : {live, shadow, poison, live, chat("last")})
+    appends.push_back(
+        {std::string(serving::inference_topic), event.id, json::serialize(encode(event))});
+  appends.push_back({std::string(serving::inference_topic), "x", "no event"});
+  must(rocks->log().append(appends, kv::Durability::process));
+  Metering metering(rocks->log(), costs);
+  EXPECT_FALSE(must(metering.run_once()));
+  // As after a crash between the post and the position.
+  Metering again(rocks->log(), costs);
+  EXPECT_FALSE(must(again.run_once()));
+  EXPECT_EQ(test::count(*db, "ledger_lines"), 3 * 4);
+  EXPECT_EQ(test::count(*db,
+                        "ledger_lines WHERE mode = 'shadow' AND version = 2 AND user_tag = 'u1' "
+                        "AND upstream_model = 'gpt-4o'"),
+            4);
+  const auto lines = must(costs.lines(test::call(), {"inference", "last"})).lines;
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_EQ(lines[0].mode, costs::UsageMode::online);
+}
+
+}  // namespace
+}  // namespace penstock::monitor
