@@ -115,7 +115,7 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
     return Error{Code::not_found,
                  "there is no route " + std::string(name) + " in service; see GET /api/v1/routes"};
   if (takes_tensors(*found->second)) return found->second;
-  return Error{Code::failed_precondition,
+  return Error{Code::invalid_argument,
                "route " + std::string(name) +
                    " is a language model's: call POST /v1/chat/completions with it as the model"};
 }
