@@ -5,6 +5,9 @@
 
 #include "base/call.h"
 #include "ports/log.h"
+#include "serving/mirror.h"
+#include "serving/payloads.h"
+#include "serving/rule.h"
 #include "serving/table.h"
 
 namespace penstock::serving {
@@ -19,6 +22,8 @@ struct InferRequest {
   std::vector<Entities> rows;
   std::vector<infer::Tensor> tensors;
   std::int64_t request_bytes = 0;
+  std::string user;     // the caller's tag of its own user; empty: of the header, if there is one
+  HeaderLookup header;  // of the caller's, valid until infer() returns; none: there are no headers
 };
 
 struct Prediction {
@@ -48,10 +53,16 @@ struct Decided {
   std::optional<Error> error;  // of the whole request: a row is never answered alone
 };
 
+// Appends the events, each findable by its id from then on, in one write.
+Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
+
 class Gateway {
  public:
   Gateway(const TableHolder& table, events::Log& log, const Clock& clock)
-      : table_(table), log_(log), clock_(clock) {}
+      : table_(table), log_(log), clock_(clock), mirrors_(clock, [this](auto events) {
+          // A lost mirror is telemetry lost, and nobody's error.
+          (void)record(log_, events);
+        }) {}
 
   // not_found for an unknown route or version, unavailable for a route without targets,
   // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
@@ -65,6 +76,8 @@ class Gateway {
                          const std::vector<std::string>& ids, Mode mode) const;
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
   std::int64_t table_number() const { return table_.get()->number; }
+  Mirrors& mirrors() { return mirrors_; }
+  PayloadLog& payloads() { return payloads_; }
 
  private:
   Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,
@@ -72,15 +85,28 @@ class Gateway {
   std::function<void()> mirror(const std::shared_ptr<const LiveRoute>& route,
                                const InferRequest& request,
                                const std::vector<InferenceEvent>& events);
+  // For after the answer: the payloads of these calls, where the route keeps them.
+  std::function<void()> keep_payloads(const std::shared_ptr<const LiveRoute>& route,
+                                      const InferRequest& request,
+                                      const std::vector<InferenceEvent>& events);
+  // fallback.cc: where `decided` failed and it was not the caller's fault, the same call on the
+  // routes that stand in, in their order and until the deadline. `decided` becomes the first one's
+  // that answers; the events of those that failed are appended to `failed`. The route that
+  // answered, or failed, for the caller.
+  std::shared_ptr<const LiveRoute> stand_in(const Call& call,
+                                            const std::shared_ptr<const LiveRoute>& asked,
+                                            const InferRequest& request,
+                                            const std::vector<std::string>& ids, Decided& decided,
+                                            std::vector<InferenceEvent>& failed) const;
 
   const TableHolder& table_;
   events::Log& log_;
   const Clock& clock_;
+  Mirrors mirrors_;
+  PayloadLog payloads_{log_, clock_};
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };
 
-// Appends the events, each findable by its id from then on, in one write.
-Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
 // The answered prediction of this id, if there is one.
 Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_view group,
                                                std::string_view project, std::string_view id);

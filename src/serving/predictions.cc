@@ -22,7 +22,10 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
                                                std::string_view project, std::string_view id) {
   const auto text = TRY(log.state(group, prediction_key(project, id)));
   if (!text) return std::optional<InferenceEvent>();
-  return std::optional(TRY(read_json<InferenceEvent>(*text)));
+  auto event = TRY(read_json<InferenceEvent>(*text));
+  // What a shadow said is nobody's prediction: it has no id that a caller may ask or repeat.
+  if (event.mode == Mode::shadow) return std::optional<InferenceEvent>();
+  return std::optional(std::move(event));
 }
 
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {

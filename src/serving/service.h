@@ -6,6 +6,7 @@
 #include "catalog/lineage.h"
 #include "ports/log.h"
 #include "resources/service.h"
+#include "serving/classes.h"
 #include "serving/table.h"
 
 namespace penstock::serving {
@@ -97,6 +98,8 @@ class Service {
       std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> listener) {
     route_applied_ = std::move(listener);
   }
+  // Before the first publish: what shadows and payloads may hold.
+  void classes_by(ClassFinder classes) { classes_ = std::move(classes); }
   std::vector<resources::KindHandler> kinds() const;
 
   // Inside the transaction of a release. invalid_argument where weights of live and canary do not
@@ -112,6 +115,8 @@ class Service {
   // cannot all be loaded keeps what it served before, and the error says which. Every project's
   // routes are published.
   Result<void> publish(const Call& call);
+  // A background turn: publishes again where a class changed since; true where one did.
+  Result<bool> refresh_classes(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   const TableHolder& table() const { return table_; }
@@ -131,6 +136,9 @@ class Service {
   Result<std::vector<SavedRoute>> saved_routes(const Call& call);
   Result<void> serve(const std::vector<SavedRoute>& routes);
   Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved);
+  std::shared_ptr<const Classes> classes_for(const std::string& project,
+                                             const RouteDeclaration& route,
+                                             const OpenSchema& features) const;
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
                                                    const std::string& path,
                                                    const std::string& digest);
@@ -143,6 +151,7 @@ class Service {
   Metrics& metrics_;
   ArtifactFinder artifacts_;
   SchemaOpener schemas_;
+  ClassFinder classes_;
   ServiceOptions options_;
   TableHolder table_;
 

@@ -16,6 +16,8 @@ namespace penstock::serving {
 // Counted since the process started, over all tables: a swap does not reset them.
 struct Counters {
   std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
+  // Of a shadow, why else it did not get a call: the day's cost, the class of what it would see.
+  std::atomic<std::int64_t> capped{0}, withheld{0};
 };
 
 // A version x runtime, loaded and warm.
@@ -27,6 +29,9 @@ struct Deployment {
   std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
 };
+
+class Rules;     // rule.h
+struct Classes;  // classes.h
 
 struct LiveTarget {
   Arm arm = Arm::live;
@@ -43,7 +48,9 @@ struct LiveRoute {
   OpenSchema features;              // no `read` where the route has no schema
   std::vector<LiveTarget> targets;  // live and canary first, then shadows
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
-  Histogram* seconds = nullptr;  // of whole calls
+  Histogram* seconds = nullptr;                 // of whole calls
+  std::shared_ptr<const Rules> rules = {};      // compiled of the declaration's; none: no rule
+  std::shared_ptr<const Classes> classes = {};  // none: nothing of the route asks for them
 };
 
 struct RoutingTable {

@@ -45,7 +45,8 @@ Response predict(serving::Gateway& gateway, const Call& call, const Request& req
                            .unit = in->unit.value_or(""),
                            .event_time = in->event_time,
                            .rows = {in->entities},
-                           .request_bytes = static_cast<std::int64_t>(request.body.size())});
+                           .request_bytes = static_cast<std::int64_t>(request.body.size()),
+                           .header = lookup_of(request)});
   if (!answer) return problem(answer.error());
   const serving::Prediction& made = answer->predictions.front();
   Response response = json_response(encode(PredictOutput{
