@@ -328,6 +328,7 @@ void System::Parts::make_serving() {
       serving::schemas_of(*features),
       serving::ServiceOptions{.table_path = path("routing_table.json")});
   gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
+  make_routing();
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),
                                                  path("scratch/batch"));

@@ -20,6 +20,7 @@
 #include "catalog/search.h"
 #include "catalog/service.h"
 #include "classification/service.h"
+#include "costs/price_book.h"
 #include "costs/service.h"
 #include "evidence/service.h"
 #include "features/service.h"
@@ -46,6 +47,7 @@
 #include "release/service.h"
 #include "resources/service.h"
 #include "serving/batch.h"
+#include "serving/experiment.h"
 #include "serving/feature_log.h"
 #include "serving/gateway.h"
 #include "serving/service.h"
@@ -125,6 +127,12 @@ struct System::Parts {
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
   std::unique_ptr<serving::Gateway> gateway;
+  std::unique_ptr<serving::Reports> reports;
+  std::unique_ptr<serving::Experiments> experiments;
+  std::unique_ptr<serving::Payloads> payloads;
+  // By project, of those with routes: what shadows may cost is told by them.
+  using Prices = std::map<std::string, costs::PriceBook>;
+  std::atomic<std::shared_ptr<const Prices>> prices;
   std::unique_ptr<serving::BatchScorer> batch;
   std::unique_ptr<serving::FeatureLog> feature_log;
   std::unique_ptr<serving::Streams> streams;
@@ -149,14 +157,18 @@ struct System::Parts {
   Result<void> make_webhooks();
   void make_components();
   void make_serving();
+  void make_routing();
   void join_components();
   std::vector<api::Route> routes();
   Result<void> check_auth() const;
   Result<void> listen();
   void start_background();
   Result<bool> tend_artifacts();
+  Result<bool> tend_routing();
+  Result<void> read_prices();
+  void show_shadows();
 
-  Timestamp tended{};
+  Timestamp tended{}, classes_read{}, prices_read{};
 };
 
 }  // namespace penstock::app
