@@ -53,12 +53,15 @@ class Forward {
   virtual Response started() = 0;
   // Appends to `out` what the caller gets for these bytes; may keep some back.
   virtual void piece(std::string_view bytes, std::string& out) = 0;
-  // The stream is at its end, or broke there: appends what is left to say.
+  // The stream is at its end, or broke there: appends what is left to say. Where it broke and
+  // nothing is appended, the caller's connection ends short of the last chunk.
   virtual void last(bool broke, std::string& out) = 0;
   // No head came, or the answer broke before anything of it went to the caller.
   virtual void failed(Fault fault, std::string_view detail) = 0;
   // The caller has its answer or is gone (then the attempt is closed first). What to do after:
-  // calls whose answers no caller sees. Each is driven like this one, alone.
+  // calls whose answers no caller sees. Each is driven like this one, alone; where there are too
+  // many of them it only hears that it ended, as cut. After a function that threw nothing but this
+  // is called.
   virtual std::vector<std::unique_ptr<Forward>> ended(Ending ending) = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <tuple>
 
 #include "base/yaml.h"
 
@@ -93,6 +94,54 @@ Result<void> take_connections(const Config& config, SystemOptions& options) {
   return {};
 }
 
+Result<void> take_secrets(const Config& config, SystemOptions& options) {
+  for (const auto& [name, secret] : config.secrets) {
+    const bool plain = !name.empty() && name.size() <= 100 &&
+                       name.find_first_not_of(
+                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                           "0123456789_-.") == std::string::npos;
+    if (!plain)
+      return Error{Code::invalid_argument,
+                   "secrets: a name must be 1 to 100 letters, digits or one of _ - ."};
+    if (!secret.value.starts_with("${ENV:") && !secret.value.starts_with("file:"))
+      return Error{Code::invalid_argument,
+                   "secrets." + name +
+                       ".value must be ${ENV:NAME} or file:PATH; a key itself does "
+                       "not belong into this file"};
+    auto value = resolve_secret(secret.value);
+    if (!value)
+      return Error{value.error().code, "secrets." + name + ".value: " + value.error().message};
+    if (std::any_of(value->begin(), value->end(),
+                    [](unsigned char letter) { return letter < ' ' || letter == 127; }))
+      return Error{Code::invalid_argument,
+                   "secrets." + name + ".value must be one line without control characters"};
+    options.secrets[name] = {std::move(value).take(), secret.hosts};
+  }
+  if (config.upstreams) options.upstreams_ca_file = config.upstreams->ca_file.value_or("");
+  return {};
+}
+
+Result<void> take_python(const PythonConfig& config, PythonOptions& options) {
+  const auto set = [](const auto& from, auto& to) {
+    if (from) to = static_cast<std::remove_reference_t<decltype(to)>>(*from);
+  };
+  set(config.interpreter, options.interpreter);
+  set(config.workers, options.workers);
+  set(config.threads, options.threads);
+  set(config.waiting, options.waiting_max);
+  set(config.memory_bytes, options.memory_bytes);
+  for (const auto& [field, from, to] :
+       {std::tuple("start_time", config.start_time, &options.start_time),
+        std::tuple("run_time", config.run_time, &options.run_time)}) {
+    if (!from) continue;
+    if (*from < std::chrono::milliseconds(1) || *from > std::chrono::hours(1))
+      return Error{Code::invalid_argument,
+                   "python." + std::string(field) + " must be from 1ms to 1h"};
+    *to = *from;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> merge(const Config& config, const std::vector<std::string>& given,
@@ -133,6 +182,8 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
     options.s3.secret_key = TRY(resolve_secret(config.s3->secret_key.value_or("")));
   }
   TRY(take_connections(config, options));
+  TRY(take_secrets(config, options));
+  if (config.python) TRY(take_python(*config.python, options.python));
   if (config.audit) {
     options.audit_former_keys = config.audit->former_keys;
     if (config.audit->key) options.audit_key = TRY(resolve_secret(*config.audit->key));

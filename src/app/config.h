@@ -92,6 +92,47 @@ constexpr auto rules_of(const WebhooksConfig&) {
                     Rule{.field = "key", .min = 1, .max = 2'000}};
 }
 
+// What declarations may name as secret:NAME.
+struct SecretConfig {
+  std::string value;               // as metadata: a name of the secret
+  std::vector<std::string> hosts;  // where it may go: "host" (over TLS only) or "host:port"
+};
+BOOST_DESCRIBE_STRUCT(SecretConfig, (), (value, hosts))
+constexpr auto rules_of(const SecretConfig&) {
+  return std::array{Rule{.field = "value", .min = 1, .max = 20'000},
+                    Rule{.field = "hosts", .min = 1, .max = 100}};
+}
+
+// Servers that run models for us (kind: upstream).
+struct UpstreamsConfig {
+  std::optional<std::string> ca_file;  // PEM, instead of the system's authorities
+};
+BOOST_DESCRIBE_STRUCT(UpstreamsConfig, (), (ca_file))
+constexpr auto rules_of(const UpstreamsConfig&) {
+  return std::array{Rule{.field = "ca_file", .min = 1, .max = 2'000}};
+}
+
+// Models of runtime python: MLflow's of any flavor but onnx.
+struct PythonConfig {
+  // A path, or a name in PATH. It needs pyarrow, mlflow or mlflow-skinny, and the packages of every
+  // model for which no environment was prepared (penstock models prepare).
+  std::optional<std::string> interpreter;
+  std::optional<std::int64_t> workers;       // processes of one model
+  std::optional<std::int64_t> threads;       // of each
+  std::optional<std::int64_t> waiting;       // calls of one model that wait for a process
+  std::optional<std::int64_t> memory_bytes;  // of one process
+  std::optional<Micros> start_time, run_time;
+};
+BOOST_DESCRIBE_STRUCT(PythonConfig, (),
+                      (interpreter, workers, threads, waiting, memory_bytes, start_time, run_time))
+constexpr auto rules_of(const PythonConfig&) {
+  return std::array{Rule{.field = "interpreter", .min = 1, .max = 2'000},
+                    Rule{.field = "workers", .min = 1, .max = 64},
+                    Rule{.field = "threads", .min = 1, .max = 256},
+                    Rule{.field = "waiting", .min = 1, .max = 10'000},
+                    Rule{.field = "memory_bytes", .min = 256 << 20, .max = 1'000'000'000'000}};
+}
+
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
@@ -108,11 +149,14 @@ struct Config {
   std::optional<AuditConfig> audit;
   std::optional<OpenLineageConfig> openlineage;
   std::optional<WebhooksConfig> webhooks;
+  std::map<std::string, SecretConfig> secrets;  // by the name that declarations call them
+  std::optional<UpstreamsConfig> upstreams;
+  std::optional<PythonConfig> python;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts,
-                       online_store, s3, connections, workers, limits, audit, openlineage,
-                       webhooks))
+                       online_store, s3, connections, workers, limits, audit, openlineage, webhooks,
+                       secrets, upstreams))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

@@ -8,11 +8,13 @@
 
 #include "adapters/duckdb/duckdb.h"
 #include "adapters/kafka/kafka.h"
+#include "adapters/kserve/kserve.h"
 #include "adapters/localfs/localfs.h"
 #include "adapters/onnx/onnx.h"
 #include "adapters/postgres/postgres.h"
 #include "adapters/postgres/tables.h"
 #include "adapters/process/process.h"
+#include "adapters/python/python.h"
 #include "adapters/redis/redis.h"
 #include "adapters/s3/s3.h"
 #include "adapters/sqlite/sqlite.h"
@@ -21,6 +23,7 @@
 #include "app/descriptions.h"
 #include "base/log.h"
 #include "features/operations.h"
+#include "guardrails/service.h"
 #include "incidents/about.h"
 #include "migrations/migrations.h"
 #include "net/client.h"
@@ -180,6 +183,23 @@ duckdb::Options join_options(const std::string& spill, const SystemLimits& limit
           .spill_limit_mb = (limits.join_spill_bytes + (1 << 20) - 1) >> 20};
 }
 
+python::Options python_options(const PythonOptions& given, const std::string& data) {
+  const std::string absolute = std::filesystem::absolute(data).string();
+  python::Options out{.environments = absolute + "/python",
+                      .scratch = absolute + "/scratch/python"};
+  const auto set = [](const auto& from, auto& to) {
+    if (from != std::remove_cvref_t<decltype(from)>{}) to = from;
+  };
+  set(given.interpreter, out.interpreter);
+  set(given.workers, out.workers);
+  set(given.threads, out.threads);
+  set(given.waiting_max, out.waiting_max);
+  set(given.memory_bytes, out.memory_bytes);
+  set(given.start_time, out.start_time);
+  set(given.run_time, out.run_time);
+  return out;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -237,6 +257,8 @@ Result<void> System::Parts::open_stores() {
   olap_joins = duckdb::open(join_options(path("scratch/duckdb-joins"), options.limits));
   runtime = onnx::open({});
   runner = process::runner();
+  launcher = process::launcher();
+  python = python::open(*launcher, python_options(options.python, options.data));
   return {};
 }
 
@@ -323,12 +345,30 @@ void System::Parts::make_components() {
 
 void System::Parts::make_serving() {
   events::Log& log = rocks->log();
+  serving::UpstreamOptions allowed{.ca_file = options.upstreams_ca_file};
+  for (const auto& [name, secret] : options.secrets)
+    allowed.secrets[name] = {secret.value, secret.hosts};
+  const auto connect =
+      [this](const serving::Remote& called) -> Result<std::shared_ptr<infer::Model>> {
+    if (called.protocol == serving::UpstreamProtocol::kserve_grpc)
+      return kserve::connect_grpc(clock, called.endpoint, called.model.model);
+    return kserve::connect(*upstreams, clock, called.endpoint, called.model.model);
+  };
   serving = std::make_unique<serving::Service>(
       *db, log, *runtime, clock, metrics, serving::artifacts_of(*artifacts, *signatures),
       serving::schemas_of(*features),
-      serving::ServiceOptions{.table_path = path("routing_table.json")});
-  gateway = std::make_unique<serving::Gateway>(serving->table(), log, clock);
+      serving::ServiceOptions{.table_path = path("routing_table.json"),
+                              .upstreams = std::move(allowed),
+                              .python = python.get(),
+                              .connect = connect});
+  registry->check_with(serving::runtime_check_of(*artifacts));
+  telemetry = std::make_unique<serving::Telemetry>(log, metrics);
+  telemetry->on_trouble(
+      [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
+  serving->reads_after(*telemetry);
+  gateway = std::make_unique<serving::Gateway>(serving->table(), *telemetry, log, clock);
   make_routing();
+  make_language();
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),
                                                  path("scratch/batch"));
@@ -356,6 +396,7 @@ void System::Parts::join_components() {
   resources->add(signatures->kind());
   resources->add(registry->kind());
   resources->add(training->kind());
+  resources->add(guardrails::kind());
   serving->register_kinds(*resources);
   for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
   for (auto& kind : release->kinds()) resources->add(std::move(kind));

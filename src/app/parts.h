@@ -4,6 +4,8 @@
 #include "access/service.h"
 #include "adapters/rocksdb/rocksdb.h"
 #include "api/grpc/server.h"
+#include "api/openai/exchange.h"
+#include "api/openai/gate.h"
 #include "app/background.h"
 #include "app/directory.h"
 #include "app/system.h"
@@ -34,6 +36,7 @@
 #include "net/server.h"
 #include "policies/service.h"
 #include "ports/blob.h"
+#include "ports/http.h"
 #include "ports/infer.h"
 #include "ports/jobs.h"
 #include "ports/olap.h"
@@ -52,6 +55,7 @@
 #include "serving/gateway.h"
 #include "serving/service.h"
 #include "serving/stream.h"
+#include "serving/telemetry.h"
 #include "tracking/artifacts.h"
 #include "tracking/evaluation_datasets.h"
 #include "tracking/issues.h"
@@ -83,8 +87,11 @@ struct System::Parts {
   std::unique_ptr<blob::Objects> remote;              // none: artifacts are in `blobs`
   std::unique_ptr<olap::Engine> olap, olap_in_order;  // the second on one thread
   std::unique_ptr<olap::Engine> olap_joins;           // of features, on every core
-  std::unique_ptr<infer::Runtime> runtime;
   std::unique_ptr<jobs::Runner> runner;
+  std::unique_ptr<jobs::Launcher> launcher;
+  std::unique_ptr<infer::Runtime> runtime, python;
+  // Also the http::Caller of whatever asks other servers.
+  std::shared_ptr<net::Upstreams> upstreams = std::make_shared<net::Upstreams>(metrics, clock);
 
   std::unique_ptr<access::Service> access;
   std::unique_ptr<audit::Service> audit;
@@ -126,6 +133,7 @@ struct System::Parts {
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
+  std::unique_ptr<serving::Telemetry> telemetry;
   std::unique_ptr<serving::Gateway> gateway;
   std::unique_ptr<serving::Reports> reports;
   std::unique_ptr<serving::Experiments> experiments;
@@ -144,6 +152,11 @@ struct System::Parts {
   std::unique_ptr<record::Service> record;
   std::unique_ptr<evidence::Service> evidence;
 
+  traffic::Limiter limiter;
+  traffic::Health health;
+  std::unique_ptr<api::openai::Gate> language_gate;
+  std::unique_ptr<api::openai::Plane> language;
+
   std::unique_ptr<net::Server> server;
   std::unique_ptr<api::grpc::Server> grpc;
   Background background;  // the first to stop: its turns use everything above
@@ -158,6 +171,8 @@ struct System::Parts {
   void make_components();
   void make_serving();
   void make_routing();
+  Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
+  void make_language();
   void join_components();
   std::vector<api::Route> routes();
   Result<void> check_auth() const;

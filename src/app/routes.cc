@@ -30,6 +30,7 @@
 #include "api/mlflow/trace_routes.h"
 #include "api/mlflow/tracking_routes.h"
 #include "api/mlflow/webhook_routes.h"
+#include "api/openai/routes.h"
 #include "app/parts.h"
 #include "app/status_page.h"
 
@@ -76,6 +77,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
   add(api::routing_routes(*reports, *experiments, *payloads));
   add(api::v2_routes(*gateway));
+  add(api::openai::routes(*language));
   add(api::monitor_routes(*monitor));
   add(api::release_routes(*release));
   add(status_routes({*serving, *release, *incidents, *costs}));

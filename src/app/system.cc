@@ -7,6 +7,7 @@
 #include "app/parts.h"
 #include "base/log.h"
 #include "features/operations.h"
+#include "incidents/about.h"
 
 namespace penstock::app {
 namespace {
@@ -62,7 +63,7 @@ Result<void> System::Parts::listen() {
                                                             .stream_max = limits.artifact_bytes,
                                                             .request_time = limits.request_time,
                                                             .drain_time = limits.drain_time},
-                                         routes(), authorize, metrics, clock);
+                                         routes(), authorize, metrics, clock, upstreams);
   TRY(server->start());
   if (options.grpc.empty()) return {};
   grpc = std::make_unique<api::grpc::Server>(
@@ -81,6 +82,14 @@ void System::Parts::start_background() {
     background.start(name, rhythm, [work]() -> Result<Turn> { return Turn{TRY(work())}; });
   };
   every("training", {std::chrono::milliseconds(50)}, [this] { return executor->run_once(); });
+  // It waits for events by itself.
+  every("telemetry", {std::chrono::milliseconds(1)},
+        [this] { return telemetry->write(std::chrono::milliseconds(50)); });
+  every("telemetry-watch", {std::chrono::milliseconds(500)}, [this]() -> Result<bool> {
+    gateway->measure(metrics);
+    TRY(telemetry->watch());
+    return false;
+  });
   every("streams", {std::chrono::milliseconds(10)}, [this] { return streams->step(); });
   every("metering", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
         [this] { return metering->run_once(); });
@@ -124,6 +133,10 @@ void System::Parts::start_background() {
         [this] { return reports->run_once(); });
   every("routing", {std::chrono::seconds(1), std::chrono::milliseconds(20)},
         [this] { return tend_routing(); });
+  every("heal", {std::chrono::seconds(1)}, [this]() -> Result<bool> {
+    TRY(serving->heal({.actor = "service:serving"}));
+    return false;
+  });
   every("release", {std::chrono::milliseconds(50)}, [this] { return controller->advance(); });
 }
 
@@ -156,6 +169,28 @@ Result<bool> System::Parts::tend_artifacts() {
   return false;
 }
 
+// Whoever runs the server must know: events that are lost are missing from every report.
+Result<void> System::Parts::tell_of_telemetry(const serving::TelemetryTrouble& trouble) {
+  const Call call{.actor = "service:telemetry", .project = "default"};
+  const std::string key = "telemetry:log";
+  if (!trouble.over) {
+    TRY(incidents->open(call, {.dedup_key = key,
+                               .title = "Inference events do not reach the log: " + trouble.what,
+                               .severity = incidents::Severity::critical,
+                               .subject = "telemetry:log",
+                               .detail = {{"dropped", trouble.dropped}}}));
+    return {};
+  }
+  return db->write(call, [&](sql::Tx& tx) -> Result<void> {
+    for (const incidents::Incident& incident :
+         TRY(incidents::about(tx, call, {"telemetry:log"}, 100)))
+      if (incident.dedup_key == key && incident.status != incidents::Status::resolved)
+        TRY(incidents::note(tx, call, clock.now(), incident.id, "over",
+                            {{"dropped", trouble.dropped}}));
+    return {};
+  });
+}
+
 System::System() : parts_(std::make_unique<Parts>()) {}
 System::~System() { stop(); }
 
@@ -171,7 +206,9 @@ Result<void> System::start(const SystemOptions& options) {
   parts.make_serving();
   parts.join_components();
   TRY(parts.catalog->keep_columns());
-  TRY(parts.serving->restore());
+  // Broken, or another version's: the database says what to serve, as soon as it can be asked.
+  if (const auto restored = parts.serving->restore(); !restored)
+    log::warn("routing_table_unreadable", {{"error", restored.error().message}});
   TRY(parts.emitter->start());
   const Call call{.actor = "service:start"};
   if (const auto published = parts.serving->publish(call); !published)
@@ -191,6 +228,9 @@ void System::stop() {
   if (parts_->grpc) parts_->grpc->stop();  // its work runs on the server's workers
   if (parts_->server) parts_->server->stop();
   parts_->background.stop();
+  if (!parts_->telemetry) return;
+  if (const auto done = parts_->telemetry->flush(parts_->options.limits.drain_time); !done)
+    log::error("telemetry_not_written", {{"error", done.error().message}});
 }
 
 }  // namespace penstock::app

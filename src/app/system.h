@@ -44,6 +44,21 @@ struct KafkaOptions {
   std::string ca_file;
 };
 
+// A key that declarations may name as secret:NAME, and the hosts that it may go to.
+struct SecretOptions {
+  std::string value;
+  std::vector<std::string> hosts;  // "host" (over TLS only) or "host:port"
+};
+
+// Of models of runtime python; 0 or empty: as adapters/python says.
+struct PythonOptions {
+  std::string interpreter;
+  int workers = 0, threads = 0;
+  std::size_t waiting_max = 0;
+  std::int64_t memory_bytes = 0;
+  Micros start_time{}, run_time{};
+};
+
 struct SystemOptions {
   std::string data;     // directory of everything that is kept
   std::string sources;  // where relative paths of sources start; empty: data/sources
@@ -65,6 +80,9 @@ struct SystemOptions {
   std::string openlineage_url;  // where our own events go; empty: kept here only
   std::string openlineage_key;  // may be empty
   WebhookOptions webhooks;
+  std::map<std::string, SecretOptions> secrets;
+  PythonOptions python;
+  std::string upstreams_ca_file;  // empty: the system's authorities
   SystemLimits limits;
 };
 

@@ -94,25 +94,43 @@ constexpr auto rules_of(const PriceList&) {
 
 enum class Period { day, month };
 BOOST_DESCRIBE_ENUM(Period, day, month)
-// kind: budget. Empty tenant or route: all of them.
+// What happens where a budget is spent. Throttle and downgrade begin, of a hard one, at `warn_at`.
+enum class BudgetAction { warn, throttle, downgrade, stop };
+BOOST_DESCRIBE_ENUM(BudgetAction, warn, throttle, downgrade, stop)
+
+// kind: budget. Empty tenant, route or model: all of them. Budgets are a tree: what one covers, its
+// parent covers too.
 struct Budget {
   std::string name, owner, description;
-  std::string tenant, route;
+  std::string parent;  // another budget; empty: none
+  std::string tenant, route, model;
   Period period = Period::month;
   Money limit;
   double warn_at = 0.8;  // share of the limit
+  // A hard one reserves the most that a call may cost before it runs, and is never overspent. Any
+  // other is judged by what was spent, so calls that run together may pass it.
+  bool hard = false;
+  BudgetAction action = BudgetAction::warn;
+  std::optional<std::int64_t> throttle_per_minute;  // calls
+  std::optional<std::int64_t> downgrade_to;         // a cheaper version, one of the route's targets
   // An hour that costs this many times the dearest hour of the seven days before is a surprise.
   std::int64_t surprise_factor = 4;
 };
 BOOST_DESCRIBE_STRUCT(Budget, (),
-                      (name, owner, description, tenant, route, period, limit, warn_at,
-                       surprise_factor))
+                      (name, owner, description, parent, tenant, route, model, period, limit,
+                       warn_at, hard, action, throttle_per_minute, downgrade_to, surprise_factor))
 constexpr auto rules_of(const Budget&) {
   return std::array{Rule{.field = "description", .max = 10'000, .may_miss = true},
+                    Rule{.field = "parent", .max = 100, .may_miss = true},
                     Rule{.field = "tenant", .max = 200, .may_miss = true},
                     Rule{.field = "route", .max = 200, .may_miss = true},
+                    Rule{.field = "model", .max = 200, .may_miss = true},
                     Rule{.field = "period", .may_miss = true},
                     Rule{.field = "warn_at", .may_miss = true},
+                    Rule{.field = "hard", .may_miss = true},
+                    Rule{.field = "action", .may_miss = true},
+                    Rule{.field = "throttle_per_minute", .min = 1, .max = 1'000'000'000},
+                    Rule{.field = "downgrade_to", .min = 1},
                     Rule{.field = "surprise_factor", .min = 2, .max = 1000, .may_miss = true}};
 }
 

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "costs/budgets.h"
+#include "costs/guard.h"
 #include "costs/price_book.h"
 #include "costs/pricing.h"
 #include "costs/store.h"
@@ -75,11 +76,11 @@ Result<std::int64_t> hour_bound(const std::string& field, const std::string& tex
 
 std::vector<resources::KindHandler> Service::kinds() const {
   return {{.kind = "price_list", .check = resources::checked_as<PriceList>()},
-          {.kind = "budget", .check = resources::checked_as<Budget>()}};
+          {.kind = "budget", .check = resources::checked_as<Budget>(check_budget)}};
 }
 
 Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usages) {
-  return db_.write(call, [&](sql::Tx& tx) -> Result<PostOutput> {
+  PostOutput posted = TRY(db_.write(call, [&](sql::Tx& tx) -> Result<PostOutput> {
     const Timestamp now = clock_.now();
     const PriceBook book = TRY(PriceBook::read(tx, call));
     PostOutput out;
@@ -100,7 +101,7 @@ Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usa
           TRY(open_unpriced(tx, call, now, line));
       }
       const std::int64_t hour = hour_of(line.at);
-      touched.insert({line.tenant, line.route, hour});
+      touched.insert({line.tenant, line.route, line.model, hour});
       store::Total& total =
           totals[{std::to_string(hour), line.tenant, line.route, line.model,
                   std::to_string(line.version), std::string(name_of(line.meter))}];
@@ -117,7 +118,9 @@ Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usa
     for (const auto& [ignored, total] : totals) TRY(store::add_total(tx, total));
     TRY(judge_budgets(tx, call, now, touched));
     return out;
-  });
+  }));
+  if (guard_) guard_->posted(call.project, usages);
+  return posted;
 }
 
 Result<Report> Service::report(const Call& call, const ReportInput& input) {

@@ -53,9 +53,13 @@ struct Lines {
 };
 BOOST_DESCRIBE_STRUCT(Lines, (), (lines, total))
 
+class Guard;
+
 class Service {
  public:
-  Service(sql::Database& db, const Clock& clock) : db_(db), clock_(clock) {}
+  // `guard`, where there is one, hears which calls were posted.
+  Service(sql::Database& db, const Clock& clock, Guard* guard = nullptr)
+      : db_(db), clock_(clock), guard_(guard) {}
 
   std::vector<resources::KindHandler> kinds() const;  // price_list, budget
 
@@ -69,6 +73,7 @@ class Service {
  private:
   sql::Database& db_;
   const Clock& clock_;
+  Guard* guard_;
 };
 
 }  // namespace penstock::costs

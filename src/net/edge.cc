@@ -4,6 +4,7 @@
 #include <chrono>
 #include <new>
 
+#include "api/forward.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "net/wire.h"
@@ -180,16 +181,37 @@ api::Response Edge::unpack_run_pack(const Admission& admission, api::Request& re
   return response;
 }
 
-api::Response Edge::busy(const api::Request& request) const {
+std::shared_ptr<api::Forward> Edge::open_forward(const Admission& admission, api::Request& request,
+                                                 api::Response& refused) const {
+  try {
+    return admission.route->forward(admission.call, request);
+  } catch (const std::exception& fault) {
+    refused = error_response(request.path, threw(admission, &fault));
+  } catch (...) {
+    refused = error_response(request.path, threw(admission, nullptr));
+  }
+  return nullptr;
+}
+
+api::Response Edge::busy(std::string_view path) const {
   api::Response response = error_response(
-      request.path, {Code::unavailable, "too many requests are waiting; try again in a second"});
+      path, {Code::unavailable, "too many requests are waiting; try again in a second"});
   response.headers.emplace_back("Retry-After", "1");
   return response;
 }
 
 void Edge::finish(const Admission& admission, const api::Request& request, api::Response& response,
                   double seconds) {
+  sign(admission, response);
+  count(admission, request, response, seconds);
+}
+
+void Edge::sign(const Admission& admission, api::Response& response) const {
   response.headers.emplace_back("X-Request-Id", admission.call.request_id);
+}
+
+void Edge::count(const Admission& admission, const api::Request& request,
+                 const api::Response& response, double seconds) {
   measures.count(admission.route, response.status, seconds);
   const log::Level level = response.status >= 500 ? log::Level::info : log::Level::debug;
   if (!log::enabled(level)) return;

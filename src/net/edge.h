@@ -40,15 +40,23 @@ class Edge {
   Result<std::size_t> read(const Admission& admission, api::Source& source, char* to,
                            std::size_t most) const;
   // What is told where no worker is free.
-  api::Response busy(const api::Request& request) const;
+  api::Response busy(std::string_view path) const;
+  // The call that another server answers; or the answer, where that could not be made.
+  std::shared_ptr<api::Forward> open_forward(const Admission& admission, api::Request& request,
+                                             api::Response& refused) const;
   // What every answer gets: its id, its count, its line in the log.
   void finish(const Admission& admission, const api::Request& request, api::Response& response,
               double seconds);
+  // The two halves of it, for an answer whose head goes out before its end is known.
+  void sign(const Admission& admission, api::Response& response) const;
+  void count(const Admission& admission, const api::Request& request, const api::Response& response,
+             double seconds);
 
   const ServerOptions options;
   const Clock& clock;
   std::atomic<bool> draining{false};
   std::atomic<std::size_t> streams{0};
+  std::atomic<std::size_t> detached{0};  // calls that go on with no caller
 
  private:
   api::Response unpack_run_pack(const Admission& admission, api::Request& request) const;

@@ -8,7 +8,10 @@ Measures::Measures(Metrics& metrics, const std::vector<api::Route>& routes)
       series_(routes.size() + 1),
       connections_(metrics.gauge("penstock_http_connections", "Open connections")),
       after_dropped_(metrics.counter("penstock_http_after_dropped_total",
-                                     "Work after an answer that a full queue had no place for")) {}
+                                     "Work after an answer that a full queue had no place for")),
+      detached_dropped_(metrics.counter(
+          "penstock_forward_detached_dropped_total",
+          "Calls that follow another one, as to a shadow, that there was no place for")) {}
 
 void Measures::count(const api::Route* route, int status, double seconds) {
   const std::size_t place =

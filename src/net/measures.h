@@ -20,6 +20,7 @@ class Measures {
   void count(const api::Route* route, int status, double seconds);
   void connections(std::size_t count) { connections_.set(static_cast<double>(count)); }
   void after_dropped() { after_dropped_.add(); }
+  void detached_dropped() { detached_dropped_.add(); }
 
  private:
   struct Series {
@@ -31,6 +32,7 @@ class Measures {
   std::vector<Series> series_;  // as the routes; the last one is for what fitted none
   Gauge& connections_;
   Counter& after_dropped_;
+  Counter& detached_dropped_;
 };
 
 }  // namespace penstock::net

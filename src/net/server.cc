@@ -1,6 +1,7 @@
 #include "net/server.h"
 
 #include <linux/filter.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -74,9 +75,31 @@ void refuse_newcomers(tcp::acceptor& acceptor) {
 // One thread with its connections.
 struct Loop {
   std::unordered_set<Session*> sessions;
+  std::optional<Forwards> forwards;  // outlives the context, whose coroutines end calls
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   tcp::acceptor acceptor{context};
+  std::vector<pollfd> watched;
+  std::vector<Session*> watching;
+
+  ~Loop() {
+    if (forwards) forwards->close();
+  }
+  // Ends the sessions that wait for another server and whose caller is gone. Reading would tell the
+  // same, but what a caller sends ahead is not to be read yet.
+  void look_for_hang_ups() {
+    watched.clear();
+    watching.clear();
+    for (Session* session : sessions) {
+      const int socket = session->watched();
+      if (socket < 0) continue;
+      watched.push_back({.fd = socket, .events = POLLRDHUP, .revents = 0});
+      watching.push_back(session);
+    }
+    if (watched.empty() || ::poll(watched.data(), watched.size(), 0) <= 0) return;
+    for (std::size_t at = 0; at < watched.size(); ++at)
+      if (watched[at].revents != 0) watching[at]->hang_up();
+  }
 };
 
 }  // namespace
@@ -89,14 +112,16 @@ struct Server::State {
   std::atomic<std::size_t> connections{0};
   tcp::endpoint endpoint;
   bool started = false;
+  const std::shared_ptr<Upstreams> upstreams;
   std::vector<std::unique_ptr<Loop>> loops;
   std::vector<std::jthread> threads;
   // The last, so the first to go: what waits in it holds coroutines of the loops.
   std::unique_ptr<Workers> workers;
 
   State(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-        Metrics& metrics, const Clock& clock)
-      : edge(std::move(options), std::move(routes), std::move(authorize), metrics, clock) {}
+        Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> given)
+      : edge(std::move(options), std::move(routes), std::move(authorize), metrics, clock),
+        upstreams(given ? std::move(given) : std::make_shared<Upstreams>(metrics, clock)) {}
 
   // Counts something open while it lives; stop() waits for the last.
   class Open {
@@ -144,7 +169,7 @@ struct Server::State {
 };
 
 asio::awaitable<void> Server::State::serve(Loop& loop, tcp::socket socket) {
-  Session session(edge, *workers, std::move(socket));
+  Session session(edge, *workers, *loop.forwards, std::move(socket));
   const Place place(*this, loop, session);
   try {
     co_await session.run();
@@ -200,6 +225,7 @@ asio::awaitable<void> Server::State::watch(Loop& loop) {
     if (fault) co_return;
     const auto now = std::chrono::steady_clock::now();
     for (Session* session : loop.sessions) session->stop_if_late(now);
+    loop.look_for_hang_ups();
   }
 }
 
@@ -238,9 +264,9 @@ Result<void> Server::State::listen() {
 }
 
 Server::Server(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-               Metrics& metrics, const Clock& clock)
+               Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams)
     : state_(std::make_unique<State>(std::move(options), std::move(routes), std::move(authorize),
-                                     metrics, clock)) {}
+                                     metrics, clock, std::move(upstreams))) {}
 
 Server::~Server() { stop(); }
 
@@ -250,6 +276,8 @@ Result<void> Server::start() {
   state.workers =
       std::make_unique<Workers>(state.edge.options.workers, state.edge.options.queue_max);
   for (const auto& loop : state.loops) {
+    loop->forwards.emplace(loop->context, state.edge, *state.workers, state.upstreams->origins(),
+                           [&state] { return std::make_shared<State::Open>(state); });
     auto accepting = state.accept(*loop);
     asio::co_spawn(loop->context, std::move(accepting), asio::detached);
     auto watching = state.watch(*loop);
@@ -289,11 +317,14 @@ void Server::stop() {
     for (const auto& loop : state.loops)
       asio::post(loop->context, [&here = *loop] {
         for (Session* session : here.sessions) session->abort();
+        here.forwards->cut();
       });
     state.workers->pool().stop();
   }
   state.workers->pool().join();
-  for (const auto& loop : state.loops) loop->context.stop();
+  // What workers gave back last is taken first.
+  for (const auto& loop : state.loops)
+    asio::post(loop->context, [&here = *loop] { here.context.stop(); });
   state.threads.clear();
 }
 

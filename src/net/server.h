@@ -9,6 +9,7 @@
 
 #include "api/route.h"
 #include "base/metrics.h"
+#include "net/upstream.h"
 
 namespace penstock::net {
 
@@ -24,6 +25,7 @@ struct ServerOptions {
   std::int64_t stream_max = std::int64_t{100} << 30;  // a body that goes on while it comes
   // Streams under way, either way, each with a buffer of a megabyte; beyond it 503.
   std::size_t streams_max = 64;
+  std::size_t detached_max = 256;  // forwarded calls that go on with no caller, as to shadows
   Micros header_time = std::chrono::seconds(15);
   // For a whole body; for each step of an answer; for each megabyte of a stream.
   Micros body_time = std::chrono::seconds(60);
@@ -42,8 +44,9 @@ using Authorize = std::function<Result<void>(const api::Request& request,
 
 class Server {
  public:
+  // Calls that other servers answer go through `upstreams`; without them through its own.
   Server(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-         Metrics& metrics, const Clock& clock);
+         Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams = nullptr);
   ~Server();
 
   // unavailable, with the address and the way out, where the port is taken.

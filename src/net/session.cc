@@ -38,8 +38,8 @@ api::Fields fields_of(const http::fields& fields) {
 
 }  // namespace
 
-Session::Session(Edge& edge, Workers& workers, tcp::socket socket)
-    : edge_(edge), workers_(workers), socket_(std::move(socket)) {
+Session::Session(Edge& edge, Workers& workers, Forwards& forwards, tcp::socket socket)
+    : edge_(edge), workers_(workers), forwards_(forwards), socket_(std::move(socket)) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
 }
@@ -63,6 +63,8 @@ void Session::drain() {
 }
 
 void Session::abort() {
+  cut_ = true;
+  if (drive_) drive_->end(api::Ending::cut);
   boost::system::error_code ignored;
   socket_.close(ignored);
 }
@@ -215,6 +217,10 @@ asio::awaitable<bool> Session::serve_one() {
     if (body != Got::all) co_return give_up(body);
   }
   request.body = std::move(message.body());
+  if (admission.route && admission.route->forward && !admission.refused) {
+    const bool forwarded = co_await forward(admission, request, started);
+    co_return forwarded&& keep_alive_;
+  }
   const bool answered = co_await answer(admission, request, started);
   co_return answered&& keep_alive_;
 }
@@ -242,11 +248,11 @@ asio::awaitable<bool> Session::answer(Admission& admission, api::Request& reques
       auto hop = run_on(workers_.pool(), std::move(work));
       response = co_await std::move(hop);
     } else {
-      response = edge_.busy(request);
+      response = edge_.busy(request.path);
     }
   }
   const StreamPlace place(response.source ? &edge_ : nullptr);
-  if (response.source && !place) response = edge_.busy(request);
+  if (response.source && !place) response = edge_.busy(request.path);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   edge_.finish(admission, request, response, took.count());
   const bool head_only = request.method == "HEAD";
@@ -293,6 +299,7 @@ asio::awaitable<bool> Session::flush() {
   for (auto& work : after_)
     if (!workers_.post(std::move(work))) edge_.measures.after_dropped();
   after_.clear();
+  end_answered(!fault ? api::Ending::answered : cut_ ? api::Ending::cut : api::Ending::hung_up);
   co_return !fault;
 }
 

@@ -47,7 +47,7 @@ asio::awaitable<bool> Session::receive(Admission& admission, api::Request& reque
   if (auto refusal = refused(request, edge_, parser_->content_length())) {
     response = std::move(*refusal);
   } else if (!place || !workers_.enter()) {
-    response = edge_.busy(request);
+    response = edge_.busy(request.path);
   } else {
     auto open = [this, &admission, &request] {
       workers_.leave();

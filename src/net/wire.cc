@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "api/mlflow/protocol.h"
+#include "api/openai/errors.h"
 #include "net/gzip.h"
 #include "net/router.h"
 
@@ -59,9 +60,11 @@ std::string_view reason_of(int status) {
     case 413: return "Content Too Large";
     case 415: return "Unsupported Media Type";
     case 416: return "Range Not Satisfiable";
+    case 422: return "Unprocessable Content";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
+    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 507: return "Insufficient Storage";
@@ -83,6 +86,7 @@ void append_number(std::string& out, std::size_t number) {
 
 api::Response error_response(std::string_view path, const Error& error, int status) {
   if (api::mlflow::owns(path)) return api::mlflow::error_response(error, status);
+  if (api::openai::owns(path)) return api::openai::error_response(error, status);
   api::Response response = api::problem(error, status);
   if (path != "/v2" && !path.starts_with("/v2/")) return response;
   response.body = json::serialize(json::object{{"error", error.message}});
@@ -190,11 +194,14 @@ void append_head(std::string& out, const api::Response& response, const HeadOpti
     out += "\r\nConnection: keep-alive";
   const std::size_t size =
       response.source ? static_cast<std::size_t>(response.source->size()) : response.body.size();
-  if (!response.content_type.empty() && size > 0 && !has_break(response.content_type))
+  const bool streamed = options.chunked || options.open_ended;
+  if (!response.content_type.empty() && (size > 0 || streamed) && !has_break(response.content_type))
     (out += "\r\nContent-Type: ") += response.content_type;
   for (const auto& [name, value] : response.headers)
     if (!has_break(name) && !has_break(value)) (((out += "\r\n") += name) += ": ") += value;
-  if (response.status != 204 && response.status != 304) {
+  if (options.chunked) {
+    out += "\r\nTransfer-Encoding: chunked";
+  } else if (!options.open_ended && response.status != 204 && response.status != 304) {
     out += "\r\nContent-Length: ";
     append_number(out, size);
   }

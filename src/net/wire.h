@@ -8,7 +8,8 @@
 
 namespace penstock::net {
 
-// A problem document, or {"error": ...} under /v2, as the Open Inference Protocol has it.
+// A problem document, or what the protocol has that the path belongs to: {"error": ...} under /v2,
+// OpenAI's under /v1.
 api::Response error_response(std::string_view path, const Error& error, int status = 0);
 
 // Fills path and query from "/path?query" or "http://host/path?query". invalid_argument where that
@@ -35,6 +36,8 @@ struct HeadOptions {
   bool http_1_0 = false;
   bool keep_alive = true;
   Timestamp date;
+  bool chunked = false;     // the body follows in pieces
+  bool open_ended = false;  // it ends with the connection
 };
 // The status line and headers of an answer. A header of a handler that would break the message
 // apart (a line break in it) is left out.

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +19,7 @@ struct TensorInfo {
   std::string name;
   std::string datatype;             // "FP32", "INT64", "BYTES", ...
   std::vector<std::int64_t> shape;  // -1 = any
+  bool optional = false;            // an input that may be left out
 };
 
 struct Tensor {
@@ -29,8 +32,20 @@ struct Tensor {
 // Bytes of one element; 0 for BYTES and unknown names.
 std::size_t size_of(std::string_view datatype);
 
+// Whether these are inputs that `expected` lists: names, datatypes, shapes, and as many bytes as
+// they say. [rows,1] is as good as [rows]. invalid_argument says what was expected.
+Result<void> check_inputs(const std::vector<TensorInfo>& expected,
+                          const std::vector<Tensor>& inputs);
+// Nothing where a size is negative or the product does not fit.
+std::optional<std::size_t> elements_of(const std::vector<std::int64_t>& shape);
+// One element of a BYTES tensor.
+void append_text(std::string_view text, std::string& bytes);
+// The elements of a BYTES tensor; nothing where the bytes are not just `count` of them.
+std::optional<std::vector<std::string_view>> texts_of(std::string_view bytes, std::size_t count);
+
 struct RunLimits {
   Timestamp deadline = Timestamp::max();
+  bool alone = false;  // not in one run with other calls, whose rows may change the last bits
 };
 
 class Model {
@@ -43,13 +58,17 @@ class Model {
   // done in time; a runtime in process may not look at the deadline once it runs.
   virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs,
                                           const RunLimits& limits) = 0;
+  // That it takes here, about; 0: not known, or none.
+  virtual std::int64_t memory_bytes() const { return 0; }
   Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs) { return run(inputs, {}); }
+  // The share of GPUs that a call occupies, as the model's own files say.
+  virtual double gpus() const { return 0; }
 };
 
 class Runtime {
  public:
   virtual ~Runtime() = default;
-  // Loads and warms up. `path` is a file of the local disk.
+  // Loads and warms up. `path` is a file or folder of the local disk.
   virtual Result<std::shared_ptr<Model>> load(const std::string& path) = 0;
 };
 

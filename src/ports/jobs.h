@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,25 @@ class Runner {
   virtual ~Runner() = default;
   // Blocks until the command ended. Its whole process group is ended with it, and with us.
   virtual Result<Outcome> run(const Command& command) = 0;
+};
+
+// A command that runs beside us. Its whole process group ends with it, with this object, with the
+// thread that started it, and with us, even by kill -9.
+class Process {
+ public:
+  virtual ~Process() = default;
+  virtual int number() const = 0;  // of the process; ours until this object goes
+  // Descriptors to wait on: readable once it ended; what it and its children write, never blocking.
+  virtual int ended() const = 0;
+  virtual int output() const = 0;
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // `input` (a descriptor; it stays the caller's) becomes the standard input. Log and time limit of
+  // the command are the caller's business.
+  virtual Result<std::unique_ptr<Process>> start(const Command& command, int input) = 0;
 };
 
 }  // namespace penstock::jobs

@@ -30,6 +30,8 @@ struct Step {
   std::int64_t next_offset = 0;  // where the group reads on
   std::vector<Append> outputs;
   kv::Batch state;  // keys are private to the group
+  // Such keys whose value becomes the offset of an output, in decimal: {key, place in outputs}.
+  std::vector<std::pair<std::string, std::size_t>> offsets = {};
 };
 
 class Log {

@@ -161,6 +161,17 @@ Result<std::vector<ArtifactFile>> Artifacts::contents(const std::string& uri) {
   return contents_[digest] = std::move(files);
 }
 
+Result<Packages> Artifacts::packages(const std::string& uri) {
+  constexpr std::int64_t size_max = 1 << 20;
+  for (const ArtifactFile& file : TRY(contents(uri))) {
+    if (file.path != "requirements.txt") continue;
+    if (file.size > size_max)
+      return Error{Code::failed_precondition, "requirements.txt of " + uri + " is over 1 MB"};
+    return Packages{TRY(files_.get(file.digest))};
+  }
+  return Packages{};
+}
+
 Result<std::string> Artifacts::local_path(const std::string& uri) {
   const std::string digest = TRY(digest_in(uri));
   const auto folder = checkouts_.folder(digest);

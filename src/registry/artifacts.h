@@ -19,6 +19,13 @@ struct ArtifactFile {
   std::int64_t size = 0;
 };
 
+// What an environment needs to run a version of MLflow's: its requirements.txt, empty where it has
+// none.
+struct Packages {
+  std::string requirements;
+};
+BOOST_DESCRIBE_STRUCT(Packages, (), (requirements))
+
 inline constexpr std::string_view artifact_scheme = "penstock://artifacts/";
 
 class Artifacts {
@@ -46,6 +53,7 @@ class Artifacts {
   // whoever uses the bytes verifies them then.
   Result<std::vector<ArtifactFile>> contents(const std::string& uri);
   Result<bool> exists(const std::string& uri);
+  Result<Packages> packages(const std::string& uri);
   // Its folder, or its file where it has only one; verified as `file` does.
   Result<std::string> local_path(const std::string& uri);
   // Forgets uploads that were begun before and never committed; how many.

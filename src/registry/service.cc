@@ -138,6 +138,8 @@ Result<ModelVersion> Service::register_version(sql::Tx& tx, const Call& call, co
     version.version = TRY(store::newest(tx, call.project, name.model)) + 1;
     version.record.model_id = name.model + "-v" + std::to_string(version.version);
   }
+  // Before the digest, so that the same words again are the same version.
+  if (check_) TRY(check_(tx, call, version.record));
   version.digest = digest_of(version.record);
   const auto found = TRY(store::find(tx, call.project, version.model, version.version));
   if (!found.empty()) {

@@ -15,6 +15,9 @@ namespace penstock::registry {
 using ReferenceLookup = std::function<Result<std::optional<std::string>>(sql::Tx&, const Call&,
                                                                          const std::string& text)>;
 
+// Looks at a record before it is registered, and may fill in what its writer left out.
+using RecordCheck = std::function<Result<void>(sql::Tx&, const Call&, Record&)>;
+
 struct VersionInput {
   std::string model, version;
 };
@@ -71,6 +74,7 @@ class Service {
   void verify_with(const std::string& field, ReferenceLookup lookup) {
     lookups_[field] = std::move(lookup);
   }
+  void check_with(RecordCheck check) { check_ = std::move(check); }
   resources::KindHandler kind() const;
 
   // A name that is taken with another record is already_exists; with the same record it is that
@@ -93,6 +97,7 @@ class Service {
   sql::Database& db_;
   const Clock& clock_;
   std::map<std::string, ReferenceLookup> lookups_;
+  RecordCheck check_;
 };
 
 // For the components above, inside their own transactions.

@@ -1,5 +1,7 @@
 #include "resources/service.h"
 
+#include "resources/projects.h"
+
 #include <algorithm>
 #include <optional>
 
@@ -193,6 +195,10 @@ Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view k
 
 Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std::string_view kind) {
   return store::newest(tx, project, kind);
+}
+
+Result<std::vector<std::string>> projects_with(sql::Tx& tx, std::string_view kind) {
+  return store::projects_with(tx, kind);
 }
 
 Result<std::vector<Resource>> get_many(

@@ -40,4 +40,13 @@ Result<std::vector<Resource>> newest_of(
       row);
 }
 
+Result<std::vector<std::string>> projects_with(sql::Tx& tx, std::string_view kind) {
+  const auto rows =
+      TRY(tx.run("SELECT DISTINCT project FROM resources WHERE kind = $1 ORDER BY project",
+                 {std::string(kind)}));
+  std::vector<std::string> projects;
+  for (const sql::Row& row : rows) sql::from_sql(row.at(0), projects.emplace_back());
+  return projects;
+}
+
 }  // namespace penstock::resources::store

@@ -210,7 +210,7 @@ Result<void> BatchScorer::Run::score_and_write(std::vector<InferenceEvent>& even
   if (events.empty()) return {};
   std::vector<InferenceEvent*> rows;
   for (InferenceEvent& event : events) rows.push_back(&event);
-  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows));
+  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows, {.alone = true}));
   for (const InferenceEvent& event : events) write(event);
   file_ << csv_;
   csv_.clear();
@@ -360,7 +360,7 @@ Result<bool> BatchScorer::Run::note(const BatchOutput& noted) {
       .release = target.release,
       .model = output.model,
       .version = output.version,
-      .runtime = "onnx",
+      .runtime = target.deployment->runtime_name,
       .mode = Mode::batch,
       .entities = {{"output", output.output},
                    {"day", output.day},

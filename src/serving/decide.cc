@@ -23,6 +23,25 @@ double element(const infer::Tensor& tensor, std::size_t index) {
   return static_cast<double>(value);
 }
 
+template <class T>
+void put(T value, std::string& out) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+// A feature as one element of a column; false where the datatype cannot say it.
+bool put_as(std::string_view datatype, const std::optional<double>& value, std::string& out) {
+  const double number = value.value_or(std::numeric_limits<double>::quiet_NaN());
+  if (datatype == "FP64") return put(number, out), true;
+  if (datatype == "FP32") return put(static_cast<float>(number), out), true;
+  const double most = datatype == "INT64" ? 0x1p63 : datatype == "INT32" ? 0x1p31 : 2;
+  if (!(number >= (datatype == "BOOL" ? 0 : -most) && number < most) ||
+      number != std::trunc(number))
+    return false;
+  if (datatype == "INT64") return put(static_cast<std::int64_t>(number), out), true;
+  if (datatype == "INT32") return put(static_cast<std::int32_t>(number), out), true;
+  return put(static_cast<std::uint8_t>(number), out), true;
+}
+
 bool is_among(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -89,6 +108,7 @@ Result<void> read_features(const Clock& clock, const LiveRoute& route, Inference
 void share(const LiveRoute& route, const Choice& choice, InferenceEvent& event) {
   event.model = choice.target->deployment->model;
   event.version = choice.target->deployment->version;
+  event.runtime = choice.target->deployment->runtime_name;
   event.release = choice.target->release;
   event.arm = choice.target->arm;
   event.assignment_probability = choice.probability;
@@ -101,6 +121,23 @@ std::string_view user_of(const InferRequest& request) {
   std::string_view user = request.user;
   if (user.empty() && request.header) user = request.header(user_header);
   return user.substr(0, user_max);
+}
+
+// Where the runtime tells no GPU time, what the call occupied; shared so that rows add up to it.
+void note_runtime(const Deployment& deployment, std::int64_t micros,
+                  const std::vector<InferenceEvent*>& rows) {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  const std::int64_t gpu = std::llround(static_cast<double>(micros) * deployment.gpus);
+  for (InferenceEvent* row : rows) {
+    row->runtime = deployment.runtime_name;
+    if (deployment.remote) {
+      row->upstream = deployment.remote->endpoint->name;
+      row->upstream_micros = micros;
+      row->attempts = 1;
+    }
+    if (deployment.gpus > 0)
+      row->gpu_micros = gpu / count + (row == rows.front() ? gpu % count : 0);
+  }
 }
 
 }  // namespace
@@ -124,21 +161,56 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
 }
 
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,
-                             const std::vector<InferenceEvent*>& rows) {
+                             const std::vector<InferenceEvent*>& rows, bool wide) {
   infer::Tensor tensor{
       .name = input,
-      .datatype = "FP32",
+      .datatype = wide ? "FP64" : "FP32",
       .shape = {static_cast<std::int64_t>(rows.size()), static_cast<std::int64_t>(width)}};
-  tensor.bytes.resize(rows.size() * width * sizeof(float));
-  char* at = tensor.bytes.data();
+  tensor.bytes.reserve(rows.size() * width * (wide ? sizeof(double) : sizeof(float)));
   for (const InferenceEvent* row : rows)
-    for (const std::optional<double>& value : row->features) {
-      const float cell =
-          value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN();
-      std::memcpy(at, &cell, sizeof cell);
-      at += sizeof cell;
-    }
+    for (const std::optional<double>& value : row->features)
+      if (wide)
+        put(value.value_or(std::numeric_limits<double>::quiet_NaN()), tensor.bytes);
+      else
+        put(value ? static_cast<float>(*value) : std::numeric_limits<float>::quiet_NaN(),
+            tensor.bytes);
   return tensor;
+}
+
+bool takes_columns(const OpenSchema& features, const infer::Model& model) {
+  static const std::array<std::string_view, 5> numbers = {"FP32", "FP64", "INT32", "INT64", "BOOL"};
+  const auto& inputs = model.inputs();
+  return inputs.size() == features.names.size() &&
+         std::all_of(inputs.begin(), inputs.end(), [&](const infer::TensorInfo& input) {
+           return is_among(features.names, input.name) && input.shape.size() == 1 &&
+                  std::find(numbers.begin(), numbers.end(), input.datatype) != numbers.end();
+         });
+}
+
+Result<std::vector<infer::Tensor>> feature_tensors(const OpenSchema& features,
+                                                   const infer::Model& model,
+                                                   const std::vector<InferenceEvent*>& rows) {
+  std::vector<infer::Tensor> out;
+  if (!takes_columns(features, model)) {
+    if (model.inputs().empty())
+      return Error{Code::failed_precondition,
+                   "the model does not say what it takes, so no features can be sent to it"};
+    const infer::TensorInfo& only = model.inputs().front();
+    out.push_back(feature_tensor(only.name, features.names.size(), rows, only.datatype == "FP64"));
+    return out;
+  }
+  for (const infer::TensorInfo& input : model.inputs()) {
+    const auto name = std::find(features.names.begin(), features.names.end(), input.name);
+    const auto column = static_cast<std::size_t>(name - features.names.begin());
+    infer::Tensor& tensor = out.emplace_back(
+        infer::Tensor{input.name, input.datatype, {static_cast<std::int64_t>(rows.size())}, {}});
+    for (const InferenceEvent* row : rows)
+      if (!put_as(input.datatype, row->features.at(column), tensor.bytes))
+        return Error{Code::failed_precondition, "feature " + input.name +
+                                                    " is missing or none of " + input.datatype +
+                                                    ", which the model takes it as"};
+  }
+  return out;
 }
 
 Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
@@ -170,13 +242,24 @@ Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
 Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
                                              const LiveTarget& target,
                                              const std::vector<infer::Tensor>& tensors,
-                                             const std::vector<InferenceEvent*>& rows) {
+                                             const std::vector<InferenceEvent*>& rows,
+                                             const infer::RunLimits& limits) {
   const Timestamp start = clock.now();
+  if (!target.deployment->runtime)
+    return Error{Code::invalid_argument, "model:" + target.deployment->model + "@v" +
+                                             std::to_string(target.deployment->version) +
+                                             " of route " + route.declaration.name +
+                                             " takes no tensors; it answers chat completions"};
   infer::Model& model = *target.deployment->runtime;
   std::vector<infer::Tensor> read;
-  if (tensors.empty())
-    read.push_back(feature_tensor(model.inputs().front().name, route.features.names.size(), rows));
-  auto outputs = TRY(model.run(tensors.empty() ? read : tensors));
+  if (tensors.empty()) read = TRY(feature_tensors(route.features, model, rows));
+  auto ran = model.run(tensors.empty() ? read : tensors, limits);
+  // What we read for the caller is not the caller's fault.
+  if (!ran && tensors.empty() && ran.error().code == Code::invalid_argument)
+    return Error{Code::failed_precondition,
+                 "the model does not take the features: " + ran.error().message};
+  if (!ran) return ran.error();
+  auto outputs = std::move(ran).take();
   const auto scores = TRY(scores_of(outputs, route.declaration.output, rows.size()));
   const std::int64_t micros = (clock.now() - start).count();
   for (std::size_t row = 0; row < rows.size(); ++row) {
@@ -184,6 +267,7 @@ Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute
     rows[row]->decision = scores[row] >= route.declaration.threshold;
     rows[row]->model_micros = micros;
   }
+  note_runtime(*target.deployment, micros, rows);
   return outputs;
 }
 
@@ -207,7 +291,6 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     event.tenant = call.tenant;
     event.actor = call.actor;
     event.user = caller.user;
-    event.runtime = "onnx";
     event.mode = mode;
     event.request_bytes = request.request_bytes / static_cast<std::int64_t>(ids.size());
     if (reads) {
@@ -225,11 +308,14 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   }
   if (!reads) note_features(request.tensors, out.events);
 
+  // Where the same bytes must come out however often it runs, it runs alone.
+  const infer::RunLimits limits{.deadline = call.deadline,
+                                .alone = mode == Mode::batch || mode == Mode::stream};
   const auto work = [&]() -> Result<void> {
     if (reads)
       for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
     for (const auto& [target, rows] : groups)
-      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows));
+      out.outputs = TRY(run_model(clock_, route, *target, request.tensors, rows, limits));
     return {};
   };
   if (const auto done = work(); !done) out.error = done.error();

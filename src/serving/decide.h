@@ -10,9 +10,16 @@ namespace penstock::serving {
 // invalid_argument where the request has no rows, too many, or an id that is too long.
 Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now);
 
-// [rows, features] in FP32; missing is NaN.
+// [rows, features] in FP32 or FP64; missing is NaN.
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,
-                             const std::vector<InferenceEvent*>& rows);
+                             const std::vector<InferenceEvent*>& rows, bool wide = false);
+// Whether the model takes each feature as an input of its own, as MLflow's column signatures do.
+bool takes_columns(const OpenSchema& features, const infer::Model& model);
+// The features as that model takes them. failed_precondition where one is missing and its datatype
+// has no word for that.
+Result<std::vector<infer::Tensor>> feature_tensors(const OpenSchema& features,
+                                                   const infer::Model& model,
+                                                   const std::vector<InferenceEvent*>& rows);
 // One score a row from the model's output `name`; data_loss where it is not there, has another
 // number of rows or is not a number.
 Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
@@ -23,6 +30,7 @@ Result<std::vector<double>> scores_of(const std::vector<infer::Tensor>& outputs,
 Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute& route,
                                              const LiveTarget& target,
                                              const std::vector<infer::Tensor>& tensors,
-                                             const std::vector<InferenceEvent*>& rows);
+                                             const std::vector<InferenceEvent*>& rows,
+                                             const infer::RunLimits& limits = {});
 
 }  // namespace penstock::serving

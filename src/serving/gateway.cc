@@ -35,10 +35,35 @@ const LiveTarget* target_of(const LiveRoute& route, const InferenceEvent& event)
   return nullptr;
 }
 
+void add(std::atomic<std::int64_t>& counter, std::int64_t more) {
+  counter.fetch_add(more, std::memory_order_relaxed);
+}
+
+// The call of a target's first row counts for the others too: they went through one run.
+void count_call(Counters& counters, const InferenceEvent& first) {
+  if (!first.error.empty()) {
+    add(counters.failed_calls, 1);
+    add(counters.failed_micros, first.total_micros);
+    return;
+  }
+  add(counters.calls, 1);
+  add(counters.micros, first.total_micros);
+  add(counters.model_micros, first.model_micros);
+  counters.last.store(first.at.time_since_epoch().count(), std::memory_order_relaxed);
+}
+
 void count(const LiveRoute& route, const std::vector<InferenceEvent>& events) {
-  for (const InferenceEvent& event : events)
-    if (const LiveTarget* target = target_of(route, event))
-      ++(event.error.empty() ? target->counters->answered : target->counters->errors);
+  std::vector<const LiveTarget*> seen;
+  for (const InferenceEvent& event : events) {
+    const LiveTarget* target = target_of(route, event);
+    if (!target) continue;
+    Counters& counters = *target->counters;
+    add(event.error.empty() ? counters.answered : counters.errors, 1);
+    add(counters.feature_micros, event.feature_micros);
+    if (std::find(seen.begin(), seen.end(), target) != seen.end()) continue;
+    seen.push_back(target);
+    count_call(counters, event);
+  }
 }
 
 }  // namespace
@@ -50,7 +75,33 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
   if (found == table->routes.end())
     return Error{Code::not_found,
                  "there is no route " + std::string(name) + " in service; see GET /api/v1/routes"};
-  return found->second;
+  if (takes_tensors(*found->second)) return found->second;
+  return Error{Code::failed_precondition,
+               "route " + std::string(name) +
+                   " is a language model's: call POST /v1/chat/completions with it as the model"};
+}
+
+std::vector<std::shared_ptr<const LiveRoute>> Gateway::routes(const Call& call) const {
+  std::vector<std::shared_ptr<const LiveRoute>> out;
+  for (const auto& [key, route] : table_.get()->routes)
+    if (route->project == call.project) out.push_back(route);
+  std::sort(out.begin(), out.end(),
+            [](const auto& a, const auto& b) { return a->declaration.name < b->declaration.name; });
+  return out;
+}
+
+void Gateway::measure(Metrics& metrics) const {
+  for (const auto& [key, route] : table_.get()->routes)
+    for (const LiveTarget& target : route->targets) {
+      const Deployment& deployment = *target.deployment;
+      if (deployment.runtime)
+        metrics
+            .gauge("penstock_model_memory_bytes", "Memory that a loaded model takes, about",
+                   {{"project", route->project},
+                    {"model", deployment.model},
+                    {"version", std::to_string(deployment.version)}})
+            .set(static_cast<double>(deployment.runtime->memory_bytes()));
+    }
 }
 
 Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
@@ -83,33 +134,34 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     event.total_micros = (end - start).count();
     if (!decided.error && keeps_payload(*by, event.id)) event.payload = payload_urn(event.id);
   }
-  if (request.id.empty()) {
-    TRY(record(log_, decided.events));
-  } else {
+  if (!request.id.empty()) {
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
     if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
-    TRY(record(log_, decided.events));
+    TRY(telemetry_.put_now(decided.events));
   }
   count(*by, decided.events);
   live->seconds->observe(static_cast<double>((clock_.now() - start).count()) * 1e-6);
   if (!failed.empty()) {
     count(*live, failed);
-    TRY(record(log_, failed));
+    telemetry_.put(std::move(failed));
   }
-  if (decided.error) return *decided.error;
-
   InferAnswer answer;
-  for (const InferenceEvent& event : decided.events)
-    answer.predictions.push_back(prediction_of(event));
-  // Where another route stood in, there is no live answer of this one to compare with.
-  if (by == live) answer.after = mirror(live, request, decided.events);
-  if (auto keep = keep_payloads(by, request, decided.events))
-    answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
-      keep();
-      if (mirrors) mirrors();
-    };
-  answer.outputs = std::move(decided.outputs);
+  if (!decided.error) {
+    answer.predictions.reserve(decided.events.size());
+    for (const InferenceEvent& event : decided.events)
+      answer.predictions.push_back(prediction_of(event));
+    // Where another route stood in, there is no live answer of this one to compare with.
+    if (by == live) answer.after = mirror(live, request, decided.events);
+    if (auto keep = keep_payloads(by, request, decided.events))
+      answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
+        keep();
+        if (mirrors) mirrors();
+      };
+    answer.outputs = std::move(decided.outputs);
+  }
+  if (request.id.empty()) telemetry_.put(std::move(decided.events));
+  if (decided.error) return *decided.error;
   return answer;
 }
 

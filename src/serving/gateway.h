@@ -9,6 +9,7 @@
 #include "serving/payloads.h"
 #include "serving/rule.h"
 #include "serving/table.h"
+#include "serving/telemetry.h"
 
 namespace penstock::serving {
 
@@ -54,15 +55,17 @@ struct Decided {
 };
 
 // Appends the events, each findable by its id from then on, in one write.
+Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& events);
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
 
 class Gateway {
  public:
-  Gateway(const TableHolder& table, events::Log& log, const Clock& clock)
-      : table_(table), log_(log), clock_(clock), mirrors_(clock, [this](auto events) {
-          // A lost mirror is telemetry lost, and nobody's error.
-          (void)record(log_, events);
-        }) {}
+  Gateway(const TableHolder& table, Telemetry& telemetry, events::Log& log, const Clock& clock)
+      : table_(table),
+        telemetry_(telemetry),
+        log_(log),
+        clock_(clock),
+        mirrors_(clock, [this](auto events) { telemetry_.put(std::move(events)); }) {}
 
   // not_found for an unknown route or version, unavailable for a route without targets,
   // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
@@ -74,7 +77,13 @@ class Gateway {
   // (decide.h: ids_of).
   Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
                          const std::vector<std::string>& ids, Mode mode) const;
+  // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
+  // In service, of the call's project, by name.
+  std::vector<std::shared_ptr<const LiveRoute>> routes(const Call& call) const;
+  // Memory of the models that are loaded, as gauges.
+  void measure(Metrics& metrics) const;
+  Timestamp now() const { return clock_.now(); }
   std::int64_t table_number() const { return table_.get()->number; }
   Mirrors& mirrors() { return mirrors_; }
   PayloadLog& payloads() { return payloads_; }
@@ -100,6 +109,7 @@ class Gateway {
                                             std::vector<InferenceEvent>& failed) const;
 
   const TableHolder& table_;
+  Telemetry& telemetry_;
   events::Log& log_;
   const Clock& clock_;
   Mirrors mirrors_;

@@ -7,6 +7,7 @@
 #include "registry/service.h"
 #include "resources/service.h"
 #include "serving/route.h"
+#include "serving/runtimes.h"
 
 namespace penstock::serving {
 namespace {
@@ -120,11 +121,31 @@ ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures
                                    std::int64_t version) -> Result<Artifact> {
     const auto record = TRY(registry::version(tx, call.project, model, version)).record;
     TRY(signatures.require(tx, call, model, record.artifact_uri));
-    const auto path = artifacts.file(record.artifact_uri, "model.onnx");
-    if (path) return Artifact{*path, record.artifact_uri};
-    return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +
-                                                std::to_string(version) +
-                                                " cannot be served: " + path.error().message};
+    const auto unfit = [&](const std::string& why) {
+      return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +
+                                                  std::to_string(version) +
+                                                  " cannot be served: " + why};
+    };
+    const auto execution = execution_of(tx, call, artifacts, record);
+    if (!execution) return unfit(execution.error().message);
+    Artifact out{.digest = record.artifact_uri,
+                 .runtime = execution->runtime,
+                 .remote = execution->remote,
+                 .upstream = execution->upstream};
+    if (out.remote) return out;
+    const auto path = artifacts.file(
+        record.artifact_uri, execution->file.empty() ? std::string("model.onnx") : execution->file);
+    if (!path) return unfit(path.error().message);
+    out.path = out.runtime == "python" ? path->substr(0, path->rfind('/')) : *path;
+    return out;
+  };
+}
+
+registry::RecordCheck runtime_check_of(registry::Artifacts& artifacts) {
+  return [&artifacts](sql::Tx& tx, const Call& call, registry::Record& record) -> Result<void> {
+    const Execution execution = TRY(execution_of(tx, call, artifacts, record));
+    if (execution.remote) record.runtime = execution.runtime;
+    return {};
   };
 }
 

@@ -1,4 +1,5 @@
 // What was predicted, and what turned out to be true of it.
+#include <charconv>
 #include <set>
 
 #include "resources/service.h"
@@ -11,6 +12,7 @@ namespace penstock::serving {
 namespace {
 
 constexpr std::string_view label_group = "penstock.labels_seen";
+constexpr Micros flush_time = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -22,26 +24,46 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
                                                std::string_view project, std::string_view id) {
   const auto text = TRY(log.state(group, prediction_key(project, id)));
   if (!text) return std::optional<InferenceEvent>();
-  auto event = TRY(read_json<InferenceEvent>(*text));
+  // The event itself, or the offset of its record.
+  std::int64_t offset = 0;
+  const char* end = text->data() + text->size();
+  std::optional<InferenceEvent> event;
+  if (const auto read = std::from_chars(text->data(), end, offset);
+      read.ec != std::errc{} || read.ptr != end) {
+    event = TRY(read_json<InferenceEvent>(*text));
+  } else {
+    const auto records = TRY(log.read(inference_topic, offset, 1));
+    if (records.empty() || records.front().key != id) return std::optional<InferenceEvent>();
+    event = TRY(read_json<InferenceEvent>(records.front().value));
+  }
   // What a shadow said is nobody's prediction: it has no id that a caller may ask or repeat.
-  if (event.mode == Mode::shadow) return std::optional<InferenceEvent>();
-  return std::optional(std::move(event));
+  if (event->mode == Mode::shadow) event.reset();
+  return event;
 }
 
-Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {
+Result<void> record(events::Log& log, const std::vector<const InferenceEvent*>& events) {
   events::Step step{.group = std::string(gateway_group), .topic = std::string(gateway_group)};
-  for (const InferenceEvent& event : events) {
-    std::string text = json_text(event);
+  for (const InferenceEvent* event : events) {
     // An error is not kept by id: the caller's retry must run, and may succeed.
-    if (event.error.empty()) step.state.put(prediction_key(event.project, event.id), text);
-    step.outputs.push_back({std::string(inference_topic), event.id, std::move(text)});
+    if (event->error.empty())
+      step.offsets.emplace_back(prediction_key(event->project, event->id), step.outputs.size());
+    step.outputs.push_back({std::string(inference_topic), event->id, event_text(*event)});
   }
   // The group reads no topic, so its position stays 0 and writers do not exclude each other; what
   // it gains is that event and state are one write.
   return log.commit(step, 0, kv::Durability::process);
 }
 
+Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {
+  std::vector<const InferenceEvent*> all;
+  all.reserve(events.size());
+  for (const InferenceEvent& event : events) all.push_back(&event);
+  return record(log, all);
+}
+
 Result<InferenceEvent> Service::prediction(const Call& call, const PredictionName& name) {
+  // Who asks for what it has just made must find it.
+  const auto flushed = telemetry_ ? telemetry_->flush(flush_time) : Result<void>();
   if (auto found = TRY(recorded(log_, gateway_group, call.project, name.id))) return *found;
   const auto streams =
       TRY(db_.read(call, [&](sql::Tx& tx) -> Result<std::vector<resources::Resource>> {
@@ -51,11 +73,14 @@ Result<InferenceEvent> Service::prediction(const Call& call, const PredictionNam
     if (auto found =
             TRY(recorded(log_, stream_group(call.project, stream.name), call.project, name.id)))
       return *found;
+  TRY(flushed);  // it may be among those that wait
   return Error{Code::not_found, "there is no prediction " + name.id};
 }
 
 Result<LabelsOutput> Service::add_labels(const Call& call, const LabelsInput& input) {
   LabelsOutput out;
+  // Before a label is there for readers, so that they find what it is of.
+  if (telemetry_) (void)telemetry_->flush(flush_time);
   const std::lock_guard lock(labelling_);
   events::Step step{.group = std::string(label_group), .topic = std::string(label_group)};
   std::set<std::string> seen;

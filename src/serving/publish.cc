@@ -2,10 +2,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <malloc.h>
 
 #include "base/log.h"
+#include "guardrails/service.h"
 #include "resources/service.h"
+#include "serving/cache.h"
 #include "serving/classes.h"
+#include "serving/decide.h"
 #include "serving/rule.h"
 #include "serving/service.h"
 #include "serving/store.h"
@@ -20,13 +24,29 @@ Call in_project(const Call& call, const std::string& project) {
   return other;
 }
 
+// Of one route all versions must be called alike, and words read no features.
+Result<void> check_sort(const LiveRoute& route) {
+  if (takes_tensors(route)) return {};
+  if (route.features.read)
+    return Error{Code::failed_precondition, "feature_schema is for models that take tensors, and " +
+                                                route.declaration.model + " is a language model"};
+  for (const LiveTarget& target : route.targets)
+    if (target.deployment->runtime)
+      return Error{Code::failed_precondition,
+                   "some versions of the route take tensors and some, as a language model, words; "
+                   "declare a route for each"};
+  return {};
+}
+
 // The model must fit what the route promises its callers, or every call would fail later.
 Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
   const RouteDeclaration& declared = route.declaration;
   const auto has_output = [&](const infer::TensorInfo& info) {
     return info.name == declared.output;
   };
-  if (std::none_of(model.outputs().begin(), model.outputs().end(), has_output)) {
+  // A server elsewhere may not say what it gives; its answers will.
+  if (!model.outputs().empty() &&
+      std::none_of(model.outputs().begin(), model.outputs().end(), has_output)) {
     std::string names;
     for (const infer::TensorInfo& info : model.outputs())
       names += (names.empty() ? "" : ", ") + info.name;
@@ -42,13 +62,25 @@ Result<void> check_fit(const LiveRoute& route, const infer::Model& model) {
                                                   ": callers must be able to give it"};
   const auto width = static_cast<std::int64_t>(route.features.names.size());
   const auto& inputs = model.inputs();
-  const bool fits = inputs.size() == 1 && inputs[0].datatype == "FP32" &&
-                    inputs[0].shape.size() == 2 && inputs[0].shape[0] == -1 &&
-                    (inputs[0].shape[1] == width || inputs[0].shape[1] == -1);
-  if (fits) return {};
-  return Error{Code::failed_precondition, "a model for features " + route.features.reference +
-                                              " must have one input, FP32 of shape [-1," +
-                                              std::to_string(width) + "]"};
+  const bool table = inputs.size() == 1 &&
+                     (inputs[0].datatype == "FP32" || inputs[0].datatype == "FP64") &&
+                     inputs[0].shape.size() == 2 && inputs[0].shape[0] == -1 &&
+                     (inputs[0].shape[1] == width || inputs[0].shape[1] == -1);
+  if (table || inputs.empty() || takes_columns(route.features, model)) return {};
+  return Error{Code::failed_precondition,
+               "a model for features " + route.features.reference +
+                   " must have one input, FP32 or FP64 of shape [-1," + std::to_string(width) +
+                   "], or an input of shape [-1] for each feature and of its name"};
+}
+
+// A route with what it names, and no targets yet.
+Result<SavedRoute> declared_route(sql::Tx& tx, const std::string& project,
+                                  const std::string& name) {
+  SavedRoute out;
+  out.project = project;
+  out.declaration = TRY(resources::declared<RouteDeclaration>(tx, project, "route", name));
+  out.guardrails = TRY(guardrails::declared(tx, project, out.declaration.guardrails));
+  return out;
 }
 
 // Whole or not at all: a crash leaves the old file.
@@ -63,6 +95,14 @@ Result<void> replace_file(const std::string& path, const std::string& text) {
   return Error{Code::unavailable, "cannot write " + path};
 }
 
+// One for what is loaded once; of remote ones also by how they are called.
+std::string deployment_key(const StoredTarget& target, const Artifact& artifact) {
+  std::string key = target.model + "@" + std::to_string(target.version) + "#" + artifact.runtime +
+                    "#" + artifact.digest;
+  if (artifact.upstream) key += "#" + target.project + "#" + json_text(*artifact.upstream);
+  return key;
+}
+
 }  // namespace
 
 Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
@@ -72,37 +112,58 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
       const Call inside = in_project(call, target.project);
       if (out.empty() || out.back().project != target.project ||
           out.back().declaration.name != target.route)
-        out.push_back({target.project, TRY(resources::declared<RouteDeclaration>(
-                                           tx, target.project, "route", target.route))});
+        out.push_back(TRY(declared_route(tx, target.project, target.route)));
       // One route's lost artifact must not stop the others; deploy() says it of the route that it
       // is of.
       const auto artifact = artifacts_(tx, inside, target.model, target.version);
       out.back().targets.push_back(target);
-      out.back().paths.push_back(artifact ? artifact->path : "");
-      out.back().digests.push_back(artifact ? artifact->digest : "");
+      out.back().artifacts.push_back(artifact ? *artifact : Artifact{});
       if (!artifact) log::warn("artifact_not_loaded", {{"error", artifact.error().message}});
     }
     return out;
   });
 }
 
+Result<Deployment> Service::load(const StoredTarget& target, const Artifact& artifact) {
+  Deployment out{.model = target.model,
+                 .version = target.version,
+                 .digest = artifact.digest,
+                 .runtime_name = artifact.runtime};
+  if (artifact.remote) {
+    out.gpus = artifact.remote->gpus;
+    auto endpoint = TRY(endpoint_of(target.project, *artifact.upstream, options_.upstreams));
+    out.remote = std::make_shared<const Remote>(
+        Remote{.protocol = artifact.upstream->protocol,
+               .model = *artifact.remote,
+               .endpoint = std::make_shared<const http::Endpoint>(std::move(endpoint)),
+               .health_path = artifact.upstream->health_path});
+    if (artifact.runtime == "openai") return out;
+    if (!options_.connect)
+      return Error{Code::failed_precondition, "this server calls no upstreams of runtime kserve"};
+    out.runtime = TRY(options_.connect(*out.remote));
+    return out;
+  }
+  if (artifact.runtime == "python" && !options_.python)
+    return Error{Code::failed_precondition, "this server runs no models of runtime python"};
+  infer::Runtime& runtime = artifact.runtime == "python" ? *options_.python : runtime_;
+  out.runtime = TRY(runtime.load(artifact.path));
+  out.gpus = out.runtime->gpus();
+  return out;
+}
+
 Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& target,
-                                                          const std::string& path,
-                                                          const std::string& digest) {
-  if (path.empty())
+                                                          const Artifact& artifact,
+                                                          const Tried& tried) {
+  if (artifact.digest.empty())
     return Error{Code::failed_precondition,
                  "the artifact of model:" + target.model + "@v" + std::to_string(target.version) +
                      " is not there, or its signature does not verify; penstock models verify "
                      "says which"};
-  auto& known = loaded_[target.model + "@" + std::to_string(target.version) + "#" + digest];
-  if (auto loaded = known.lock()) return loaded;
-  auto session = TRY(runtime_.load(path));
-  auto deployment = std::make_shared<const Deployment>(Deployment{.model = target.model,
-                                                                  .version = target.version,
-                                                                  .digest = digest,
-                                                                  .runtime = std::move(session)});
-  known = deployment;
-  return deployment;
+  const std::string key = deployment_key(target, artifact);
+  if (const auto known = tried.find(key); known != tried.end()) return known->second;
+  if (auto loaded = loaded_[key].lock()) return loaded;
+  return Error{Code::unavailable, "model:" + target.model + "@v" + std::to_string(target.version) +
+                                      " is not loaded yet; publish again"};
 }
 
 std::shared_ptr<const Classes> Service::classes_for(const std::string& project,
@@ -135,7 +196,45 @@ Result<bool> Service::refresh_classes(const Call& call) {
   return false;
 }
 
-Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved) {
+bool Service::has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const {
+  for (const SavedRoute& route : routes)
+    for (std::size_t i = 0; i < route.targets.size(); ++i) {
+      const std::string key = deployment_key(route.targets[i], route.artifacts.at(i));
+      if (route.artifacts.at(i).digest.empty() || tried.contains(key)) continue;
+      const auto known = loaded_.find(key);
+      if (known == loaded_.end() || known->second.expired()) return true;
+    }
+  return false;
+}
+
+void Service::load_missing(const std::vector<SavedRoute>& routes, Tried& tried) {
+  const std::lock_guard turn(loading_);
+  for (const SavedRoute& route : routes)
+    for (std::size_t i = 0; i < route.targets.size(); ++i) {
+      const Artifact& artifact = route.artifacts.at(i);
+      const std::string key = deployment_key(route.targets[i], artifact);
+      if (artifact.digest.empty() || tried.contains(key)) continue;
+      {
+        const std::lock_guard lock(publishing_);
+        if (auto loaded = loaded_[key].lock()) {
+          tried.emplace(key, std::move(loaded));
+          continue;
+        }
+      }
+      auto made = load(route.targets[i], artifact);
+      if (!made) {
+        tried.emplace(key, made.error());
+        continue;
+      }
+      auto deployment = std::make_shared<const Deployment>(std::move(made).take());
+      const std::lock_guard lock(publishing_);
+      loaded_[key] = deployment;
+      tried.emplace(key, std::move(deployment));
+    }
+}
+
+Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved,
+                                                            const Tried& tried) {
   auto live = std::make_shared<LiveRoute>();
   live->project = saved.project;
   live->declaration = saved.declaration;
@@ -148,8 +247,8 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   live->classes = classes_for(saved.project, saved.declaration, live->features);
   for (std::size_t i = 0; i < saved.targets.size(); ++i) {
     const StoredTarget& target = saved.targets[i];
-    auto deployment = TRY(deploy(target, saved.paths.at(i), saved.digests.at(i)));
-    TRY(check_fit(*live, *deployment->runtime));
+    auto deployment = TRY(deploy(target, saved.artifacts.at(i), tried));
+    if (deployment->runtime) TRY(check_fit(*live, *deployment->runtime));
     auto& counters = counters_[key + "/" + target.model + "@" + std::to_string(target.version)];
     if (!counters) counters = std::make_shared<Counters>();
     live->targets.push_back({.arm = target.arm,
@@ -158,6 +257,15 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
                              .seed = seed_of(key, target.release, target.model, target.version),
                              .deployment = std::move(deployment),
                              .counters = counters});
+  }
+  TRY(check_sort(*live));
+  if (!saved.guardrails.empty()) live->guards = TRY(guardrails::Chain::make(saved.guardrails));
+  if (saved.declaration.cache) {
+    // Kept over tables; one of another size begins anew.
+    const std::int64_t bytes = saved.declaration.cache->max_bytes;
+    auto& cache = caches_[key + "#" + std::to_string(bytes)];
+    if (!cache) cache = std::make_shared<AnswerCache>(bytes);
+    live->cache = cache;
   }
   std::stable_sort(live->targets.begin(), live->targets.end(),
                    [](const LiveTarget& a, const LiveTarget& b) { return a.arm < b.arm; });
@@ -170,7 +278,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   return std::shared_ptr<const LiveRoute>(std::move(live));
 }
 
-Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
+Result<void> Service::serve(const std::vector<SavedRoute>& routes, const Tried& tried) {
   const auto before = table_.get();
   auto next = std::make_shared<RoutingTable>();
   next->number = before->number + 1;
@@ -178,7 +286,7 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   std::optional<Error> fault;
   for (const SavedRoute& saved : routes) {
     const std::string key = route_key(saved.project, saved.declaration.name);
-    const auto live = make_live(saved);
+    const auto live = make_live(saved, tried);
     if (live) {
       next->routes[key] = *live;
       served[key] = saved;
@@ -193,7 +301,8 @@ Result<void> Service::serve(const std::vector<SavedRoute>& routes) {
   }
   table_.set(std::move(next));
   served_ = std::move(served);
-  std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); });
+  std::erase_if(caches_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  incomplete_ = fault.has_value();
   if (fault) return *fault;
   return {};
 }
@@ -207,8 +316,7 @@ Result<void> Service::save() const {
 Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const std::string& route,
                                                          std::int64_t version) {
   const auto saved = db_.read(call, [&](sql::Tx& tx) -> Result<SavedRoute> {
-    auto declared = TRY(resources::declared<RouteDeclaration>(tx, call.project, "route", route));
-    SavedRoute out{call.project, std::move(declared)};
+    SavedRoute out = TRY(declared_route(tx, call.project, route));
     StoredTarget only{.project = call.project, .route = route, .model = out.declaration.model};
     for (const StoredTarget& target : TRY(store::targets(tx, call.project, route))) {
       const bool asked = version == 0 ? target.weight > only.weight : target.version == version;
@@ -218,33 +326,61 @@ Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const
     if (only.version == 0)
       return Error{Code::failed_precondition,
                    "route " + route + " has no version that answers; say which one to score with"};
-    const Artifact artifact = TRY(artifacts_(tx, call, only.model, only.version));
+    out.artifacts.push_back(TRY(artifacts_(tx, call, only.model, only.version)));
     only.arm = Arm::live;
     only.weight = weight_total;
     out.targets.push_back(only);
-    out.paths.push_back(artifact.path);
-    out.digests.push_back(artifact.digest);
     return out;
   });
   if (!saved) return saved.error();
+  Tried tried;
+  load_missing({*saved}, tried);
   const std::lock_guard lock(publishing_);
-  return make_live(*saved);
+  return make_live(*saved, tried);
 }
 
 Result<void> Service::publish(const Call& call) {
-  const std::lock_guard lock(publishing_);
-  const auto routes = TRY(saved_routes(call));
-  const auto served = serve(routes);
-  if (!options_.table_path.empty()) TRY(save());
-  return served;
+  constexpr int turns = 5;  // what is declared may change while we load
+  Tried tried;
+  for (int turn = 1;; ++turn) {
+    std::unique_lock lock(publishing_);
+    const auto routes = TRY(saved_routes(call));
+    if (turn == turns || !has_missing(routes, tried)) {
+      const auto served = serve(routes, tried);
+      if (!options_.table_path.empty()) TRY(save());
+      return served;
+    }
+    lock.unlock();
+    load_missing(routes, tried);
+  }
+}
+
+Result<bool> Service::heal(const Call& call) {
+  constexpr Micros pause_min = std::chrono::seconds(2), pause_max = std::chrono::minutes(2);
+  {
+    const std::lock_guard lock(publishing_);
+    // What no table refers to any more is gone; the allocator still holds its memory.
+    if (std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); }) > 0)
+      malloc_trim(0);
+    if (!incomplete_) heal_pause_ = Micros(0);
+    if (!incomplete_ || clock_.now() < heal_at_) return false;
+    heal_pause_ = std::clamp(heal_pause_ * 2, pause_min, pause_max);
+    heal_at_ = clock_.now() + heal_pause_;
+  }
+  // What is wrong was said when it came up; here it matters only that it is gone.
+  if (publish(call)) log::info("serving.healed");
+  return true;
 }
 
 Result<void> Service::restore() {
-  const std::lock_guard lock(publishing_);
   std::ifstream file(options_.table_path, std::ios::binary);
   if (!file) return {};
   const std::string text((std::istreambuf_iterator<char>(file)), {});
-  return serve(TRY(read_json<SavedTable>(text)).routes);
+  const auto saved = TRY(read_json<SavedTable>(text));
+  Tried tried;
+  load_missing(saved.routes, tried);
+  const std::lock_guard lock(publishing_);
+  return serve(saved.routes, tried);
 }
 
 }  // namespace penstock::serving

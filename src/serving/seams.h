@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "ports/olap.h"
 #include "ports/sql.h"
+#include "serving/upstream.h"
 
 namespace penstock::serving {
 
@@ -38,9 +39,13 @@ using HistoricalJoin = std::function<Result<std::string>(
     const Call& call, olap::Session& session, const std::string& schema, const std::string& rows)>;
 
 struct Artifact {
-  std::string path;    // of model.onnx on the local disk
-  std::string digest;  // of its bytes or its directory: one digest, one loaded model
+  std::string path;  // on the local disk: the ONNX file, the folder of MLmodel; none of remote ones
+  std::string digest;            // of its bytes or its directory: one digest, one loaded model
+  std::string runtime = "onnx";  // onnx, python, kserve, openai
+  std::optional<RemoteModel> remote = {};
+  std::optional<UpstreamDeclaration> upstream = {};  // that `remote` names, as it is declared now
 };
+BOOST_DESCRIBE_STRUCT(Artifact, (), (path, digest, runtime, remote, upstream))
 
 // not_found where the version does not exist, failed_precondition where its artifact is not there.
 using ArtifactFinder = std::function<Result<Artifact>(

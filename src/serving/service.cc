@@ -49,6 +49,10 @@ Result<void> check_route(sql::Tx& tx, const Call& call, Timestamp now,
   if (route.feature_schema.empty() != route.entity_keys.empty())
     return faulty("entity_keys", "and feature_schema go together: features are read by these keys");
   TRY(check_routing(tx, call, now, route));
+  for (std::size_t i = 0; i < route.guardrails.size(); ++i)
+    if (!resources::get(tx, call.project, "guardrail", route.guardrails[i]))
+      return faulty("guardrails[" + std::to_string(i) + "]",
+                    "is " + route.guardrails[i] + ", which is not declared");
   for (const resources::Resource& one : TRY(resources::list(tx, call.project, "route"))) {
     const auto other = TRY(decode<RouteDeclaration>(one.declaration));
     if (!route.alias.empty() && other.name != route.name && other.model == route.model &&
@@ -94,18 +98,23 @@ std::vector<resources::KindHandler> Service::kinds() const {
     return catalog::add_edge(tx, call, clock_.now(), "stream:" + stream.name,
                              "route:" + stream.route, "decides_by");
   };
+  const auto upstream_check = [this](sql::Tx& tx, const Call& call,
+                                     const UpstreamDeclaration& upstream) {
+    return check_upstream(tx, call, upstream);
+  };
   const auto check = [this](sql::Tx& tx, const Call& call, const RouteDeclaration& route) {
     return check_route(tx, call, clock_.now(), route);
   };
-  return {{"route", resources::checked_as<RouteDeclaration>(check), route_applied},
+  return {{"upstream", resources::checked_as<UpstreamDeclaration>(upstream_check), {}},
+          {"route", resources::checked_as<RouteDeclaration>(check), route_applied},
           {"stream", resources::checked_as<StreamDeclaration>(check_stream), stream_applied}};
 }
 
 void Service::register_kinds(resources::Service& resources) {
   for (resources::KindHandler& handler : kinds()) resources.add(std::move(handler));
   resources.on_applied([this](const Call& call, const resources::ApplyOutput& applied) {
-    static const std::set<std::string> read_by_tables = {"route", "stream", "feature_view",
-                                                         "feature_schema", "entity"};
+    static const std::set<std::string> read_by_tables = {
+        "upstream", "guardrail", "route", "stream", "feature_view", "feature_schema", "entity"};
     for (const resources::Change& change : applied.changes) {
       if (change.action == resources::Action::unchanged || !read_by_tables.contains(change.kind))
         continue;
@@ -114,6 +123,24 @@ void Service::register_kinds(resources::Service& resources) {
       return;
     }
   });
+}
+
+Result<void> Service::check_upstream(sql::Tx& tx, const Call& call,
+                                     const UpstreamDeclaration& upstream) const {
+  TRY(endpoint_of(call.project, upstream, options_.upstreams));
+  const auto before =
+      resources::declared<UpstreamDeclaration>(tx, call.project, "upstream", upstream.name);
+  if (!before || runtime_of(before->protocol) == runtime_of(upstream.protocol)) return {};
+  for (const StoredTarget& target : TRY(store::all_targets(tx))) {
+    if (target.project != call.project) continue;
+    const auto artifact = artifacts_(tx, call, target.model, target.version);
+    if (artifact && artifact->remote && artifact->remote->upstream == upstream.name)
+      return faulty("protocol", "cannot become " + std::string(name_of(upstream.protocol)) +
+                                    " while route " + target.route + " serves " +
+                                    urn_of({target.model, target.version}) +
+                                    " by it; declare another upstream");
+  }
+  return {};
 }
 
 Result<void> Service::set_targets(sql::Tx& tx, const Call& call, const std::string& route,

@@ -4,10 +4,12 @@
 #include <mutex>
 
 #include "catalog/lineage.h"
+#include "guardrails/guardrail.h"
 #include "ports/log.h"
 #include "resources/service.h"
 #include "serving/classes.h"
 #include "serving/table.h"
+#include "serving/telemetry.h"
 
 namespace penstock::serving {
 
@@ -74,9 +76,10 @@ struct SavedRoute {
   std::string project;
   RouteDeclaration declaration;
   std::vector<StoredTarget> targets;
-  std::vector<std::string> paths, digests;  // of each target's artifact
+  std::vector<Artifact> artifacts;  // of each target; the path of one that was not there is empty
+  std::vector<guardrails::GuardrailDeclaration> guardrails;  // that it names, in its order
 };
-BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, paths, digests))
+BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, artifacts, guardrails))
 struct SavedTable {
   std::vector<SavedRoute> routes;
 };
@@ -84,6 +87,11 @@ BOOST_DESCRIBE_STRUCT(SavedTable, (), (routes))
 
 struct ServiceOptions {
   std::string table_path;  // the copy of the last good table, read where the database cannot be
+  UpstreamOptions upstreams = {};
+  infer::Runtime* python =
+      nullptr;  // loads the folder of an MLmodel; none: such models are refused
+  // Of kserve: what the upstream says of the model, and calls of it.
+  std::function<Result<std::shared_ptr<infer::Model>>(const Remote&)> connect = {};
 };
 
 class Service {
@@ -91,7 +99,8 @@ class Service {
   Service(sql::Database& db, events::Log& log, infer::Runtime& runtime, const Clock& clock,
           Metrics& metrics, ArtifactFinder artifacts, SchemaOpener schemas, ServiceOptions options);
 
-  // Kinds `route` and `stream`; routes are published again after an apply that changed one.
+  // Kinds `upstream`, `route` and `stream`; routes are published again after an apply that changed
+  // one.
   void register_kinds(resources::Service& resources);
   // In the transaction that declared a route.
   void on_route_applied(
@@ -101,6 +110,8 @@ class Service {
   // Before the first publish: what shadows and payloads may hold.
   void classes_by(ClassFinder classes) { classes_ = std::move(classes); }
   std::vector<resources::KindHandler> kinds() const;
+  // Where events wait before they are in the log: reads of predictions write those first.
+  void reads_after(Telemetry& telemetry) { telemetry_ = &telemetry; }
 
   // Inside the transaction of a release. invalid_argument where weights of live and canary do not
   // add to 10,000, a shadow has weight or a version stands twice; not_found for an unknown route or
@@ -119,6 +130,9 @@ class Service {
   Result<bool> refresh_classes(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
+  // Publishes again where the last time some route could not be served as it should: an upstream
+  // that was away may be back. True where it did. Gives back the memory of what was unloaded.
+  Result<bool> heal(const Call& call);
   const TableHolder& table() const { return table_; }
   // A route as if `version` (0: the one with the greatest weight) answered every call of it: for
   // batch.
@@ -133,15 +147,24 @@ class Service {
   Result<LabelsOutput> add_labels(const Call& call, const LabelsInput& input);
 
  private:
+  // What one publish loaded, or could not; by deployment_key.
+  using Tried = std::map<std::string, Result<std::shared_ptr<const Deployment>>>;
+
   Result<std::vector<SavedRoute>> saved_routes(const Call& call);
-  Result<void> serve(const std::vector<SavedRoute>& routes);
-  Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved);
+  // Loads what is not loaded and was not tried. Slow, so without the lock that a rollback needs.
+  void load_missing(const std::vector<SavedRoute>& routes, Tried& tried);
+  bool has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const;
+  // These two under publishing_.
+  Result<void> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
+  Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved, const Tried& tried);
   std::shared_ptr<const Classes> classes_for(const std::string& project,
                                              const RouteDeclaration& route,
                                              const OpenSchema& features) const;
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
-                                                   const std::string& path,
-                                                   const std::string& digest);
+                                                   const Artifact& artifact, const Tried& tried);
+  Result<Deployment> load(const StoredTarget& target, const Artifact& artifact);
+  Result<void> check_upstream(sql::Tx& tx, const Call& call,
+                              const UpstreamDeclaration& upstream) const;
   Result<void> save() const;
 
   sql::Database& db_;
@@ -157,12 +180,20 @@ class Service {
 
   std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> route_applied_;
 
+  Telemetry* telemetry_ = nullptr;
+
   std::mutex labelling_;   // looks for a label, then adds it
-  std::mutex publishing_;  // one publish at a time; readers of the table do not take it
-  std::map<std::string, SavedRoute> served_;                       // by route_key
-  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;  // by model, version and digest
+  std::mutex loading_;     // one load at a time; taken before publishing_
+  std::mutex publishing_;  // one swap at a time; readers of the table do not take it
+  std::map<std::string, SavedRoute> served_;  // by route_key
+  // By deployment_key.
+  std::map<std::string, std::weak_ptr<const Deployment>> loaded_;
+  bool incomplete_ = false;  // the last publish left a route behind
+  Timestamp heal_at_{};      // not before
+  Micros heal_pause_{};      // grows while it does not help
   std::map<std::string, std::shared_ptr<Counters>> counters_;
   std::map<std::string, std::shared_ptr<std::atomic<std::int64_t>>> mirrors_;
+  std::map<std::string, std::shared_ptr<AnswerCache>> caches_;  // by route_key and size
 };
 
 // What a prediction was made by and from, as edges of the lineage graph; derived, never stored.

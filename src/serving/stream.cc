@@ -80,7 +80,7 @@ Result<void> StreamScorer::decide(const LiveRoute& route, const events::Record& 
     said.version = event.version;
     said.score = event.score;
     said.decision = event.decision;
-    std::string text = json_text(event);
+    std::string text = event_text(event);
     progress.step.state.put(key, text);
     progress.step.outputs.push_back({std::string(inference_topic), event.id, std::move(text)});
   }

@@ -1,5 +1,6 @@
 #include "serving/table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <xxhash.h>
 
@@ -9,6 +10,12 @@ std::string route_key(std::string_view project, std::string_view route) {
   std::string key;
   key.reserve(project.size() + 1 + route.size());
   return key.append(project).append("/").append(route);
+}
+
+bool takes_tensors(const LiveRoute& route) {
+  return std::all_of(route.targets.begin(), route.targets.end(), [](const LiveTarget& target) {
+    return target.deployment->runtime != nullptr;
+  });
 }
 
 std::uint64_t seed_of(std::string_view route, std::string_view salt, std::string_view model,

@@ -11,13 +11,23 @@
 #include "serving/seams.h"
 #include "serving/upstream.h"
 
+namespace penstock::guardrails {
+class Chain;
+}
+
 namespace penstock::serving {
+
+class AnswerCache;
 
 // Counted since the process started, over all tables: a swap does not reset them.
 struct Counters {
   std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
   // Of a shadow, why else it did not get a call: the day's cost, the class of what it would see.
   std::atomic<std::int64_t> capped{0}, withheld{0};
+  // Of whole calls, however many rows each had; the rest of them failed.
+  std::atomic<std::int64_t> calls{0}, micros{0}, failed_calls{0}, failed_micros{0};
+  std::atomic<std::int64_t> feature_micros{0}, model_micros{0};
+  std::atomic<std::int64_t> last{0};  // microseconds since 1970 of the last answer
 };
 
 // A version x runtime, loaded and warm.
@@ -28,6 +38,7 @@ struct Deployment {
   std::string runtime_name = "onnx";           // onnx, python, kserve, openai
   std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
+  double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
 };
 
 class Rules;     // rule.h
@@ -45,8 +56,10 @@ struct LiveTarget {
 struct LiveRoute {
   std::string project;
   RouteDeclaration declaration;
-  OpenSchema features;              // no `read` where the route has no schema
-  std::vector<LiveTarget> targets;  // live and canary first, then shadows
+  OpenSchema features;                              // no `read` where the route has no schema
+  std::vector<LiveTarget> targets;                  // live and canary first, then shadows
+  std::shared_ptr<const guardrails::Chain> guards;  // none: the route names no guardrails
+  std::shared_ptr<AnswerCache> cache;               // none: the route keeps no answers
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
   Histogram* seconds = nullptr;                 // of whole calls
   std::shared_ptr<const Rules> rules = {};      // compiled of the declaration's; none: no rule
@@ -57,6 +70,9 @@ struct RoutingTable {
   std::int64_t number = 0;  // counts from 1 within the process
   std::unordered_map<std::string, std::shared_ptr<const LiveRoute>> routes;  // by route_key
 };
+
+// Whether its versions take tensors; those of runtime openai take words. A route has one sort.
+bool takes_tensors(const LiveRoute& route);
 
 std::string route_key(std::string_view project, std::string_view route);
 

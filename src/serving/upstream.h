@@ -1,6 +1,8 @@
 // kind: upstream. Another server that runs models, and how it may be called.
 #pragma once
 
+#include <map>
+
 #include "base/described.h"
 #include "ports/http.h"
 
@@ -12,7 +14,7 @@ BOOST_DESCRIBE_ENUM(UpstreamProtocol, openai, kserve, kserve_grpc)
 struct UpstreamDeclaration {
   std::string name, owner, description;
   UpstreamProtocol protocol = UpstreamProtocol::openai;
-  std::string url;                     // "https://host/v1"; of gRPC "grpc://host:port"
+  std::string url;  // "https://host/v1"; of gRPC "grpc://host:port", with TLS "grpcs://"
   std::optional<std::string> api_key;  // "secret:NAME": of `secrets` in penstock.yaml
   std::int64_t connections_max = 256;
   Micros connect_time = std::chrono::seconds(2);
@@ -54,11 +56,35 @@ constexpr auto rules_of(const RemoteModel&) {
       Rule{.field = "gpus", .may_miss = true}};
 }
 
+inline constexpr std::string_view remote_file = "remote.yaml";
+// Checked; invalid_argument names the field.
+Result<RemoteModel> read_remote(std::string_view yaml);
+
 // What a deployment of such a version calls.
 struct Remote {
   UpstreamProtocol protocol = UpstreamProtocol::openai;
   RemoteModel model;
-  std::shared_ptr<const http::Endpoint> endpoint;
+  std::shared_ptr<const http::Endpoint> endpoint;  // its name is "<project>/<upstream>"
+  std::optional<std::string> health_path;
 };
+
+// "openai" or "kserve".
+std::string_view runtime_of(UpstreamProtocol protocol);
+
+// What the owner of this server lets declarations use: `secrets` and `upstreams` of penstock.yaml.
+struct Secret {
+  std::string value;
+  // Where it may go: "host" (any port, over TLS only) or "host:port" (also without TLS).
+  std::vector<std::string> hosts;
+};
+struct UpstreamOptions {
+  std::map<std::string, Secret> secrets;
+  std::string ca_file;  // PEM of the authorities that upstreams' certificates need; empty: system's
+};
+
+// invalid_argument where the address or the key's reference cannot be, failed_precondition where
+// its owner does not let the key go there. No message holds a key.
+Result<http::Endpoint> endpoint_of(const std::string& project, const UpstreamDeclaration& upstream,
+                                   const UpstreamOptions& options);
 
 }  // namespace penstock::serving

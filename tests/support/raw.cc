@@ -87,4 +87,9 @@ std::string Raw::rest() {
   return std::exchange(read_, {});
 }
 
+std::string Raw::some() {
+  if (read_.empty() && !more()) throw std::runtime_error("the connection has ended");
+  return std::exchange(read_, {});
+}
+
 }  // namespace penstock::test

@@ -26,6 +26,8 @@ class Raw {
   RawAnswer answer(bool head_only = false);
   // What comes until the other side ends. A test that waits for 30 s is broken: it throws.
   std::string rest();
+  // What comes next, at least a byte; throws where nothing does.
+  std::string some();
 
  private:
   bool more();

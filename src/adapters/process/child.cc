@@ -99,7 +99,7 @@ struct Launch {
   char* const* environment;
   const char* directory;
   pid_t parent;
-  int output, failure;
+  int input, output, failure;
 };
 
 // In the child of a process with threads: only calls that are safe in a signal handler.
@@ -111,8 +111,8 @@ struct Launch {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);
-  const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(launch.output, STDOUT_FILENO) >= 0 &&
+  const int input = launch.input >= 0 ? launch.input : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (input >= 0 && dup2(input, STDIN_FILENO) >= 0 && dup2(launch.output, STDOUT_FILENO) >= 0 &&
       dup2(launch.output, STDERR_FILENO) >= 0 &&
       (!*launch.directory || chdir(launch.directory) == 0)) {
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -141,7 +141,7 @@ Error fault(const std::string& what) {
   return {code, what + ": " + std::generic_category().message(number)};
 }
 
-Result<Child> start(const jobs::Command& command) {
+Result<Child> start(const jobs::Command& command, int input) {
   TRY(check(command));
   auto variables = environment_of(command);
   struct stat directory {};
@@ -162,6 +162,7 @@ Result<Child> start(const jobs::Command& command) {
                       .environment = environment_list.data(),
                       .directory = command.directory.c_str(),
                       .parent = getpid(),
+                      .input = input,
                       .output = child_output.number(),
                       .failure = child_failure.number()};
   const pid_t process = fork();

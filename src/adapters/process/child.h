@@ -36,7 +36,9 @@ struct Child {
   Descriptor output;  // what it and its children write, never blocking
 };
 
-Result<Child> start(const jobs::Command& command);
+// `input` becomes its standard input, which is empty where there is none. It ends with the thread
+// that started it.
+Result<Child> start(const jobs::Command& command, int input = -1);
 
 // A tiny process that ends a group when we are gone: the kernel tells of our end only to the
 // command itself, not to what the command started.

@@ -134,7 +134,41 @@ class Runner final : public jobs::Runner {
   }
 };
 
+class Process final : public jobs::Process {
+ public:
+  Process(Child child, Guard guard) : child_(std::move(child)), guard_(std::move(guard)) {}
+  // Until it is reaped its number is ours, and so is its group's.
+  ~Process() override {
+    kill(-child_.process, SIGKILL);
+    while (waitpid(child_.process, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  int number() const override { return child_.process; }
+  int ended() const override { return child_.ended.number(); }
+  int output() const override { return child_.output.number(); }
+
+ private:
+  const Child child_;
+  const Guard guard_;
+};
+
+class Launcher final : public jobs::Launcher {
+ public:
+  Result<std::unique_ptr<jobs::Process>> start(const jobs::Command& command, int input) override {
+    Child child = TRY(process::start(command, input));
+    auto guard = Guard::over(child.process);
+    if (guard)
+      return std::unique_ptr<jobs::Process>(
+          std::make_unique<Process>(std::move(child), std::move(guard).take()));
+    kill(-child.process, SIGKILL);
+    waitpid(child.process, nullptr, 0);
+    return guard.error();
+  }
+};
+
 }  // namespace
+
+std::unique_ptr<jobs::Launcher> launcher() { return std::make_unique<Launcher>(); }
 
 std::unique_ptr<jobs::Runner> runner() { return std::make_unique<Runner>(); }
 

@@ -15,5 +15,7 @@ namespace penstock::process {
 // program or directory; permission_denied for a program that may not be run. What the program
 // itself does wrong is in the outcome.
 std::unique_ptr<jobs::Runner> runner();
+// The same for commands that run on while others do something else.
+std::unique_ptr<jobs::Launcher> launcher();
 
 }  // namespace penstock::process

@@ -216,7 +216,9 @@ Result<void> Log::commit(const events::Step& step, std::int64_t from_offset,
                        std::to_string(input.end) + ", not " + std::to_string(step.next_offset)};
     rdb::WriteBatch batch;
     Ends ends;
-    TRY(add(batch, step.outputs, ends));
+    const auto offsets = TRY(add(batch, step.outputs, ends));
+    for (const auto& [key, output] : step.offsets)
+      batch.Put(core_.state(), prefix_of(step.group) + key, std::to_string(offsets.at(output)));
     for (const kv::Batch::Write& write : step.state.writes) {
       const std::string key = prefix_of(step.group) + write.key;
       if (write.value)

@@ -62,6 +62,12 @@ std::vector<Route> registry_routes(registry::Service& registry, registry::Artifa
           "POST", "/api/v1/models/{model}/versions/{version}:approve",
           "Approve a model version for a scope", Permission::approve,
           [&](const Call& call, const ApproveInput& in) { return registry.approve(call, in); }),
+      route<VersionInput, Packages>(
+          "GET", "/api/v1/models/{model}/versions/{version}/packages",
+          "The packages that a version says it needs", Permission::read,
+          [&](const Call& call, const VersionInput& in) -> Result<Packages> {
+            return artifacts.packages(TRY(registry.get(call, in)).version.record.artifact_uri);
+          }),
       {.method = "PUT",
        .path = "/api/v1/uploads/{upload}/files/{file*}",
        .summary = "Send one file of a model",

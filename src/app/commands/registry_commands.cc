@@ -137,6 +137,7 @@ void add_registry_commands(CLI::App& parent, Globals& globals) {
   add_record_commands(*models, globals);
   add_signing_commands(*models, globals);
   add_approve(*models, globals);
+  add_prepare_command(*models, globals);
 }
 
 }  // namespace penstock::app

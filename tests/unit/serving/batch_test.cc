@@ -128,7 +128,8 @@ TEST_F(BatchTest, ScoresEachDayAsOnlineWouldBitForBit) {
   EXPECT_EQ(made.partitions[0].rows, 206);
   EXPECT_EQ(to_rfc3339(*made.partitions[0].features_as_of), "2013-08-31T23:58:30Z");
 
-  Gateway gateway(batch_.service.table(), batch_.world.log(), batch_.world.clock);
+  Gateway gateway(batch_.service.table(), batch_.world.telemetry, batch_.world.log(),
+                  batch_.world.clock);
   const auto session = must(batch_.olap->session());
   int compared = 0;
   for (const BatchOutput& partition : made.partitions) {

@@ -65,6 +65,7 @@ class ExperimentTest : public ::testing::Test {
       const double reward = called_ % 10 < (made.version == 2 ? 6 : 3) ? 1 : 0;
       labels.labels.push_back({.prediction = made.id, .value = reward});
     }
+    must(world_.telemetry.flush(10s));
     must(service_.add_labels(call_, labels));
     while (must(reports_.run_once())) {
     }
@@ -96,7 +97,7 @@ class ExperimentTest : public ::testing::Test {
       },
       [](const Call&, const std::string&) -> Result<OpenSchema> { return test::flight_schema(); },
       {}};
-  Gateway gateway_{service_.table(), world_.log(), clock_};
+  Gateway gateway_{service_.table(), world_.telemetry, world_.log(), clock_};
   Reports reports_{world_.log(), service_.table(), gateway_.mirrors()};
   Experiments experiments_{*db_, world_.log(), service_, reports_, clock_};
   int called_ = 0;

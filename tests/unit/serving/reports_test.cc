@@ -23,6 +23,7 @@ class ReportsTest : public ::testing::Test {
     }
   }
   void read(Reports& reports) {
+    must(world_.telemetry.flush(std::chrono::seconds(10)));
     while (must(reports.run_once())) {
     }
   }

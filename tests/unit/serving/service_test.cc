@@ -19,6 +19,7 @@ class ServiceTest : public ::testing::Test {
          [](sql::Tx&, const Call&, const json::object& in) -> Result<json::object> { return in; },
          {}});
     service_.register_kinds(resources_);
+    service_.reads_after(world_.telemetry);
     apply({{"kind", "model"}, {"name", "flight-delay"}, {"owner", "o"}});
     apply(route_);
   }
@@ -75,7 +76,7 @@ class ServiceTest : public ::testing::Test {
 
 TEST_F(ServiceTest, PublishesWhatWasSetAndRecordsIt) {
   must(set({{"flight-delay", 1, 10'000, Arm::live}, {"flight-delay", 2, 0, Arm::shadow}}));
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   EXPECT_EQ(predict(gateway).version, 1);
   EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'serving.route.targets_set'"), 1);
   EXPECT_EQ(test::count(*db_,
@@ -143,7 +144,7 @@ TEST_F(ServiceTest, CompilesTheRulesOfWhatItPublishes) {
       json::array{json::object{{"when", "entity(\"flight_id\") == \"UA1\""}, {"version", 2}}};
   apply(route_);
   must(set({{"flight-delay", 1, 10'000, Arm::live}, {"flight-delay", 2, 0, Arm::canary}}));
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   EXPECT_EQ(predict(gateway).version, 2);
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
   EXPECT_EQ(predict(gateway).version, 1) << "rolled back, the rule's callers go along";
@@ -217,7 +218,7 @@ TEST_F(ServiceTest, KeepsWhatItServedWhereAModelCannotBeLoaded) {
   }();
   ASSERT_FALSE(published);
   EXPECT_NE(published.error().message.find("keeps what it served before"), std::string::npos);
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   EXPECT_EQ(predict(gateway).version, 1);
 }
 
@@ -227,7 +228,7 @@ TEST_F(ServiceTest, ServesTheLastGoodTableAfterARestartWithoutTheDatabase) {
   Service restarted(*empty, world_.log(), world_.runtime(), clock_, metrics_, find_, open_,
                     {.table_path = directory_ / "routing_table.json"});
   must(restarted.restore());
-  Gateway gateway(restarted.table(), world_.log(), clock_);
+  Gateway gateway(restarted.table(), world_.telemetry, world_.log(), clock_);
   EXPECT_EQ(predict(gateway).version, 1);
 
   Service fresh(*empty, world_.log(), world_.runtime(), clock_, metrics_, find_, open_,
@@ -264,7 +265,7 @@ TEST_F(ServiceTest, RefusesDeclarationsThatCannotWork) {
 }
 
 TEST_F(ServiceTest, RunsStreamsThatWereDeclared) {
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   Streams streams(*db_, gateway, world_.log());
   EXPECT_FALSE(must(streams.step()));
   apply({{"kind", "stream"},
@@ -295,7 +296,7 @@ TEST_F(ServiceTest, RunsStreamsThatWereDeclared) {
 
 TEST_F(ServiceTest, FindsPredictionsByIdInTheirProjectOnly) {
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   const Prediction made = predict(gateway);
   const InferenceEvent event = must(service_.prediction(call_, {made.id}));
   EXPECT_EQ(event.score, made.score);
@@ -315,7 +316,7 @@ TEST_F(ServiceTest, FindsPredictionsByIdInTheirProjectOnly) {
 
 TEST_F(ServiceTest, AddsALabelOnceAndKeepsThoseOfUnknownPredictions) {
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
-  Gateway gateway(service_.table(), world_.log(), clock_);
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
   const std::string id = predict(gateway).id;
   const auto first = must(service_.add_labels(call_, {{{id, 1}, {id, 1}, {"stranger", 0}}}));
   EXPECT_EQ(first.added, 2);

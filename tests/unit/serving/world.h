@@ -41,7 +41,8 @@ class World {
       : directory_(directory),
         rocks_(must(rocksdb::open(directory + "/events"))),
         runtime_(onnx::open({})),
-        gateway(table, log(), clock) {}
+        telemetry(log(), metrics),
+        gateway(table, telemetry, log(), clock) {}
 
   events::Log& log() { return rocks_->log(); }
   infer::Runtime& runtime() { return *runtime_; }
@@ -91,6 +92,7 @@ class World {
   }
 
   std::vector<serving::InferenceEvent> events() {
+    must(telemetry.flush(std::chrono::seconds(10)));
     std::vector<serving::InferenceEvent> out;
     while (true) {
       const auto records =
@@ -115,6 +117,7 @@ class World {
   SystemClock clock;
   Metrics metrics;
   serving::TableHolder table;
+  serving::Telemetry telemetry;  // no writer: what reads it flushes it
   serving::Gateway gateway;
 };
 

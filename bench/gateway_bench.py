@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""What the gateway adds to a chat completion, beside nginx as plain proxy, both before the same mock upstream.
+
+Defends, on 2 cores with the load generator and the mock on them: added p50 at most 100 us and p99 at most 1 ms at
+concurrency 1; 10,000 requests per second at concurrency 32; CPU per request at most 2x nginx's; under 60 MB; on
+streams at most 60 us more for a piece and for the first one.
+
+    gateway_bench.py [--url URL --pid PID --body FILE --stream-body FILE --header H] [--seconds S] [--rounds N]
+
+Without --url the edge alone is measured (plain_proxy). With it, a running `penstock serve` that has its route's
+upstream at the address of --mock-port: the load is the same. Direct, nginx and penstock take turns, so that the
+machine's mood hits all alike; medians over the rounds are told.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import tempfile
+
+import peers
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BIN = ROOT / "build/release/bin"
+BODY = {"model": "chat", "messages": [{"role": "system", "content": "You know flights."},
+                                      {"role": "user", "content": "Will UA1545 leave on time?"}]}
+NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  keepalive_requests 100000000; tcp_nodelay on;
+  upstream mock {{ server {mock}; keepalive 256; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+class Program:
+    """A server of ours that prints its URL; ended by its process id."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+        self.url = self.process.stdout.readline().strip()
+        self.pid = self.process.pid
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def start_nginx(folder: pathlib.Path, mock: str):
+    port = peers.free_port()
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=folder, mock=mock.removeprefix("http://"), port=port))
+    process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-p", str(folder), "-c", str(config)],
+                               stderr=subprocess.DEVNULL)
+    while subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], stderr=subprocess.DEVNULL).returncode:
+        assert process.poll() is None, (folder / "error.log").read_text()
+    return process, f"http://127.0.0.1:{port}"
+
+
+def family(pid: int) -> list[int]:
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid] + [one for child in children for one in family(int(child))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its children."""
+    ticks = 0
+    for one in family(pid):
+        fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_megabytes(pid: int) -> float:
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def load(url: str, body: pathlib.Path, concurrency: int, seconds: float, headers: list[str], *more: str) -> dict:
+    words = [BIN / "load", "--url", f"{url}/v1/chat/completions", "--concurrency", concurrency, "--seconds", seconds,
+             "--body", body, *more]
+    for header in headers:
+        words += ["--header", header]
+    got = json.loads(subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True).stdout)
+    assert got["errors"] == 0, got
+    return got
+
+
+def median(rounds: list, *path):
+    values = []
+    for one in rounds:
+        for part in path:
+            one = one[part]
+        values.append(one)
+    return statistics.median(values)
+
+
+def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, headers: list[str]) -> None:
+    """`targets`: name -> (url, pid). Each round asks each target in its turn."""
+    plain, stream = bodies
+    one, many, streams, cost = ({name: [] for name in targets} for _ in range(4))
+    for _ in range(rounds):
+        for name, (url, pid) in targets.items():
+            one[name].append(load(url, plain, 1, seconds, headers))
+            before = cpu_seconds(pid)
+            busy = load(url, plain, 32, seconds, headers)
+            many[name].append(busy)
+            cost[name].append((cpu_seconds(pid) - before) * 1e6 / (busy["rate"] * seconds))
+            streams[name].append(load(url, stream, 1, seconds, headers, "--stream"))
+    print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    direct = {part: median(one["direct"], "microseconds", part) for part in ("p50", "p99")}
+    for name, (_, pid) in targets.items():
+        p50, p99 = (median(one[name], "microseconds", part) - direct[part] for part in ("p50", "p99"))
+        piece, first = (median(streams[name], part, "p50") - median(streams["direct"], part, "p50")
+                        for part in ("piece", "first"))
+        cpu = statistics.median(cost[name])
+        print(f"{name:9}: added p50 {p50:5.0f} us, p99 {p99:5.0f} us; at 32 {median(many[name], 'rate'):6.0f} req/s, "
+              f"CPU {cpu:5.1f} us/req; stream: piece +{piece:3.0f} us, first +{first:3.0f} us; "
+              f"{resident_megabytes(pid):.0f} MB")
+    print(f"CPU of penstock: {statistics.median(cost['penstock']) / statistics.median(cost['nginx']):.2f}x nginx's "
+          "(goal 2x); goals: p50 100 us, p99 1000 us, 10000 req/s, pieces 60 us, 60 MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", help="of a running penstock")
+    parser.add_argument("--pid", type=int)
+    parser.add_argument("--mock-port", type=int, default=0)
+    parser.add_argument("--body", type=pathlib.Path)
+    parser.add_argument("--stream-body", type=pathlib.Path)
+    parser.add_argument("--header", action="append", default=[])
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        bodies = (given.body or folder / "plain.json", given.stream_body or folder / "stream.json")
+        if not given.body:
+            bodies[0].write_text(json.dumps(BODY, separators=(",", ":")))
+        if not given.stream_body:
+            bodies[1].write_text(json.dumps({**BODY, "stream": True}, separators=(",", ":")))
+        mock = Program(BIN / "mock_upstream", "--port", given.mock_port)
+        nginx, nginx_url = start_nginx(folder, mock.url)
+        ours = None if given.url else Program(BIN / "plain_proxy", mock.url.removeprefix("http://"))
+        penstock = (given.url, given.pid) if given.url else (ours.url, ours.pid)
+        try:
+            measure({"direct": (mock.url, mock.pid), "nginx": (nginx_url, nginx.pid), "penstock": penstock}, bodies,
+                    given.rounds, given.seconds, given.header)
+        finally:
+            if ours:
+                ours.stop()
+            nginx.send_signal(signal.SIGTERM)
+            nginx.wait(30)
+            mock.stop()
+
+
+if __name__ == "__main__":
+    main()

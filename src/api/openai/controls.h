@@ -1,0 +1,56 @@
+// What stands between a call and its upstream: limits, budgets, breakers. Each answers at once; all
+// may be asked from several threads.
+#pragma once
+
+#include <memory>
+#include <variant>
+
+#include "api/openai/errors.h"
+#include "api/openai/request.h"
+#include "serving/table.h"
+#include "traffic/health.h"
+
+namespace penstock::api::openai {
+
+// A call that wants to go to a target, with the most that it may take.
+struct Wanting {
+  const Call& call;
+  const serving::LiveRoute& route;
+  const serving::LiveTarget& target;
+  std::string_view user;
+  int priority = 5;
+  std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
+};
+
+// Held while the call runs, settled once. An event without a generation says that it took nothing.
+class Pass {
+ public:
+  virtual ~Pass() = default;
+  virtual void settle(const serving::InferenceEvent& event, Timestamp now) = 0;
+};
+
+struct Granted {
+  std::unique_ptr<Pass> pass;    // may be null
+  std::int64_t version = 0;      // to go to in the place of the target; 0: none
+  bool must_be_bounded = false;  // the worst case is reserved, so the upstream must keep to it
+};
+
+// Lets everything pass.
+class Controls {
+ public:
+  virtual ~Controls() = default;
+  virtual std::variant<Granted, Failure> admit(const Wanting& /*wanting*/, Timestamp /*now*/) {
+    return Granted{};
+  }
+  // Whether a call may go to this upstream now. Where it may, tell() follows, whatever happens.
+  virtual bool may_try(const http::Endpoint& /*endpoint*/, Timestamp /*now*/) { return true; }
+  virtual void tell(const http::Endpoint& /*endpoint*/, traffic::Outcome /*outcome*/,
+                    Micros /*took*/, Timestamp /*now*/) {}
+  virtual void counts(const serving::LiveRoute& /*route*/) {
+  }  // a call: retries are a share of them
+  virtual bool may_retry(const serving::LiveRoute& /*route*/) { return true; }
+  virtual bool may_hedge(const serving::LiveRoute& /*route*/) { return true; }
+  virtual void did_not_hedge(const serving::LiveRoute& /*route*/) {}  // though it might have
+};
+
+}  // namespace penstock::api::openai

@@ -1,0 +1,323 @@
+#include "api/openai/exchange.h"
+
+#include <algorithm>
+
+#include "base/id.h"
+#include "serving/cache.h"
+#include "traffic/retry.h"
+
+namespace penstock::api::openai {
+namespace {
+
+constexpr std::size_t text_kept = 64 << 10;  // of an answer that shadows are compared with
+
+bool has_shadows(const serving::LiveRoute& route) {
+  return std::any_of(route.targets.begin(), route.targets.end(),
+                     [](const auto& target) { return target.arm == serving::Arm::shadow; });
+}
+
+}  // namespace
+
+Exchange::Exchange(const Plane& plane, Task task, const Call& call, Request& request)
+    : plane_(plane),
+      call_(call),
+      task_(task),
+      headers_(std::move(request.headers)),
+      body_(std::make_shared<const std::string>(std::move(request.body))),
+      id_(new_ulid(plane.clock.now())),
+      start_(plane.clock.now()),
+      deadline_(call.deadline) {}
+
+Exchange::Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirrored mirrored)
+    : plane_(live.plane_),
+      call_(live.call_),
+      task_(live.task_),
+      body_(live.body_),
+      mirrored_(std::move(mirrored)),
+      id_(live.id_ + ".shadow.v" + std::to_string(shadow.deployment->version)),
+      start_(live.plane_.clock.now()),
+      deadline_(start_ + time_max),
+      asked_(live.asked_),
+      user_(live.user_),
+      leg_{.route = live.leg_.route, .target = &shadow},
+      texts_(live.texts_) {}
+
+std::string_view Exchange::header(std::string_view name) const {
+  for (const auto& [key, value] : headers_)
+    if (key == name) return value;
+  return {};
+}
+
+std::variant<Attempt, Work, Response> Exchange::next() {
+  if (!begun_) {
+    begun_ = true;
+    if (auto refused = mirrored_ ? std::optional<Failure>() : begin()) return refuse(*refused);
+    if (!mirrored_) {
+      if (auto known = cached()) return std::move(*known);
+      // Where the upstream takes no calls, another route may stand in.
+      if (auto refused = reach(); refused && !plan_fallback()) return refuse(*refused);
+    }
+  } else if (!planned_) {
+    return refuse(
+        failure_.value_or(upstream_failure(502, "upstream_broken", "the upstream gave no answer")));
+  }
+  planned_ = false;
+  return attempt();
+}
+
+std::optional<Failure> Exchange::begin() {
+  auto asked = read_request(task_, *body_);
+  if (!asked) return failure_of(asked.error());
+  asked_ = std::move(*asked);
+  const std::string_view tag = header("x-penstock-user");
+  user_ = tag.empty() ? asked_.user : std::string(tag.substr(0, user_max));
+  const auto table = plane_.table.get();
+  const auto found = table->routes.find(serving::route_key(call_.project, asked_.model));
+  if (found == table->routes.end()) {
+    Failure none = failure_of(Error{
+        Code::not_found, "the model " + asked_.model + " does not exist: no route of project " +
+                             call_.project + " has this name; GET /v1/models lists them"});
+    none.param = "model";
+    none.code = "model_not_found";
+    return none;
+  }
+  const serving::RouteDeclaration& declared = found->second->declaration;
+  fallbacks_.assign(declared.fallbacks.rbegin(), declared.fallbacks.rend());
+  const bool asked_for_time = !header("x-request-timeout").empty();
+  if (declared.timeout)
+    deadline_ = asked_for_time ? std::min(deadline_, start_ + *declared.timeout)
+                               : start_ + *declared.timeout;
+  else if (!asked_for_time)
+    deadline_ = std::max(deadline_, start_ + time_max);
+  plane_.controls.counts(*found->second);
+  return enter(found->second);
+}
+
+std::optional<Failure> Exchange::enter(std::shared_ptr<const serving::LiveRoute> route) {
+  Leg leg{.route = std::move(route)};
+  if (auto refused = choose(leg)) return refused;
+  leg_ = leg;  // a refused call has its event too
+  if (auto refused = check(leg)) return refused;
+  return admit(leg);
+}
+
+std::optional<Failure> Exchange::check(const Leg& leg) {
+  texts_.clear();
+  const auto& guards = leg.route->guards;
+  if (!guards) return {};
+  if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
+    return failure_of(Error{Code::invalid_argument,
+                            "stream: guardrails of route " + leg.route->declaration.name +
+                                " cannot judge a stream of responses; ask without stream, or call "
+                                "/v1/chat/completions",
+                            {{"stream", "must be false on this route"}}});
+  CheckedInput checked = check_input(*guards, asked_);
+  texts_ = std::move(checked.texts);
+  for (std::string& hit : checked.hits)
+    if (std::find(hits_.begin(), hits_.end(), hit) == hits_.end()) hits_.push_back(std::move(hit));
+  return std::move(checked.blocked);
+}
+
+// A stream is not kept: what it says comes in pieces, and at times.
+std::optional<Response> Exchange::cached() {
+  const auto& cache = leg_.route->cache;
+  if (!cache || asked_.stream) return {};
+  cache_key_ =
+      serving::AnswerCache::key_of(call_.tenant, deployment().digest, path_of(task_), *body_);
+  const auto known = cache->find(cache_key_, plane_.clock.now());
+  if (!known) return {};
+  from_cache_ = true;
+  Response response{.body = known->body, .content_type = known->content_type};
+  sent_ = static_cast<std::int64_t>(response.body.size());
+  add_headers(response);
+  response.headers.emplace_back("x-penstock-cached", known->prediction);
+  return response;
+}
+
+void Exchange::keep(const Response& response) const {
+  if (cache_key_.empty() || mirrored_ || leg_.route->declaration.name != asked_.model) return;
+  const auto keep = leg_.route->declaration.cache.value_or(serving::CacheOptions{}).keep;
+  leg_.route->cache->put(
+      cache_key_, {.content_type = response.content_type, .body = response.body, .prediction = id_},
+      plane_.clock.now() + keep);
+}
+
+std::string Exchange::unit_of(const serving::LiveRoute& route) const {
+  const std::string& sticky = route.declaration.sticky;
+  std::string unit = user_;
+  if (sticky.starts_with("header:")) unit = header(std::string_view(sticky).substr(7));
+  return unit.empty() ? id_ : unit;
+}
+
+std::optional<Failure> Exchange::choose(Leg& leg) const {
+  const serving::LiveRoute& route = *leg.route;
+  std::string_view version = header("x-penstock-version");
+  if (version.starts_with('v')) version.remove_prefix(1);
+  if (version.empty()) {
+    leg.target = serving::choose(route, unit_of(route));
+    if (!leg.target)
+      return failure_of(Error{Code::unavailable, "route " + route.declaration.name +
+                                                     " has no version that answers; see penstock "
+                                                     "releases"});
+    leg.probability =
+        static_cast<double>(leg.target->weight) / static_cast<double>(serving::weight_total);
+  } else {
+    for (const serving::LiveTarget& target : route.targets)
+      if (target.arm != serving::Arm::shadow &&
+          std::to_string(target.deployment->version) == version)
+        leg.target = &target;
+    if (!leg.target)
+      return failure_of(
+          Error{Code::not_found, "X-Penstock-Version: version " + std::string(version) +
+                                     " does not answer on route " + route.declaration.name});
+  }
+  const serving::Deployment& found = *leg.target->deployment;
+  if (found.remote && found.remote->protocol == serving::UpstreamProtocol::openai &&
+      found.remote->endpoint)
+    return {};
+  Failure wrong = failure_of(Error{
+      Code::invalid_argument,
+      "route " + route.declaration.name + " is answered by runtime " + found.runtime_name +
+          ", which takes tensors; call POST /v2/models/" + route.declaration.name + "/infer"});
+  wrong.param = "model";
+  return wrong;
+}
+
+std::optional<Failure> Exchange::admit(const Leg& leg) {
+  const auto remote = leg.target->deployment->remote;
+  const Timestamp now = plane_.clock.now();
+  if (now >= deadline_)
+    return upstream_failure(504, "deadline_exceeded",
+                            "the deadline passed before the call was sent");
+  const std::string_view priority = header("x-penstock-priority");
+  const serving::RemoteModel& model = remote->model;
+  const Wanting wanting{
+      .call = call_,
+      .route = *leg.route,
+      .target = *leg.target,
+      .user = user_,
+      .priority =
+          priority.size() == 1 && priority[0] >= '0' && priority[0] <= '9' ? priority[0] - '0' : 5,
+      .prompt_tokens_max = asked_.media ? model.context_tokens
+                                        : std::min(asked_.prompt_tokens_max, model.context_tokens),
+      .output_tokens_max =
+          task_ == Task::embeddings
+              ? 0
+              : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max)};
+  auto answer = plane_.controls.admit(wanting, now);
+  if (auto* refused = std::get_if<Failure>(&answer)) return std::move(*refused);
+  Granted& granted = std::get<Granted>(answer);
+  pass_ = std::move(granted.pass);
+  must_be_bounded_ = granted.must_be_bounded;
+  if (granted.version == 0) return {};
+  for (const serving::LiveTarget& target : leg.route->targets) {
+    const serving::Deployment& other = *target.deployment;
+    if (other.version == granted.version && other.remote && other.remote->endpoint &&
+        other.remote->protocol == serving::UpstreamProtocol::openai)
+      leg_.target = &target;
+  }
+  return {};
+}
+
+// From here on the upstream hears how it went.
+std::optional<Failure> Exchange::reach() {
+  may_try_ = plane_.controls.may_try(endpoint(), plane_.clock.now());
+  if (may_try_) return {};
+  Failure failure = upstream_failure(
+      503, "upstream_unavailable",
+      "upstream " + endpoint().name + " is failing and gets no calls for a while; try again");
+  failure.retry_after = "1";
+  return failure;
+}
+
+bool Exchange::plan(std::optional<Micros> wanted_pause) {
+  if (mirrored_) return false;
+  return plan_retry(wanted_pause) || plan_fallback();
+}
+
+// The same target again, after a pause.
+bool Exchange::plan_retry(std::optional<Micros> wanted_pause) {
+  const serving::RetryOptions options =
+      leg_.route->declaration.retries.value_or(serving::RetryOptions{});
+  if (leg_.tried >= options.attempts) return false;
+  const Timestamp now = plane_.clock.now();
+  Micros pause = traffic::backoff(leg_.tried, options.pause,
+                                  serving::hash_share(id_, static_cast<std::uint64_t>(attempts_)));
+  if (wanted_pause) pause = std::max(pause, *wanted_pause);
+  // A pause that leaves no time to answer is of no use; rather another route now.
+  if (pause > (deadline_ - now) / 2) return false;
+  if (!plane_.controls.may_retry(*leg_.route) || reach()) return false;
+  pause_ = pause;
+  return true;
+}
+
+bool Exchange::plan_fallback() {
+  const auto table = plane_.table.get();
+  while (!fallbacks_.empty()) {
+    const std::string name = std::move(fallbacks_.back());
+    fallbacks_.pop_back();
+    const auto found = table->routes.find(serving::route_key(call_.project, name));
+    if (found == table->routes.end()) continue;
+    const Leg before = leg_;
+    if (pass_) pass_->settle({}, plane_.clock.now());  // nothing came of it
+    pass_.reset();
+    if (!enter(found->second) && !reach()) {
+      pause_ = {};
+      return true;
+    }
+    leg_ = before;
+  }
+  return false;
+}
+
+Attempt Exchange::attempt() {
+  const serving::Remote& remote = *deployment().remote;
+  Change change{.model = remote.model.model};
+  if (!texts_.empty()) change.texts = &texts_;
+  if (must_be_bounded_) change.output_bound = remote.model.output_tokens_max;
+  Attempt out{
+      .endpoint = remote.endpoint,
+      .request = {.target = std::string(path_of(task_)),
+                  .headers = {{"content-type", "application/json"},
+                              {"accept", asked_.stream ? "text/event-stream" : "application/json"},
+                              {"x-request-id", id_}},
+                  .body = changed(*body_, asked_, change)},
+      .deadline = deadline_,
+      .delay = std::exchange(pause_, {})};
+  if (!call_.trace.empty()) out.request.headers.emplace_back("traceparent", call_.trace);
+  const auto& retries = leg_.route->declaration.retries;
+  if (!mirrored_ && retries && retries->hedge_after && plane_.controls.may_hedge(*leg_.route)) {
+    out.hedge = std::make_shared<Attempt>(out);
+    out.hedge_after = *retries->hedge_after;
+    hedge_after_ = out.hedge_after;
+  }
+  ++leg_.tried;
+  ++attempts_;
+  try_start_ = plane_.clock.now() + out.delay;
+  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards);
+  if (mirrored_ || has_shadows(*leg_.route)) relay_->tally().keep_text(text_kept);
+  return out;
+}
+
+// Whether the second try beside a slow first one went out is seen by the time that the head took.
+void Exchange::settle_hedge() {
+  const auto after = std::exchange(hedge_after_, {});
+  if (!after || !try_start_) return;
+  if (plane_.clock.now() - *try_start_ >= *after)
+    ++attempts_;
+  else
+    plane_.controls.did_not_hedge(*leg_.route);
+}
+
+void Exchange::close_try(traffic::Outcome outcome) {
+  settle_hedge();
+  const Timestamp now = plane_.clock.now();
+  if (try_start_) {
+    last_try_ = std::max(now - *try_start_, Micros(0));
+    upstream_time_ += last_try_;
+    try_start_.reset();
+  }
+  if (std::exchange(may_try_, false)) plane_.controls.tell(endpoint(), outcome, last_try_, now);
+}
+
+}  // namespace penstock::api::openai

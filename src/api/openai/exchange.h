@@ -1,0 +1,111 @@
+// One call to a language model, from the caller's body to the event: route, target, tries,
+// fallbacks, the way back, what it took.
+#pragma once
+
+#include "api/forward.h"
+#include "api/openai/controls.h"
+#include "api/openai/relay.h"
+
+namespace penstock::api::openai {
+
+// What all calls share; it outlives them.
+struct Plane {
+  const serving::TableHolder& table;
+  const Clock& clock;
+  Controls& controls;
+  std::function<void(std::vector<serving::InferenceEvent>)> put;  // never waits
+};
+
+// The longest that a call without a deadline of its own may take: what OpenAI's clients wait.
+inline constexpr Micros time_max = std::chrono::minutes(10);
+
+class Exchange final : public Forward {
+ public:
+  Exchange(const Plane& plane, Task task, const Call& call, Request& request);
+
+  // What a shadow's call must know of the one that it mirrors.
+  struct Mirrored {
+    serving::InferenceEvent event;
+    std::string text;            // of the live answer, its beginning
+    std::shared_ptr<void> turn;  // its place among the shadow's calls
+  };
+  Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirrored mirrored);
+
+  std::variant<Attempt, Work, Response> next() override;
+  Reading head(int status, const http::Fields& headers, bool hedged) override;
+  Response whole(http::Answer answer) override;
+  Response started() override;
+  void piece(std::string_view bytes, std::string& out) override;
+  void last(bool broke, std::string& out) override;
+  void failed(Fault fault, std::string_view detail) override;
+  std::vector<std::unique_ptr<Forward>> ended(Ending ending) override;
+
+ private:
+  // A route and what of it answers: the one that was asked for, then its fallbacks.
+  struct Leg {
+    std::shared_ptr<const serving::LiveRoute> route;
+    const serving::LiveTarget* target = nullptr;
+    double probability = 1;
+    int tried = 0;
+  };
+
+  std::optional<Failure> begin();
+  std::optional<Failure> enter(std::shared_ptr<const serving::LiveRoute> route);
+  std::optional<Failure> choose(Leg& leg) const;
+  std::optional<Failure> check(const Leg& leg);
+  std::optional<Failure> admit(const Leg& leg);
+  std::optional<Failure> reach();
+  std::optional<Response> cached();
+  void keep(const Response& response) const;
+  bool plan(std::optional<Micros> wanted_pause);
+  bool plan_retry(std::optional<Micros> wanted_pause);
+  bool plan_fallback();
+  Attempt attempt();
+  Response refuse(const Failure& failure);
+  void add_headers(Response& response) const;
+  void settle_hedge();
+  void close_try(traffic::Outcome outcome);
+
+  serving::InferenceEvent event(Ending ending, Timestamp now) const;
+  void fill_generation(serving::InferenceEvent& event, Ending ending) const;
+  std::vector<std::unique_ptr<Forward>> mirrors(const serving::InferenceEvent& event) const;
+
+  const serving::Deployment& deployment() const { return *leg_.target->deployment; }
+  const http::Endpoint& endpoint() const { return *deployment().remote->endpoint; }
+  std::string unit_of(const serving::LiveRoute& route) const;
+  std::int64_t context_tokens() const { return deployment().remote->model.context_tokens; }
+  std::string_view header(std::string_view name) const;
+
+  const Plane& plane_;
+  const Call call_;
+  const Task task_;
+  const Fields headers_;
+  const std::shared_ptr<const std::string> body_;
+  const std::optional<Mirrored> mirrored_;
+  const std::string id_;
+  const Timestamp start_;
+  Timestamp deadline_;
+
+  Asked asked_;
+  std::string user_;
+  Leg leg_;                                        // no target: nothing was found that could answer
+  std::vector<std::string> fallbacks_;             // that are left, the next one last
+  std::vector<std::optional<std::string>> texts_;  // masked by guardrails
+  std::vector<std::string> hits_;                  // of guardrails on the input
+  std::string cache_key_;                          // empty: the route keeps no answers
+  std::unique_ptr<Pass> pass_;
+  bool begun_ = false, planned_ = false, may_try_ = false, must_be_bounded_ = false,
+       from_cache_ = false;
+  Micros pause_{};
+  std::optional<Micros> hedge_after_;  // of the try that runs, until it is known whether it came
+  std::int64_t attempts_ = 0;
+  std::optional<Timestamp> try_start_;  // of the one that runs
+  Micros upstream_time_{}, last_try_{};
+  std::optional<Relay> relay_;
+  bool streaming_ = false;
+  std::optional<std::int64_t> first_piece_;
+  std::int64_t sent_ = 0;
+  std::optional<Failure> failure_;  // what the caller is told, if nothing comes after it
+};
+
+}  // namespace penstock::api::openai

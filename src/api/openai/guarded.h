@@ -1,0 +1,56 @@
+// Guardrails on the texts that stand in a call and in its answer.
+#pragma once
+
+#include <map>
+
+#include "api/openai/errors.h"
+#include "api/openai/request.h"
+#include "guardrails/chain.h"
+
+namespace penstock::api::openai {
+
+struct CheckedInput {
+  std::optional<Failure> blocked;
+  std::vector<std::optional<std::string>> texts;  // as Asked::texts; none: as it was
+  std::vector<std::string> hits;                  // "<guardrail>:<what>:<action>"
+};
+CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked);
+
+// Of one answer, whole or in pieces. What is held back of a text comes with the piece that ends its
+// choice; arguments of a tool are judged as a whole, since half of a JSON text is of no use.
+class OutputGuard {
+ public:
+  explicit OutputGuard(std::shared_ptr<const guardrails::Chain> chain) : chain_(std::move(chain)) {}
+
+  // Adds what must change in `object`.
+  void whole(std::string_view object, std::vector<Splice>& out);
+  void piece(std::string_view object, std::vector<Splice>& out);
+  // Nothing more may go out.
+  const std::optional<Failure>& blocked() const { return blocked_; }
+  std::vector<std::string> hits() const;
+
+ private:
+  struct Choice {
+    std::map<std::string, std::unique_ptr<guardrails::Stream>, std::less<>> texts;  // by field
+    std::map<std::int64_t, std::string> arguments;                                  // by call
+    std::size_t held = 0;  // bytes of arguments
+  };
+  struct Site;  // where a piece stands
+
+  void check(const Site& site, std::string_view literal);
+  void whole_fields(const Site& site, std::string_view holder);
+  void choice_piece(const Site& site, std::string_view choice);
+  void text_piece(const Site& site, Choice& known, std::string_view field, std::string_view literal,
+                  bool last);
+  void arguments_piece(const Site& site, Choice& known, std::string_view calls);
+  void rest(const Site& site, Choice& known, std::string_view choice, std::string_view delta);
+  void block(const std::vector<guardrails::Hit>& hits);
+  void note(const std::vector<guardrails::Hit>& hits);
+
+  const std::shared_ptr<const guardrails::Chain> chain_;
+  std::map<std::int64_t, Choice> choices_;
+  std::optional<Failure> blocked_;
+  std::vector<std::string> hits_;
+};
+
+}  // namespace penstock::api::openai

@@ -1,0 +1,311 @@
+#include "api/openai/request.h"
+
+#include <algorithm>
+
+namespace penstock::api::openai {
+namespace {
+
+constexpr std::size_t texts_max = 100'000;
+constexpr std::size_t members_max = 1'000;
+constexpr std::int64_t output_bound_max = 100'000'000;
+
+Error wrong(std::string field, const std::string& problem) {
+  std::string message = field + " " + problem;
+  return {Code::invalid_argument, std::move(message), {{std::move(field), problem}}};
+}
+
+// The members of an object, read once.
+class Object {
+ public:
+  // Two of one name are read one way here and another way behind us; that is how limits and
+  // guardrails are walked around. So they are refused.
+  static Result<Object> read(std::string_view text, const std::string& where) {
+    Object out;
+    for (Members members(text); members.next();) {
+      if (out.members_.size() == members_max)
+        return wrong(where.empty() ? "the body" : where, "has more than 1000 fields");
+      out.members_.emplace_back(members.key(), members.value());
+    }
+    std::sort(out.members_.begin(), out.members_.end(), before);
+    const auto twice =
+        std::adjacent_find(out.members_.begin(), out.members_.end(),
+                           [](const auto& a, const auto& b) { return a.first == b.first; });
+    if (twice == out.members_.end()) return out;
+    return wrong(where.empty() ? twice->first : where + "." + twice->first, "stands twice");
+  }
+
+  // Empty where there is none.
+  std::string_view operator[](std::string_view key) const {
+    const auto found =
+        std::lower_bound(members_.begin(), members_.end(), key,
+                         [](const Member& a, std::string_view name) { return a.first < name; });
+    return found != members_.end() && found->first == key ? found->second : std::string_view();
+  }
+
+ private:
+  using Member = std::pair<std::string, std::string_view>;
+  static bool before(const Member& a, const Member& b) { return a.first < b.first; }
+  std::vector<Member> members_;
+};
+
+Result<bool> flag(std::string_view value, const std::string& field) {
+  if (value.empty() || is_null(value) || value == "false") return false;
+  if (value == "true") return true;
+  return wrong(field, "must be true or false");
+}
+
+Result<std::optional<std::int64_t>> count(std::string_view value, const std::string& field,
+                                          std::int64_t least, std::int64_t most) {
+  if (value.empty() || is_null(value)) return std::optional<std::int64_t>();
+  const auto number = whole_number(value);
+  if (number && *number >= least && *number <= most) return number;
+  return wrong(field, "must be a whole number from " + std::to_string(least) + " to " +
+                          std::to_string(most));
+}
+
+struct Reader {
+  Asked& out;
+  Letters letters = {};
+  std::int64_t ids = 0;  // tokens that came as numbers
+
+  Result<void> text(std::string_view literal, const std::string& where) {
+    if (out.texts.size() == texts_max) return wrong(where, "has more than 100000 texts");
+    letters += letters_of(literal);
+    out.texts.push_back(literal);
+    return {};
+  }
+
+  // "text", or a list of parts of which some are text.
+  Result<void> content(std::string_view value, const std::string& where) {
+    if (is_text(value)) return text(value, where);
+    if (value.empty() || is_null(value)) return {};
+    if (!is_list(value)) return wrong(where, "must be a text or a list of parts");
+    std::size_t at = 0;
+    for (Items parts(value); parts.next(); ++at) {
+      const std::string here = where + "[" + std::to_string(at) + "]";
+      if (!is_object(parts.value())) return wrong(here, "must be an object");
+      const Object part = TRY(Object::read(parts.value(), here));
+      if (is_text(part["text"]))
+        TRY(text(part["text"], here + ".text"));
+      else if (is_text(part["refusal"]))
+        TRY(text(part["refusal"], here + ".refusal"));
+      else
+        out.media = true;
+    }
+    return {};
+  }
+
+  Result<void> messages(std::string_view value, const std::string& field) {
+    if (!is_list(value)) return wrong(field, "must be a list of messages");
+    std::size_t at = 0;
+    for (Items items(value); items.next(); ++at) {
+      const std::string here = field + "[" + std::to_string(at) + "]";
+      if (!is_object(items.value())) return wrong(here, "must be an object with role and content");
+      const Object message = TRY(Object::read(items.value(), here));
+      TRY(content(message["content"], here + ".content"));
+      // Calls of tools go back to the model with their arguments.
+      letters.plain += static_cast<std::int64_t>(message["tool_calls"].size()) + 12;
+    }
+    if (at == 0) return wrong(field, "must have at least one message");
+    return {};
+  }
+
+  // A text, a list of texts, a list of token numbers, or a list of such lists.
+  Result<std::int64_t> prompts(std::string_view value, const std::string& field) {
+    if (is_text(value)) {
+      TRY(text(value, field));
+      return 1;
+    }
+    if (!is_list(value)) return wrong(field, "must be a text, or a list of texts or tokens");
+    std::int64_t found = 0, numbers = 0;
+    for (Items items(value); items.next();) {
+      if (is_text(items.value())) {
+        TRY(text(items.value(), field));
+        ++found;
+      } else if (is_list(items.value())) {
+        for (Items inner(items.value()); inner.next();) ++ids;
+        ++found;
+      } else if (whole_number(items.value())) {
+        ++numbers;
+      } else {
+        return wrong(field, "must be a text, or a list of texts or tokens");
+      }
+    }
+    if (found == 0 && numbers == 0) return wrong(field, "must not be empty");
+    ids += numbers;
+    return std::max<std::int64_t>(found, 1);
+  }
+};
+
+// What bounds the answer of one choice.
+std::string_view bound_field(Task task) {
+  if (task == Task::chat) return "max_completion_tokens";
+  return task == Task::responses ? "max_output_tokens" : "max_tokens";
+}
+
+Result<void> read_prompt(const Object& body, Reader& reader) {
+  Asked& out = reader.out;
+  switch (out.task) {
+    case Task::chat:
+      if (body["messages"].empty())
+        return wrong("messages", "is missing; it must be a list of messages");
+      TRY(reader.messages(body["messages"], "messages"));
+      break;
+    case Task::completions:
+      if (const auto prompt = body["prompt"]; !prompt.empty() && !is_null(prompt))
+        out.choices *= TRY(reader.prompts(prompt, "prompt"));
+      break;
+    case Task::embeddings:
+      if (body["input"].empty())
+        return wrong("input", "is missing; it must be a text, or a list of texts or tokens");
+      TRY(reader.prompts(body["input"], "input"));
+      break;
+    case Task::responses: {
+      const std::string_view input = body["input"];
+      if (is_list(input)) TRY(reader.messages(input, "input"));
+      if (is_text(input)) TRY(reader.text(input, "input"));
+      if (const auto said = body["instructions"]; is_text(said))
+        TRY(reader.text(said, "instructions"));
+    }
+  }
+  for (const char* schema : {"tools", "functions", "response_format", "text"})
+    reader.letters.plain += static_cast<std::int64_t>(body[schema].size());
+  out.prompt_tokens = reader.letters.tokens() + reader.ids;
+  return {};
+}
+
+Result<void> read_bounds(const Object& body, Asked& out) {
+  out.stream = TRY(flag(body["stream"], "stream"));
+  out.stream_options = body["stream_options"];
+  if (is_object(out.stream_options)) {
+    const Object options = TRY(Object::read(out.stream_options, "stream_options"));
+    out.usage_wanted = TRY(flag(options["include_usage"], "stream_options.include_usage"));
+  } else if (!out.stream_options.empty() && !is_null(out.stream_options)) {
+    return wrong("stream_options", "must be an object");
+  }
+  for (const char* field : {"max_completion_tokens", "max_tokens", "max_output_tokens"}) {
+    if (field == bound_field(out.task)) out.bound_value = body[field];
+    if (const auto bound = TRY(count(body[field], field, 0, output_bound_max)))
+      out.output_bound = std::max(out.output_bound.value_or(0), *bound);
+  }
+  for (const char* field : {"n", "best_of"})
+    if (const auto choices = TRY(count(body[field], field, 1, choices_max)))
+      out.choices = std::max(out.choices, *choices);
+  return {};
+}
+
+}  // namespace
+
+std::string_view path_of(Task task) {
+  switch (task) {
+    case Task::chat: return "/chat/completions";
+    case Task::completions: return "/completions";
+    case Task::embeddings: return "/embeddings";
+    case Task::responses: return "/responses";
+  }
+  return "";
+}
+
+Result<Asked> read_request(Task task, std::string_view text) {
+  if (const auto fault = object_fault(text))
+    return Error{Code::invalid_argument, "the body cannot be read: " + *fault};
+  const Object body = TRY(Object::read(text.substr(text.find('{')), ""));
+  Asked out{.task = task, .prompt_tokens_max = static_cast<std::int64_t>(text.size())};
+  out.model_value = body["model"];
+  if (out.model_value.empty())
+    return wrong("model",
+                 "is missing; name the route that shall answer: GET /v1/models lists them");
+  if (!is_text(out.model_value) || out.model_value.size() == 2 ||
+      out.model_value.size() > model_max)
+    return wrong("model", "must be the name of a route, a text of 1 to 300 letters");
+  out.model = text_of(out.model_value);
+  const std::string_view user = body["user"];
+  if (!user.empty() && !is_null(user) && !is_text(user)) return wrong("user", "must be a text");
+  out.user = text_or_empty(user);
+  if (out.user.size() > user_max) {
+    std::size_t end = user_max;
+    while (end > 0 && (static_cast<unsigned char>(out.user[end]) & 0xC0) == 0x80) --end;
+    out.user.resize(end);
+  }
+  out.object = text.substr(text.find('{'));
+  TRY(read_bounds(body, out));
+  Reader reader{out};
+  TRY(read_prompt(body, reader));
+  return out;
+}
+
+std::string spliced(std::string_view text, const std::vector<Splice>& splices) {
+  std::string out;
+  std::size_t more = 0, at = 0;
+  for (const Splice& splice : splices) more += splice.text.size();
+  out.reserve(text.size() + more);
+  for (const Splice& splice : splices) {
+    if (splice.from < at) continue;  // within the one before: it is gone
+    out.append(text.substr(at, splice.from - at)).append(splice.text);
+    at = splice.from + splice.size;
+  }
+  out.append(text.substr(at));
+  return out;
+}
+
+namespace {
+
+// Right behind the brace that opens an object. A body has its model at least, so a comma follows.
+Splice at_front(std::string_view whole, std::string_view object, std::string text) {
+  return {static_cast<std::size_t>(object.data() - whole.data()) + 1, 0, std::move(text)};
+}
+
+Splice in_place(std::string_view whole, std::string_view part, std::string text) {
+  return {static_cast<std::size_t>(part.data() - whole.data()), part.size(), std::move(text)};
+}
+
+void ask_for_usage(std::string_view body, const Asked& asked, std::vector<Splice>& out) {
+  const std::string_view options = asked.stream_options;
+  if (options.empty()) {
+    out.push_back(at_front(body, asked.object, "\"stream_options\":{\"include_usage\":true},"));
+    return;
+  }
+  if (is_null(options)) {
+    out.push_back(in_place(body, options, "{\"include_usage\":true}"));
+    return;
+  }
+  if (const std::string_view said = member(options, "include_usage"); !said.empty()) {
+    out.push_back(in_place(body, said, "true"));
+    return;
+  }
+  const bool empty = !Members(options).next();
+  out.push_back(
+      at_front(body, options, empty ? "\"include_usage\":true" : "\"include_usage\":true,"));
+}
+
+void bound_output(std::string_view body, const Asked& asked, std::int64_t bound,
+                  std::vector<Splice>& out) {
+  const std::string text = std::to_string(bound);
+  if (!asked.bound_value.empty()) {  // null
+    out.push_back(in_place(body, asked.bound_value, text));
+    return;
+  }
+  const std::string field(bound_field(asked.task));
+  out.push_back(at_front(body, asked.object, "\"" + field + "\":" + text + ","));
+}
+
+}  // namespace
+
+std::string changed(std::string_view body, const Asked& asked, const Change& change) {
+  std::vector<Splice> splices;
+  if (change.output_bound && !asked.output_bound && asked.task != Task::embeddings)
+    bound_output(body, asked, *change.output_bound, splices);
+  if (asked.stream && !asked.usage_wanted &&
+      (asked.task == Task::chat || asked.task == Task::completions))
+    ask_for_usage(body, asked, splices);
+  splices.push_back(in_place(body, asked.model_value, literal_of(change.model)));
+  if (change.texts)
+    for (std::size_t i = 0; i < asked.texts.size(); ++i)
+      if (const auto& text = change.texts->at(i))
+        splices.push_back(in_place(body, asked.texts[i], literal_of(*text)));
+  std::stable_sort(splices.begin(), splices.end(),
+                   [](const Splice& a, const Splice& b) { return a.from < b.from; });
+  return spliced(body, splices);
+}
+
+}  // namespace penstock::api::openai

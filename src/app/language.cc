@@ -1,0 +1,18 @@
+// Calls to language models: what lets them pass, and where their events go.
+#include "api/openai/exchange.h"
+#include "app/parts.h"
+
+namespace penstock::app {
+
+void System::Parts::make_language() {
+  language_gate = std::make_unique<api::openai::Gate>(limiter, health);
+  language = std::make_unique<api::openai::Plane>(
+      api::openai::Plane{.table = serving->table(),
+                         .clock = clock,
+                         .controls = *language_gate,
+                         .put = [this](std::vector<serving::InferenceEvent> events) {
+                           telemetry->put(std::move(events));
+                         }});
+}
+
+}  // namespace penstock::app

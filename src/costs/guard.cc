@@ -1,0 +1,324 @@
+#include "costs/guard.h"
+
+#include <algorithm>
+
+#include "costs/guard_state.h"
+
+namespace penstock::costs {
+namespace {
+
+// Calls that ended and that the ledger still has not: beyond these, the oldest are counted as spent
+// until the period ends.
+constexpr std::size_t held_max = 200'000;
+constexpr std::size_t notices_max = 1'000;
+// After its deadline a call may take this long to say what it cost.
+constexpr Micros grace = std::chrono::minutes(1);
+
+std::int64_t hour_of(Timestamp at) {
+  return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
+}
+
+Money share(Money limit, double part) {
+  return price_of(static_cast<std::int64_t>(part * 1'000'000), limit, 1'000'000);
+}
+
+std::string left_of(const Node& node) {
+  const Money left = node.budget.limit - node.used();
+  return to_text(left < Money{} ? Money{} : left) + " of " + to_text(node.budget.limit);
+}
+
+Micros until(const Node& node, Timestamp now) {
+  return Timestamp(std::chrono::hours(node.until)) - now;
+}
+
+// What one budget says of a call.
+struct Opinion {
+  Decision decision = Decision::allow;
+  std::string message;
+  std::optional<Micros> retry_after;
+};
+
+Opinion stop(const Node& node, Timestamp now, std::string why) {
+  return {Decision::stop, "budget " + node.budget.name + " " + std::move(why), until(node, now)};
+}
+
+Opinion throttle(Node& node, Timestamp now) {
+  const std::int64_t limit = node.budget.throttle_per_minute.value_or(1);
+  node.throttled.turn_to(traffic::second_of(now));
+  if (node.throttled.fits(1, limit)) return {};
+  return {Decision::throttle,
+          "budget " + node.budget.name + " is nearly spent and lets " + std::to_string(limit) +
+              " calls a minute through",
+          Timestamp(std::chrono::seconds(node.throttled.fits_at(1, limit))) - now};
+}
+
+Opinion judge(Node& node, const Spend& spend, Timestamp now, bool downgraded) {
+  const Budget& budget = node.budget;
+  if (budget.hard && !spend.worst)
+    return stop(node, now,
+                "is hard, and no price covers a call of model " + std::string(spend.model) +
+                    " as far as it may go: add one to a price_list");
+  const Money worst = spend.worst.value_or(Money{});
+  const Money used = node.used();
+  const bool cheaper = budget.action == BudgetAction::downgrade && !downgraded &&
+                       budget.downgrade_to.value_or(0) != spend.version;
+  if (budget.hard && used + worst > budget.limit) {
+    if (cheaper) return {.decision = Decision::downgrade};
+    return stop(node, now,
+                "has " + left_of(node) + " left, and this call may cost " + to_text(worst));
+  }
+  if (used < (budget.hard ? share(budget.limit, budget.warn_at) : budget.limit)) return {};
+  switch (budget.action) {
+    case BudgetAction::warn: return {};
+    case BudgetAction::throttle: return throttle(node, now);
+    case BudgetAction::downgrade:
+      return cheaper ? Opinion{.decision = Decision::downgrade} : Opinion{};
+    case BudgetAction::stop:
+      if (!budget.hard) return stop(node, now, "is spent: " + left_of(node) + " is left");
+  }
+  return {};
+}
+
+}  // namespace
+
+void Project::count(const Held& one, bool add) {
+  for (Node& node : nodes) {
+    if (!node.counts(one)) continue;
+    Money& sum = one.settled ? node.pending : node.reserved;
+    sum = add ? sum + one.amount : sum - one.amount;
+  }
+}
+
+void Project::forget(std::map<std::uint64_t, Held>::iterator one) {
+  count(one->second, false);
+  const auto [first, last] = by_id.equal_range(one->second.id);
+  for (auto it = first; it != last; ++it)
+    if (it->second == one->first) {
+      by_id.erase(it);
+      break;
+    }
+  by_deadline.erase({one->second.deadline, one->first});
+  held.erase(one);
+}
+
+void Project::settle(std::uint64_t number, Money actual, Timestamp now) {
+  const auto found = held.find(number);
+  if (found == held.end()) return;
+  Held& one = found->second;
+  if (one.settled && !one.expired) return;
+  if (actual <= Money{}) return forget(found);
+  count(one, false);
+  by_deadline.erase({one.deadline, number});
+  one.settled = true;
+  one.expired = false;
+  one.settled_at = now;
+  one.amount = actual;
+  count(one, true);
+  if (held.size() <= held_max) return;
+  // The oldest, if it ended: its cost moves to the ledger's side, and stays counted.
+  for (auto oldest = held.begin(); oldest != held.end(); ++oldest) {
+    if (!oldest->second.settled) continue;
+    for (Node& node : nodes)
+      if (node.counts(oldest->second)) node.ledger = node.ledger + oldest->second.amount;
+    return forget(oldest);
+  }
+}
+
+void Project::recount() {
+  for (Node& node : nodes) node.pending = node.reserved = Money{};
+  for (const auto& [ignored, one] : held) count(one, true);
+}
+
+void Project::roll(Timestamp now) {
+  const std::int64_t hour = hour_of(now);
+  bool rolled = false;
+  for (Node& node : nodes) {
+    if (hour < node.until) continue;
+    node.from = period_start(node.budget.period, hour);
+    node.until = period_end(node.budget.period, hour);
+    node.ledger = Money{};
+    node.told.clear();
+    rolled = true;
+  }
+  if (rolled) recount();
+}
+
+// A call whose deadline is long over and that never said what it cost: the worst.
+void Project::expire(Timestamp now) {
+  while (!by_deadline.empty() && by_deadline.begin()->first < now - grace) {
+    const auto number = by_deadline.begin()->second;
+    settle(number, held.at(number).amount, now);
+    if (const auto found = held.find(number); found != held.end()) found->second.expired = true;
+  }
+}
+
+void Project::notice(Node& node, Decision decision) {
+  if (!node.told.insert(decision).second || notices.size() >= notices_max) return;
+  notices.push_back({.project = name,
+                     .budget = node.budget,
+                     .decision = decision,
+                     .spent = node.used(),
+                     .from = node.begins()});
+}
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  if (this == &other) return *this;
+  give_back();
+  decision = other.decision;
+  hard = other.hard;
+  budget = std::move(other.budget);
+  message = std::move(other.message);
+  retry_after = other.retry_after;
+  version = other.version;
+  project_ = std::exchange(other.project_, nullptr);
+  number_ = other.number_;
+  return *this;
+}
+
+void Reservation::settle(Money actual, Timestamp now) {
+  const auto project = std::exchange(project_, nullptr);
+  if (!project) return;
+  const std::lock_guard lock(project->turn);
+  project->roll(now);
+  project->settle(number_, actual, now);
+}
+
+void Reservation::give_back() {
+  const auto project = std::exchange(project_, nullptr);
+  if (!project) return;
+  const std::lock_guard lock(project->turn);
+  const auto found = project->held.find(number_);
+  if (found == project->held.end()) return;
+  if (!found->second.settled || found->second.expired) project->forget(found);
+}
+
+Guard::Guard() = default;
+Guard::~Guard() = default;
+
+std::shared_ptr<Project> Guard::find(std::string_view project) const {
+  const std::shared_lock lock(turn_);
+  const auto found = projects_.find(project);
+  return found == projects_.end() ? nullptr : found->second;
+}
+
+bool Guard::any(std::string_view project) const {
+  if (!any_.load(std::memory_order_relaxed)) return false;
+  const auto found = find(project);
+  if (!found) return false;
+  const std::lock_guard lock(found->turn);
+  return !found->nodes.empty();
+}
+
+Result<Money> Guard::quote(std::string_view project, std::span<const Usage> usages) const {
+  std::shared_ptr<const PriceBook> prices;
+  if (const auto found = find(project)) {
+    const std::lock_guard lock(found->turn);
+    prices = found->prices;
+  }
+  if (!prices)
+    return Error{Code::failed_precondition, "project " + std::string(project) + " has no prices"};
+  return prices->quote(usages);
+}
+
+Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
+  Reservation out;
+  if (!any_.load(std::memory_order_relaxed)) return out;
+  const auto project = find(spend.project);
+  if (!project) return out;
+  const std::lock_guard lock(project->turn);
+  project->roll(now);
+  project->expire(now);
+  Held one{.id = std::string(spend.id),
+           .tenant = std::string(spend.tenant),
+           .route = std::string(spend.route),
+           .model = std::string(spend.model),
+           .amount = spend.worst.value_or(Money{}),
+           .at = spend.at,
+           .began = now,
+           .deadline = spend.deadline};
+  bool covered = false;
+  for (Node& node : project->nodes) {
+    if (!node.covers(one)) continue;
+    covered = true;
+    out.hard = out.hard || node.budget.hard;
+    Opinion opinion = judge(node, spend, now, downgraded);
+    if (node.used() + one.amount >= share(node.budget.limit, node.budget.warn_at))
+      project->notice(node, Decision::allow);
+    if (opinion.decision == Decision::allow) continue;
+    project->notice(node, opinion.decision);
+    if (opinion.decision < out.decision) continue;  // the strictest counts
+    out.decision = opinion.decision;
+    out.budget = node.budget.name;
+    out.message = std::move(opinion.message);
+    out.retry_after = opinion.retry_after;
+    if (opinion.decision == Decision::downgrade) out.version = *node.budget.downgrade_to;
+  }
+  if (!covered || out.decision != Decision::allow) return out;
+  for (Node& node : project->nodes)
+    if (node.budget.action == BudgetAction::throttle && node.covers(one))
+      node.throttled.add(1, node.throttled.turn_to(traffic::second_of(now)));
+  out.project_ = project;
+  out.number_ = project->next++;
+  project->count(one, true);
+  project->by_deadline.emplace(one.deadline, out.number_);
+  project->by_id.emplace(one.id, out.number_);
+  project->held.emplace(out.number_, std::move(one));
+  return out;
+}
+
+void Guard::posted(std::string_view name, std::span<const Usage> usages) {
+  const auto project = find(name);
+  if (!project) return;
+  const std::lock_guard lock(project->turn);
+  for (const Usage& usage : usages) {
+    const auto [first, last] = project->by_id.equal_range(usage.id);
+    for (auto it = first; it != last; ++it) project->held.at(it->second).posted = true;
+  }
+}
+
+std::vector<BudgetStatus> Guard::list(std::string_view name, Timestamp now) const {
+  std::vector<BudgetStatus> out;
+  const auto project = find(name);
+  if (!project) return out;
+  const std::lock_guard lock(project->turn);
+  project->roll(now);
+  for (const Node& node : project->nodes) {
+    const Budget& budget = node.budget;
+    out.push_back({.name = budget.name,
+                   .parent = budget.parent,
+                   .tenant = budget.tenant,
+                   .route = budget.route,
+                   .model = budget.model,
+                   .period = budget.period,
+                   .action = budget.action,
+                   .hard = budget.hard,
+                   .limit = budget.limit,
+                   .spent = node.ledger,
+                   .pending = node.pending,
+                   .reserved = node.reserved,
+                   .from = node.begins(),
+                   .until = Timestamp(std::chrono::hours(node.until)),
+                   .note = node.note});
+  }
+  return out;
+}
+
+std::vector<std::string> Guard::projects() const {
+  std::vector<std::string> out;
+  const std::shared_lock lock(turn_);
+  for (const auto& [name, ignored] : projects_) out.push_back(name);
+  return out;
+}
+
+std::vector<Notice> Guard::take_notices() {
+  std::vector<Notice> out;
+  const std::shared_lock lock(turn_);
+  for (const auto& [ignored, project] : projects_) {
+    const std::lock_guard project_lock(project->turn);
+    std::move(project->notices.begin(), project->notices.end(), std::back_inserter(out));
+    project->notices.clear();
+  }
+  return out;
+}
+
+}  // namespace penstock::costs

@@ -1,0 +1,66 @@
+// What the guard keeps of one project. Private to guard*.cc.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "costs/budgets.h"
+#include "costs/guard.h"
+#include "traffic/window.h"
+
+namespace penstock::costs {
+
+// A call that runs, or ended and is not in the ledger yet.
+struct Held {
+  std::string id, tenant, route, model;
+  Money amount;
+  Timestamp at, began, deadline, settled_at;
+  bool settled = false;
+  bool expired = false;  // settled by its deadline, and may still say what it cost
+  bool posted = false;   // the ledger has it: the next refresh forgets it
+};
+
+struct Node {
+  Budget budget;
+  std::int64_t from = 0, until = 0;  // hours
+  Money ledger;                      // as of the last refresh
+  Money pending, reserved;           // of Held
+  traffic::Window throttled;
+  std::set<Decision> told;  // this period
+  std::string note;
+
+  Money used() const { return ledger + pending + reserved; }
+  bool covers(const Held& held) const {
+    return costs::covers(budget, held.tenant, held.route, held.model);
+  }
+  Timestamp begins() const { return Timestamp(std::chrono::hours(from)); }
+  // A call of a period before counts until it ends, since nobody knows on which side it will fall.
+  bool counts(const Held& held) const {
+    return covers(held) && (!held.settled || held.settled_at >= begins());
+  }
+};
+
+struct Project {
+  mutable std::mutex turn;
+  std::string name;
+  std::vector<Node> nodes;
+  std::map<std::uint64_t, Held> held;  // by number: the oldest first
+  std::unordered_multimap<std::string, std::uint64_t> by_id;
+  std::set<std::pair<Timestamp, std::uint64_t>> by_deadline;  // of those that run
+  std::shared_ptr<const PriceBook> prices;
+  std::vector<Notice> notices;
+  std::uint64_t next = 1;
+  std::mutex refreshing;
+
+  // Both move sums of every node that counts it, one way or the other.
+  void count(const Held& one, bool add);
+  void forget(std::map<std::uint64_t, Held>::iterator one);
+  void settle(std::uint64_t number, Money actual, Timestamp now);
+  void roll(Timestamp now);
+  void recount();
+  void expire(Timestamp now);
+  void notice(Node& node, Decision decision);
+};
+
+}  // namespace penstock::costs

@@ -1,0 +1,99 @@
+#include "serving/runtimes.h"
+
+#include <algorithm>
+
+#include "base/yaml.h"
+#include "resources/service.h"
+
+namespace penstock::serving {
+namespace {
+
+constexpr std::string_view model_file = "model.onnx", mlflow_file = "MLmodel";
+constexpr std::int64_t text_max = 1 << 20;
+
+Error wrong_runtime(const std::string& problem) {
+  return {Code::invalid_argument, "runtime " + problem, {{"runtime", problem}}};
+}
+
+const registry::ArtifactFile* find(const std::vector<registry::ArtifactFile>& files,
+                                   std::string_view path) {
+  const auto found =
+      std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.path == path; });
+  return found == files.end() ? nullptr : &*found;
+}
+
+Result<std::string> small_text(registry::Artifacts& artifacts, const std::string& uri,
+                               const registry::ArtifactFile& file) {
+  if (file.size <= text_max) return artifacts.bytes(uri, file.path);
+  return Error{Code::invalid_argument, file.path + " of " + uri + " is larger than 1 MB"};
+}
+
+// The file of MLmodel's flavor onnx; empty where it has none.
+Result<std::string> onnx_file(registry::Artifacts& artifacts, const std::string& uri,
+                              const registry::ArtifactFile& mlmodel) {
+  const auto documents = yaml::parse(TRY(small_text(artifacts, uri, mlmodel)));
+  if (!documents || documents->empty() || !documents->front().value.is_object())
+    return Error{Code::invalid_argument, "MLmodel of " + uri + " is no YAML that can be read" +
+                                             (documents ? "" : ": " + documents.error().message)};
+  json::error_code absent;
+  const json::value* data = documents->front().value.find_pointer("/flavors/onnx/data", absent);
+  return data && data->is_string() ? std::string(data->get_string()) : std::string();
+}
+
+Result<void> find_remote(sql::Tx& tx, const Call& call, registry::Artifacts& artifacts,
+                         const std::string& uri, const registry::ArtifactFile& file,
+                         Execution& out) {
+  out.remote = TRY(read_remote(TRY(small_text(artifacts, uri, file))));
+  auto upstream =
+      resources::declared<UpstreamDeclaration>(tx, call.project, "upstream", out.remote->upstream);
+  if (!upstream && upstream.error().code == Code::not_found)
+    return Error{Code::failed_precondition, "remote.yaml names upstream " + out.remote->upstream +
+                                                ", which is not declared in project " +
+                                                call.project +
+                                                "; apply a document of kind: upstream first"};
+  if (!upstream) return upstream.error();
+  out.upstream = std::move(upstream).take();
+  out.runtime = runtime_of(out.upstream->protocol);
+  out.file = remote_file;
+  return {};
+}
+
+}  // namespace
+
+Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifacts& artifacts,
+                               const registry::Record& record) {
+  const std::string said = record.runtime.value_or("");
+  const bool known =
+      said.empty() || said == "onnx" || said == "python" || said == "kserve" || said == "openai";
+  if (!known) return wrong_runtime("must be " + std::string(runtime_names) + ", not " + said);
+  const std::string& uri = record.artifact_uri;
+  Execution out;
+  if (!TRY(artifacts.exists(uri))) return out;
+  const auto files = TRY(artifacts.contents(uri));
+  const auto* const remote = find(files, remote_file);
+  const auto* const mlmodel = find(files, mlflow_file);
+  std::string onnx = find(files, model_file) ? std::string(model_file) : "";
+  if (onnx.empty() && !remote && mlmodel && said != "python")
+    onnx = TRY(onnx_file(artifacts, uri, *mlmodel));
+  std::string choices;
+  if (remote) {
+    TRY(find_remote(tx, call, artifacts, uri, *remote, out));
+    choices = out.runtime;
+  } else {
+    if (!onnx.empty()) choices = "onnx";
+    if (mlmodel) choices += choices.empty() ? "python" : " or python";
+    out.runtime = said == "python" && mlmodel ? said
+                  : !onnx.empty()             ? "onnx"
+                  : mlmodel                   ? "python"
+                                              : "";
+    out.file = out.runtime == "python" ? std::string(mlflow_file) : onnx;
+  }
+  if (said.empty() || said == out.runtime) return out;
+  if (choices.empty())
+    return wrong_runtime("is " + said +
+                         ", and the artifact has none of model.onnx, MLmodel and "
+                         "remote.yaml");
+  return wrong_runtime("is " + said + ", and the artifact is for " + choices);
+}
+
+}  // namespace penstock::serving

@@ -1,0 +1,223 @@
+#include "serving/telemetry.h"
+
+#include "serving/gateway.h"
+#include "serving/text.h"
+
+namespace penstock::serving {
+namespace {
+
+// What an event takes in memory, about; never less than it says itself.
+std::size_t bytes_of(const InferenceEvent& event) {
+  std::size_t bytes = sizeof event + event.features.size() * sizeof event.features[0] +
+                      event.feature_times.size() * sizeof(std::optional<Timestamp>);
+  for (const std::string* text : {&event.unit, &event.error, &event.user, &event.payload})
+    bytes += text->size();
+  for (const auto& [key, value] : event.entities) bytes += 100 + key.size() + value.size();
+  for (const auto& [key, value] : event.comparison) bytes += 80 + key.size();
+  for (const std::string& hit : event.guardrails) bytes += sizeof hit + hit.size();
+  return bytes;
+}
+
+// By the place of the member: whether a reader does without it.
+const std::vector<bool>& may_miss() {
+  static const std::vector<bool> known = [] {
+    std::vector<bool> out;
+    for_each_member(InferenceEvent{}, [&]<class Field>(auto, Field&, const Rule& rule) {
+      out.push_back(!is_required<std::remove_cvref_t<Field>>(rule));
+    });
+    return out;
+  }();
+  return known;
+}
+
+template <class Field>
+bool is_default(const Field& field, const Field& usual) {
+  if constexpr (is_optional<Field>)
+    return !field.has_value();
+  else if constexpr (is_list<Field> || is_map<Field>)
+    return field.empty();
+  else
+    return field == usual;
+}
+
+}  // namespace
+
+std::string event_text(const InferenceEvent& event) {
+  static const InferenceEvent usual;
+  const std::vector<bool>& optional = may_miss();
+  std::string out;
+  out.reserve(1'024);
+  std::size_t place = 0;
+  boost::mp11::mp_for_each<Members<InferenceEvent>>([&](auto member) {
+    const auto& field = event.*member.pointer;
+    if (optional[place++] && is_default(field, usual.*member.pointer)) return;
+    out += out.empty() ? "{\"" : ",\"";
+    out += member.name;
+    out += "\":";
+    write_json(out, field);
+  });
+  return out + "}";
+}
+
+Telemetry::Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions options)
+    : log_(log),
+      options_(options),
+      written_(metrics.counter("penstock_telemetry_events_total",
+                               "Inference events that the log has taken")),
+      dropped_(metrics.counter("penstock_telemetry_dropped_total",
+                               "Inference events that were lost, for want of a place or a disk")),
+      failures_(metrics.counter("penstock_telemetry_failures_total",
+                                "Writes of inference events that the log refused")),
+      waiting_bytes_(metrics.gauge("penstock_telemetry_waiting_bytes",
+                                   "Memory of inference events that wait for the log")) {}
+
+void Telemetry::put(std::vector<InferenceEvent> events) {
+  if (events.empty()) return;
+  Batch batch{std::move(events)};
+  for (const InferenceEvent& event : batch.events) batch.bytes += bytes_of(event);
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (bytes_ + batch.bytes > options_.waiting_max) {
+      lost_ += static_cast<std::int64_t>(batch.events.size());
+      dropped_.add(batch.events.size());
+      return;
+    }
+    const std::size_t half = options_.waiting_max / 2;
+    wake = waiting_.empty() || (bytes_ < half && bytes_ + batch.bytes >= half);
+    bytes_ += batch.bytes;
+    ++put_;
+    waiting_.push_back(std::move(batch));
+  }
+  if (wake) came_.notify_one();
+}
+
+Result<void> Telemetry::put_now(const std::vector<InferenceEvent>& events) {
+  TRY(record(log_, events));
+  written_.add(events.size());
+  return {};
+}
+
+bool Telemetry::nothing_waits() const {
+  const std::lock_guard lock(mutex_);
+  return done_ == put_;
+}
+
+Result<void> Telemetry::flush(Micros limit) {
+  if (nothing_waits()) return {};
+  const Instant end = std::chrono::steady_clock::now() + limit;
+  std::int64_t until = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    until = put_;
+  }
+  const Error late{Code::deadline_exceeded,
+                   "the telemetry log has not taken what was predicted within " +
+                       std::to_string(limit.count() / 1000) + " ms; try again in a moment"};
+  while (true) {
+    const std::unique_lock writing(writing_, end);
+    if (!writing) return late;
+    {
+      const std::lock_guard lock(mutex_);
+      if (done_ >= until) return {};
+    }
+    TRY(write_group());
+    if (std::chrono::steady_clock::now() > end) return late;
+  }
+}
+
+Result<bool> Telemetry::write(Micros limit) {
+  {
+    std::unique_lock lock(mutex_);
+    came_.wait_for(lock, limit, [&] { return done_ != put_; });
+    if (done_ == put_) return false;
+    // Few large writes cost less than many small ones; but not where memory runs out.
+    came_.wait_for(lock, options_.linger, [&] { return bytes_ >= options_.waiting_max / 2; });
+  }
+  const std::lock_guard writing(writing_);
+  TRY(write_group());
+  return !nothing_waits();
+}
+
+Result<void> Telemetry::write_group() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (next_ == pending_.size()) {
+      pending_.clear();
+      next_ = 0;
+      std::swap(pending_, waiting_);
+    }
+    if (pending_.empty()) return {};
+    writing_since_ = std::chrono::steady_clock::now();
+  }
+  std::vector<const InferenceEvent*> group;
+  std::size_t end = next_, bytes = 0;
+  for (; end < pending_.size() && (bytes == 0 || bytes < options_.group_max); ++end) {
+    bytes += pending_[end].bytes;
+    for (const InferenceEvent& event : pending_[end].events) group.push_back(&event);
+  }
+  auto done = record(log_, group);
+  if (!done && done.error().code == Code::invalid_argument) done = write_each(group);
+  if (!done) {
+    failures_.add();
+    failed(done.error().message);
+    return done;
+  }
+  written_.add(group.size());
+  for (std::size_t at = next_; at < end; ++at) pending_[at].events = {};
+  const std::lock_guard lock(mutex_);
+  done_ += static_cast<std::int64_t>(end - next_);
+  next_ = end;
+  bytes_ -= bytes;
+  waiting_bytes_.set(static_cast<double>(bytes_));
+  fault_.clear();
+  writing_since_ = Instant::max();
+  return {};
+}
+
+// One event that no log can take must not hold up all that comes after it.
+Result<void> Telemetry::write_each(const std::vector<const InferenceEvent*>& group) {
+  for (const InferenceEvent* event : group) {
+    const auto done = record(log_, {event});
+    if (done) continue;
+    if (done.error().code != Code::invalid_argument) return done;
+    dropped_.add();
+    const std::lock_guard lock(mutex_);
+    ++lost_;
+  }
+  return {};
+}
+
+void Telemetry::failed(const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  fault_ = what;
+  writing_since_ = Instant::max();
+}
+
+Result<void> Telemetry::watch() {
+  const std::lock_guard watching(watching_);
+  TelemetryTrouble trouble;
+  {
+    const std::lock_guard lock(mutex_);
+    const Instant now = std::chrono::steady_clock::now();
+    if (!fault_.empty())
+      trouble.what = "the log refuses them: " + fault_;
+    else if (writing_since_ < now - options_.stuck)
+      trouble.what = "a write to the log hangs";
+    else if (lost_ != lost_seen_)
+      trouble.what = "more come than the log takes";
+    trouble.dropped = lost_;
+    lost_seen_ = lost_;
+  }
+  trouble.over = trouble.what.empty();
+  if (trouble.over != told_) return {};  // nothing new
+  if (listener_) TRY(listener_(trouble));
+  told_ = !trouble.over;
+  if (!trouble.over) return {};
+  const std::lock_guard lock(mutex_);
+  lost_ -= trouble.dropped;
+  lost_seen_ -= trouble.dropped;
+  return {};
+}
+
+}  // namespace penstock::serving

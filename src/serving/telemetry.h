@@ -1,0 +1,95 @@
+// What answered calls leave behind. Events wait in memory, within a bound, and one writer appends
+// them to the log in groups, so that no call waits for a disk.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "base/metrics.h"
+#include "ports/log.h"
+#include "serving/inference_event.h"
+
+namespace penstock::serving {
+
+struct TelemetryOptions {
+  std::size_t waiting_max = 64 << 20;  // bytes of events that wait; what comes beyond is dropped
+  std::size_t group_max = 2 << 20;     // bytes of one write, about
+  Micros linger = std::chrono::milliseconds(2);  // that the first event waits for others
+  Micros stuck = std::chrono::seconds(5);        // a write that takes longer is trouble
+};
+
+// That events wait for a log that cannot take them, or are lost; told once, and once it is over.
+struct TelemetryTrouble {
+  bool over = false;
+  std::int64_t dropped = 0;  // since the trouble began
+  std::string what;
+};
+
+// Any number of producers; safe from several threads.
+class Telemetry {
+ public:
+  Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions options = {});
+
+  // Never waits and never fails: events that find no place are dropped and counted. What was put is
+  // in the log once a flush() after it has succeeded.
+  void put(std::vector<InferenceEvent> events);
+  // In the log when it returns, findable by id: it survives kill -9.
+  Result<void> put_now(const std::vector<InferenceEvent>& events);
+  // Until all that was put before is in the log; deadline_exceeded where that takes longer than
+  // `limit`, else the log's own fault.
+  Result<void> flush(Micros limit);
+
+  // The writer's turn: waits up to `limit` for events and writes what came, a group at most. True
+  // if more waits. A group that the log refuses is kept and tried again with the next turn.
+  Result<bool> write(Micros limit);
+  // Tells of trouble, and of its end: on a thread of its own, since the writer may be what hangs.
+  Result<void> watch();
+  void on_trouble(std::function<Result<void>(const TelemetryTrouble&)> listener) {
+    listener_ = std::move(listener);
+  }
+
+ private:
+  using Instant = std::chrono::steady_clock::time_point;
+  struct Batch {
+    std::vector<InferenceEvent> events;
+    std::size_t bytes = 0;
+  };
+
+  bool nothing_waits() const;
+  Result<void> write_group();  // with writing_ held
+  Result<void> write_each(const std::vector<const InferenceEvent*>& group);
+  void failed(const std::string& what);
+
+  events::Log& log_;
+  const TelemetryOptions options_;
+  Counter& written_;
+  Counter& dropped_;
+  Counter& failures_;
+  Gauge& waiting_bytes_;
+  std::function<Result<void>(const TelemetryTrouble&)> listener_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable came_;
+  std::vector<Batch> waiting_;
+  std::size_t bytes_ = 0;       // of all that waits, the writer's too
+  std::int64_t put_ = 0;        // batches that were taken in
+  std::int64_t done_ = 0;       // of them, those that are in the log
+  std::int64_t lost_ = 0;       // events dropped since the trouble began
+  std::int64_t lost_seen_ = 0;  // by the last watch()
+  std::string fault_;           // of the last write; empty: it went well
+  Instant writing_since_ = Instant::max();
+
+  std::timed_mutex writing_;
+  std::vector<Batch> pending_;  // taken from waiting_, not written yet
+  std::size_t next_ = 0;        // of pending_
+
+  std::mutex watching_;
+  bool told_ = false;
+};
+
+// The event as JSON, but for fields that a reader takes to be what they are where they are missing.
+std::string event_text(const InferenceEvent& event);
+
+}  // namespace penstock::serving

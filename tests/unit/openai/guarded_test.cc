@@ -1,0 +1,166 @@
+#include "tests/unit/openai/world.h"
+
+namespace penstock::test {
+namespace {
+
+using guardrails::Action;
+using guardrails::Side;
+using guardrails::What;
+
+class GuardedTest : public ::testing::Test {
+ protected:
+  void serve(std::vector<guardrails::GuardrailDeclaration> declared) {
+    serving::LiveRoute route = world_.route("helper", {{}});
+    for (auto& one : declared) one.owner = "safety";
+    route.guards = must(guardrails::Chain::make(declared));
+    std::vector<serving::LiveRoute> routes;
+    routes.push_back(std::move(route));
+    world_.serve(std::move(routes));
+  }
+  static guardrails::GuardrailDeclaration mail(Side side, Action action) {
+    return {
+        .name = "mail", .side = side, .rule = What::pii, .action = action, .tags = {"pii.email"}};
+  }
+  static guardrails::GuardrailDeclaration secret(Action action) {
+    return {.name = "words",
+            .side = Side::output,
+            .rule = What::deny_list,
+            .action = action,
+            .phrases = {"blue falcon"}};
+  }
+  // What a client puts together of a stream: the texts of its pieces.
+  static std::string assembled(const std::string& body, const std::string& field = "content") {
+    std::string out;
+    EventReader reader;
+    std::string_view bytes = body;
+    while (reader.next(bytes) == EventReader::Got::event) {
+      if (reader.event().data == "[DONE]") continue;
+      const std::string& data = reader.event().data;
+      EXPECT_FALSE(object_fault(data)) << data;
+      for (Items choices(member(data, "choices")); choices.next();) {
+        const std::string_view delta = member(choices.value(), "delta");
+        out += text_or_empty(member(delta, field));
+        const std::string_view calls = member(delta, "tool_calls");
+        if (field == "arguments" && api::openai::is_list(calls))
+          for (Items call(calls); call.next();)
+            out += text_or_empty(member(member(call.value(), "function"), field));
+      }
+    }
+    return out;
+  }
+
+  LanguageWorld world_;
+};
+
+const std::string mail_body =
+    R"({"model":"helper","messages":[{"role":"system","content":"Be brief."},)"
+    R"({"role":"user","content":[{"type":"text","text":"I am ana@example.com, \"yes\""}]}]})";
+
+TEST_F(GuardedTest, MasksWhatGoesIn) {
+  serve({mail(Side::input, Action::mask)});
+  const Seen seen = world_.chat(mail_body, {json_reply(chat_answer)});
+  EXPECT_EQ(seen.status, 200);
+  const std::string& sent = seen.attempts.at(0).request.body;
+  EXPECT_EQ(sent.find("ana@example.com"), std::string::npos) << sent;
+  EXPECT_NE(sent.find(R"(, \"yes\"")"), std::string::npos) << sent;
+  EXPECT_FALSE(object_fault(sent));
+  EXPECT_EQ(world_.event().guardrails, (std::vector<std::string>{"mail:pii.email:mask"}));
+}
+
+TEST_F(GuardedTest, RefusesWhatMustNotGoIn) {
+  serve({mail(Side::input, Action::block)});
+  const Seen seen = world_.chat(mail_body, {});
+  EXPECT_EQ(seen.status, 400);
+  EXPECT_NE(seen.body.find("guardrail mail blocks pii.email"), std::string::npos) << seen.body;
+  EXPECT_NE(seen.body.find("content_filter"), std::string::npos);
+  EXPECT_EQ(seen.body.find("ana@"), std::string::npos);
+  const auto event = world_.event();
+  EXPECT_EQ(event.error, "invalid_argument");
+  EXPECT_EQ(event.guardrails, (std::vector<std::string>{"mail:pii.email:block"}));
+  EXPECT_FALSE(event.generation);
+}
+
+TEST_F(GuardedTest, MasksAndBlocksWholeAnswers) {
+  const std::string answer =
+      R"({"model":"real-1","choices":[{"index":0,"message":{"content":"write to bo@example.org","tool_calls":[)"
+      R"({"function":{"name":"send","arguments":"{\"to\":\"eva@example.net\"}"}}]},"finish_reason":"stop"}]})";
+  serve({mail(Side::output, Action::mask)});
+  const Seen masked = world_.chat(chat_body(), {json_reply(answer)});
+  EXPECT_EQ(masked.status, 200);
+  EXPECT_EQ(masked.body.find("example."), std::string::npos) << masked.body;
+  EXPECT_FALSE(object_fault(masked.body));
+  EXPECT_EQ(world_.event().guardrails, (std::vector<std::string>{"mail:pii.email:mask"}));
+
+  serve({mail(Side::output, Action::block)});
+  const Seen blocked = world_.chat(chat_body(), {json_reply(answer)});
+  EXPECT_EQ(blocked.status, 400);
+  EXPECT_EQ(blocked.body.find("example."), std::string::npos) << blocked.body;
+  EXPECT_TRUE(world_.event().generation) << "it was written, and costs";
+}
+
+TEST_F(GuardedTest, MasksAStreamWhereverItsTextIsCut) {
+  serve({mail(Side::output, Action::mask)});
+  const std::string text = "write to bo@example.org or call me";
+  std::string masked;
+  for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    SCOPED_TRACE(cut);
+    const Seen seen = world_.chat(
+        chat_body(R"(,"stream":true)"),
+        {stream_reply({chunk(text.substr(0, cut)), chunk(text.substr(cut)),
+                       R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"
+                       "\n\n",
+                       done_chunk})});
+    EXPECT_EQ(seen.body.find("bo@"), std::string::npos) << seen.body;
+    const std::string said = assembled(seen.body);
+    if (masked.empty()) masked = said;
+    EXPECT_EQ(said, masked);
+    EXPECT_TRUE(seen.body.ends_with(done_chunk));
+    EXPECT_EQ(world_.event().guardrails, (std::vector<std::string>{"mail:pii.email:mask"}));
+  }
+  EXPECT_TRUE(masked.starts_with("write to [")) << masked;
+  EXPECT_TRUE(masked.ends_with("] or call me")) << masked;
+}
+
+TEST_F(GuardedTest, EndsAStreamAtWhatMustNotGoOut) {
+  serve({secret(Action::block)});
+  const Seen seen =
+      world_.chat(chat_body(R"(,"stream":true)"),
+                  {stream_reply({chunk("The name is blue"), chunk(" falcon, and more"),
+                                 chunk("", "\"stop\""), done_chunk})});
+  EXPECT_EQ(assembled(seen.body).find("falcon"), std::string::npos) << seen.body;
+  EXPECT_NE(seen.body.find("content_filter"), std::string::npos) << seen.body;
+  EXPECT_EQ(seen.body.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(world_.event().error, "invalid_argument");
+}
+
+TEST_F(GuardedTest, JudgesArgumentsOfToolsAsAWhole) {
+  serve({mail(Side::output, Action::mask)});
+  const auto arguments = [](const std::string& text) {
+    return R"(data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":")" +
+           text + R"("}}]},"finish_reason":null}]})" + "\n\n";
+  };
+  for (
+      const std::string end :
+      {R"({"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})",
+       R"({"choices":[{"index":0,"delta":{"tool_calls":[]},"finish_reason":"tool_calls"}]})",
+       R"({"choices":[{"index":0,"delta":{"content":null,"tool_calls":null},"finish_reason":"tool_calls"}]})"}) {
+    const Seen seen = world_.chat(
+        chat_body(R"(,"stream":true)"),
+        {stream_reply({arguments(R"({\"to\":\"bo@exam)"), arguments(R"(ple.org\",\"n\":1})"),
+                       "data: " + end + "\n\n", done_chunk})});
+    const std::string said = assembled(seen.body, "arguments");
+    EXPECT_TRUE(said.starts_with(R"({"to":"[)")) << seen.body;
+    EXPECT_TRUE(said.ends_with(R"(]","n":1})")) << said;
+  }
+}
+
+TEST_F(GuardedTest, LetsNoStreamThroughThatItCannotJudge) {
+  serve({mail(Side::output, Action::mask)});
+  const Seen seen =
+      world_.send(Task::responses, R"({"model":"helper","input":"x","stream":true})", {});
+  EXPECT_EQ(seen.status, 400);
+  EXPECT_NE(seen.body.find("\"param\":\"stream\""), std::string::npos) << seen.body;
+}
+
+}  // namespace
+}  // namespace penstock::test

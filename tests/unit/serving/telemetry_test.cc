@@ -1,0 +1,264 @@
+#include "serving/telemetry.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/serving/world.h"
+
+namespace penstock::serving {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::must;
+
+// A log over the real one, whose disk can be taken away or made to hang.
+class FaultyLog final : public events::Log {
+ public:
+  explicit FaultyLog(events::Log& real) : real_(real) {}
+  std::atomic<bool> full = false, hangs = false;
+
+  Result<std::vector<std::int64_t>> append(const std::vector<events::Append>& records,
+                                           kv::Durability durability) override {
+    TRY(disk());
+    return real_.append(records, durability);
+  }
+  Result<void> commit(const events::Step& step, std::int64_t from,
+                      kv::Durability durability) override {
+    TRY(disk());
+    return real_.commit(step, from, durability);
+  }
+  Result<std::vector<events::Record>> read(std::string_view topic, std::int64_t offset,
+                                           std::size_t count) override {
+    return real_.read(topic, offset, count);
+  }
+  Result<std::int64_t> end(std::string_view topic) override { return real_.end(topic); }
+  bool wait(std::string_view topic, std::int64_t offset, Micros limit) override {
+    return real_.wait(topic, offset, limit);
+  }
+  Result<std::int64_t> position(std::string_view group, std::string_view topic) override {
+    return real_.position(group, topic);
+  }
+  Result<std::optional<std::string>> state(std::string_view group, std::string_view key) override {
+    return real_.state(group, key);
+  }
+  Result<void> truncate(std::string_view topic, std::int64_t offset) override {
+    return real_.truncate(topic, offset);
+  }
+
+ private:
+  Result<void> disk() {
+    hangs.wait(true);
+    if (full) return Error{Code::unavailable, "no space left on device"};
+    return {};
+  }
+  events::Log& real_;
+};
+
+class TelemetryTest : public ::testing::Test {
+ protected:
+  static std::vector<InferenceEvent> events(const std::string& id, std::size_t count = 1) {
+    std::vector<InferenceEvent> out(count);
+    for (std::size_t at = 0; at < count; ++at) {
+      out[at].id = count == 1 ? id : id + "." + std::to_string(at);
+      out[at].project = "p1";
+    }
+    return out;
+  }
+  std::size_t logged() {
+    std::size_t count = 0;
+    while (true) {
+      const auto records =
+          must(log_.read(inference_topic, static_cast<std::int64_t>(count), 10'000));
+      if (records.empty()) return count;
+      count += records.size();
+    }
+  }
+  bool is_findable(const std::string& id) {
+    const auto found = must(recorded(log_, gateway_group, "p1", id));
+    return found && found->id == id;
+  }
+
+  test::TempDir directory_;
+  test::World world_{directory_.path()};
+  FaultyLog log_{world_.log()};
+  Metrics metrics_;
+};
+
+TEST_F(TelemetryTest, WhatWasPutIsInTheLogAfterAFlushAndFindable) {
+  Telemetry telemetry(log_, metrics_);
+  telemetry.put(events("a"));
+  telemetry.put(events("many", 100));
+  telemetry.put({});
+  EXPECT_EQ(logged(), 0u) << "no call waits for the log";
+  EXPECT_FALSE(is_findable("a"));
+  must(telemetry.flush(seconds(10)));
+  EXPECT_EQ(logged(), 101u);
+  EXPECT_TRUE(is_findable("a") && is_findable("many.99"));
+  must(telemetry.flush(seconds(0)));
+  EXPECT_EQ(logged(), 101u) << "nothing is written twice";
+}
+
+TEST_F(TelemetryTest, AnEventPutNowIsThereWhenTheCallReturns) {
+  Telemetry telemetry(log_, metrics_);
+  must(telemetry.put_now(events("retry")));
+  EXPECT_TRUE(is_findable("retry"));
+  log_.full = true;
+  EXPECT_FALSE(telemetry.put_now(events("refused")));
+  EXPECT_FALSE(is_findable("refused"));
+}
+
+TEST_F(TelemetryTest, TheWriterWritesAGroupATurnAndWaitsWhereThereIsNone) {
+  Telemetry telemetry(log_, metrics_, {.group_max = 1});
+  EXPECT_FALSE(must(telemetry.write(milliseconds(1)))) << "nothing waits";
+  for (const char* id : {"a", "b", "c"}) telemetry.put(events(id));
+  EXPECT_TRUE(must(telemetry.write(seconds(10))));
+  EXPECT_EQ(logged(), 1u);
+  EXPECT_TRUE(must(telemetry.write(seconds(10))));
+  EXPECT_FALSE(must(telemetry.write(seconds(10))));
+  EXPECT_EQ(logged(), 3u);
+}
+
+TEST_F(TelemetryTest, ManyProducersAndOneWriterLoseNothingAndRepeatNothing) {
+  Telemetry telemetry(log_, metrics_);
+  std::atomic<bool> stop = false;
+  std::jthread writer([&] {
+    while (!stop) must(telemetry.write(milliseconds(5)));
+  });
+  {
+    std::vector<std::jthread> producers;
+    for (int producer = 0; producer < 4; ++producer)
+      producers.emplace_back([&, producer] {
+        for (int i = 0; i < 2'000; ++i) {
+          const std::string id = std::to_string(producer) + "-" + std::to_string(i);
+          telemetry.put(events(id));
+          if (i % 500 == 0) {
+            must(telemetry.flush(seconds(30)));
+            EXPECT_TRUE(is_findable(id)) << "its own, after its flush";
+          }
+        }
+      });
+  }
+  must(telemetry.flush(seconds(30)));
+  stop = true;
+  writer.join();
+  EXPECT_EQ(logged(), 8'000u);
+  EXPECT_EQ(metrics_.counter("penstock_telemetry_dropped_total", "").value(), 0u);
+}
+
+TEST_F(TelemetryTest, AFullDiskKeepsWhatFitsAndDropsTheRestAndIsTold) {
+  Telemetry telemetry(log_, metrics_, {.waiting_max = 20 * sizeof(InferenceEvent)});
+  std::vector<TelemetryTrouble> told;
+  telemetry.on_trouble([&](const TelemetryTrouble& trouble) -> Result<void> {
+    told.push_back(trouble);
+    return {};
+  });
+  must(telemetry.watch());
+  EXPECT_TRUE(told.empty());
+
+  log_.full = true;
+  for (int i = 0; i < 100; ++i) telemetry.put(events("e" + std::to_string(i)));
+  EXPECT_FALSE(telemetry.write(seconds(1)));
+  EXPECT_EQ(telemetry.flush(seconds(1)).error().code, Code::unavailable);
+  must(telemetry.watch());
+  must(telemetry.watch());
+  ASSERT_EQ(told.size(), 1u) << "once";
+  EXPECT_FALSE(told[0].over);
+  EXPECT_NE(told[0].what.find("no space left"), std::string::npos) << told[0].what;
+  const auto dropped = told[0].dropped;
+  EXPECT_GT(dropped, 0);
+  EXPECT_LT(dropped, 100);
+
+  log_.full = false;
+  must(telemetry.flush(seconds(10)));
+  EXPECT_EQ(static_cast<std::int64_t>(logged()) + dropped, 100) << "each is logged or counted";
+  EXPECT_TRUE(is_findable("e0"));
+  EXPECT_EQ(metrics_.counter("penstock_telemetry_dropped_total", "").value(),
+            static_cast<std::uint64_t>(dropped));
+  must(telemetry.watch());
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_TRUE(told[1].over);
+  EXPECT_EQ(told[1].dropped, dropped);
+}
+
+TEST_F(TelemetryTest, AListenerThatFailsIsToldAgain) {
+  Telemetry telemetry(log_, metrics_);
+  int asked = 0;
+  telemetry.on_trouble([&](const TelemetryTrouble&) -> Result<void> {
+    if (++asked == 1) return Error{Code::unavailable, "no database"};
+    return {};
+  });
+  log_.full = true;
+  telemetry.put(events("a"));
+  EXPECT_FALSE(telemetry.flush(seconds(1)));
+  EXPECT_FALSE(telemetry.watch());
+  must(telemetry.watch());
+  must(telemetry.watch());
+  EXPECT_EQ(asked, 2);
+}
+
+TEST_F(TelemetryTest, AWriteThatHangsHoldsUpNoCallAndIsTold) {
+  Telemetry telemetry(log_, metrics_, {.stuck = milliseconds(1)});
+  std::vector<TelemetryTrouble> told;
+  telemetry.on_trouble([&](const TelemetryTrouble& trouble) -> Result<void> {
+    told.push_back(trouble);
+    return {};
+  });
+  log_.hangs = true;
+  telemetry.put(events("a"));
+  std::jthread writer([&] { must(telemetry.write(seconds(10))); });
+  while (told.empty()) {
+    must(telemetry.watch());
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(told[0].what, "a write to the log hangs");
+  telemetry.put(events("b"));
+  EXPECT_EQ(telemetry.flush(milliseconds(1)).error().code, Code::deadline_exceeded);
+  log_.hangs = false;
+  log_.hangs.notify_all();
+  writer.join();
+  must(telemetry.flush(seconds(10)));
+  EXPECT_TRUE(is_findable("a") && is_findable("b"));
+}
+
+TEST_F(TelemetryTest, AnEventThatNoLogTakesIsDroppedAlone) {
+  Telemetry telemetry(log_, metrics_);
+  telemetry.put(events("before"));
+  telemetry.put(events(std::string(100 << 10, 'x')));  // a key of the log has 64 KB
+  telemetry.put(events("after"));
+  must(telemetry.flush(seconds(10)));
+  EXPECT_TRUE(is_findable("before") && is_findable("after"));
+  EXPECT_EQ(metrics_.counter("penstock_telemetry_dropped_total", "").value(), 1u);
+}
+
+// What is left out is read back as what it was; what an older program wrote is read as well.
+TEST(EventText, LeavesOutWhatItsReaderKnows) {
+  const InferenceEvent plain;
+  const std::string text = event_text(plain);
+  for (const char* late :
+       {"generation", "guardrails", "comparison", "attempts", "payload", "score"})
+    EXPECT_EQ(text.find(late), std::string::npos) << text;
+  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(text))), json_text(plain));
+  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(json_text(plain)))), json_text(plain));
+
+  InferenceEvent full;
+  full.id = "x";
+  full.score = 0.1;
+  full.decision = false;
+  full.features = {1.5, std::nullopt};
+  full.feature_statuses = "PN";
+  full.feature_times = {std::nullopt, Timestamp(Micros(5))};
+  full.generation = Generation{.prompt_tokens = 7, .finish_reason = "stop"};
+  full.queue_micros = 3;
+  full.gpu_micros = 0;
+  full.from_cache = true;
+  full.guardrails = {"pii:email:mask"};
+  full.user = "u";
+  full.comparison = {{"agreement", 1.0}};
+  EXPECT_EQ(json_text(must(read_json<InferenceEvent>(event_text(full)))), json_text(full));
+}
+
+}  // namespace
+}  // namespace penstock::serving
