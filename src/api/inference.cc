@@ -140,7 +140,8 @@ Result<InferRequest> request_of(const LiveRoute& route, std::int64_t version, In
   InferRequest out{.route = route.declaration.name,
                    .version = version,
                    .id = body.id,
-                   .request_bytes = static_cast<std::int64_t>(request_bytes)};
+                   .request_bytes = static_cast<std::int64_t>(request_bytes),
+                   .header = body.header};
   if (const auto time = body.parameters.find("event_time"); time != body.parameters.end()) {
     out.event_time = from_rfc3339(time->second);
     if (!out.event_time)

@@ -34,6 +34,7 @@ struct InferBody {
   std::vector<infer::Tensor> inputs;
   std::vector<WantedOutput> outputs;  // empty: all
   bool binary_outputs = false;        // of those that are not named
+  serving::HeaderLookup header = {};  // of the caller's, valid while the call runs
 };
 
 struct InferReply {

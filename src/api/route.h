@@ -39,6 +39,14 @@ struct Request {
   }
 };
 
+// Of the request's headers; valid as long as it.
+inline std::function<std::string_view(std::string_view)> lookup_of(const Request& request) {
+  return [&request](std::string_view name) {
+    const std::string* value = request.header(name);
+    return value ? std::string_view(*value) : std::string_view();
+  };
+}
+
 // A body that is read while it is sent, for those too long for memory. Used on workers, by one at a
 // time.
 class Source {

@@ -62,6 +62,8 @@ void add_features_commands(CLI::App& parent, Globals& globals);  // features
 void add_nearest_command(CLI::App& features, Globals& globals);  // features nearest
 void add_training_commands(CLI::App& parent, Globals& globals);  // pipelines, runs, reproduce
 void add_serving_commands(CLI::App& parent, Globals& globals);   // routes, predict, batch, stream
+void add_routing_commands(CLI::App& parent, Globals& globals);   // experiments, predictions
+void add_shadows_command(CLI::App& routes, Globals& globals);    // routes shadows
 void add_monitor_commands(CLI::App& parent, Globals& globals);   // monitors
 void add_release_commands(CLI::App& parent, Globals& globals);   // releases
 void add_approval_commands(CLI::App& parent, Globals& globals);  // approvals

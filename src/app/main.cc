@@ -28,6 +28,7 @@ void add_commands(CLI::App& app, Globals& globals) {
   add_artifact_commands(app, globals);
   add_registry_commands(app, globals);
   add_serving_commands(app, globals);
+  add_routing_commands(app, globals);
   add_release_commands(app, globals);
   add_approval_commands(app, globals);
   add_policy_commands(app, globals);

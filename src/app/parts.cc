@@ -369,6 +369,7 @@ void System::Parts::make_serving() {
   serving->reads_after(*telemetry);
   gateway = std::make_unique<serving::Gateway>(serving->table(), *telemetry, log, clock);
   make_traffic();
+  make_routing();
   make_language();
   batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
                                                  serving::historical_of(*features),

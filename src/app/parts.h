@@ -22,6 +22,7 @@
 #include "catalog/search.h"
 #include "catalog/service.h"
 #include "classification/service.h"
+#include "costs/price_book.h"
 #include "costs/service.h"
 #include "evidence/service.h"
 #include "features/service.h"
@@ -50,6 +51,7 @@
 #include "resources/service.h"
 #include "serving/admission.h"
 #include "serving/batch.h"
+#include "serving/experiment.h"
 #include "serving/feature_log.h"
 #include "serving/gateway.h"
 #include "serving/service.h"
@@ -135,6 +137,12 @@ struct System::Parts {
   std::unique_ptr<serving::Service> serving;
   std::unique_ptr<serving::Telemetry> telemetry;
   std::unique_ptr<serving::Gateway> gateway;
+  std::unique_ptr<serving::Reports> reports;
+  std::unique_ptr<serving::Experiments> experiments;
+  std::unique_ptr<serving::Payloads> payloads;
+  // By project, of those with routes: what shadows may cost is told by them.
+  using Prices = std::map<std::string, costs::PriceBook>;
+  std::atomic<std::shared_ptr<const Prices>> prices;
   std::unique_ptr<serving::BatchScorer> batch;
   std::unique_ptr<serving::FeatureLog> feature_log;
   std::unique_ptr<serving::Streams> streams;
@@ -167,6 +175,7 @@ struct System::Parts {
   Result<void> make_webhooks();
   void make_components();
   void make_serving();
+  void make_routing();
   Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
   void make_traffic();
   void make_language();
@@ -178,8 +187,11 @@ struct System::Parts {
   Result<bool> tend_artifacts();
   Result<void> open_budgets();
   Result<bool> tend_traffic();
+  Result<bool> tend_routing();
+  Result<void> read_prices();
+  void show_shadows();
 
-  Timestamp tended{}, refreshed{};
+  Timestamp tended{}, refreshed{}, classes_read{}, prices_read{};
   std::int64_t followed = 0;           // number of the table whose upstreams are known
   std::vector<costs::Notice> notices;  // not told yet
 };

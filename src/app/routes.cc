@@ -17,6 +17,7 @@
 #include "api/http/record_routes.h"
 #include "api/http/registry_routes.h"
 #include "api/http/release_routes.h"
+#include "api/http/routing_routes.h"
 #include "api/http/serving_routes.h"
 #include "api/http/system_routes.h"
 #include "api/http/traffic_routes.h"
@@ -77,6 +78,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::otlp::routes(*traces));
   add(api::training_routes(*training));
   add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
+  add(api::routing_routes(*reports, *experiments, *payloads));
   add(api::v2_routes(*gateway));
   add(api::openai::routes(*language));
   add(api::traffic_routes({serving->table(), health, guard, clock}));

@@ -134,6 +134,10 @@ void System::Parts::start_background() {
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
         [this] { return search->run_once(); });
+  every("reports", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
+        [this] { return reports->run_once(); });
+  every("routing", {std::chrono::seconds(1), std::chrono::milliseconds(20)},
+        [this] { return tend_routing(); });
   every("heal", {std::chrono::seconds(1)}, [this]() -> Result<bool> {
     TRY(serving->heal({.actor = "service:serving"}));
     return false;
@@ -214,6 +218,7 @@ Result<void> System::start(const SystemOptions& options) {
   const Call call{.actor = "service:start"};
   if (const auto published = parts.serving->publish(call); !published)
     log::warn("routes_not_published", {{"error", published.error().message}});
+  TRY(parts.read_prices());
   TRY(parts.streams->reload());
   TRY(parts.open_budgets());
   TRY(parts.listen());

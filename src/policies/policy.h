@@ -1,4 +1,5 @@
-// Rules that must hold before something is registered, approved, released or read.
+// Rules that must hold before something is registered, approved, released or read, and before the
+// weights of a route move by themselves (adapt).
 #pragma once
 
 #include <array>
@@ -8,12 +9,12 @@
 
 namespace penstock::policies {
 
-enum class Action { register_, approve, release, read };
-inline constexpr std::array action_names = {"register", "approve", "release", "read"};
-boost::mp11::mp_list<NamedEnumerator<Action::register_, action_names>,
-                     NamedEnumerator<Action::approve, action_names>,
-                     NamedEnumerator<Action::release, action_names>,
-                     NamedEnumerator<Action::read, action_names>>
+enum class Action { register_, approve, release, read, adapt };
+inline constexpr std::array action_names = {"register", "approve", "release", "read", "adapt"};
+boost::mp11::mp_list<
+    NamedEnumerator<Action::register_, action_names>,
+    NamedEnumerator<Action::approve, action_names>, NamedEnumerator<Action::release, action_names>,
+    NamedEnumerator<Action::read, action_names>, NamedEnumerator<Action::adapt, action_names>>
 boost_enum_descriptor_fn(Action**);
 
 // block: what breaks it is refused. warn: it goes through, and the result is kept.
@@ -42,9 +43,9 @@ constexpr auto rules_of(const Policy&) {
       Rule{.field = "owner", .min = 1, .max = 200},
       Rule{.field = "description", .max = 10'000, .may_miss = true},
       Rule{.field = "applies_to",
-           .doc = "register, approve, release, read; one or several.",
+           .doc = "register, approve, release, read, adapt; one or several.",
            .min = 1,
-           .max = 4},
+           .max = 5},
       Rule{.field = "severity", .may_miss = true},
       Rule{.field = "message", .doc = "What is wrong, and what to do.", .min = 1, .max = 2'000},
       Rule{.field = "models", .doc = "\"flight-*\"; empty: all.", .max = 100},
@@ -65,7 +66,7 @@ BOOST_DESCRIBE_ENUM(Outcome, passed, violated, failed)
 struct Subject {
   Action action = Action::release;
   std::string urn;      // "model:flight-delay@v4", "source:flights@2"
-  std::string route;    // of a release
+  std::string route;    // of a release, or whose weights would move
   std::string purpose;  // of a read: "dataset:flights_2013", "features", "batch:daily"
 };
 

@@ -100,10 +100,12 @@ Result<void> check_policy(sql::Tx& tx, const Call& call, const Policy& policy, T
                  "time_limit must be more than nothing and at most 30s",
                  {{"time_limit", "must be more than nothing and at most 30s"}}};
   for (const Action action : policy.applies_to) {
-    const bool reads = action == Action::read;
+    const bool reads = action == Action::read, adapts = action == Action::adapt;
     const Subject subject{.action = action,
-                          .urn = reads ? "source:none@1" : "model:none@v1",
-                          .route = action == Action::release ? "none" : "",
+                          .urn = reads    ? "source:none@1"
+                                 : adapts ? "route:none"
+                                          : "model:none@v1",
+                          .route = adapts || action == Action::release ? "none" : "",
                           .purpose = reads ? "dataset:none" : ""};
     const auto answer = run(tx, call, now, policy, subject);
     if (answer) continue;

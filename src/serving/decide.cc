@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/id.h"
+#include "serving/choose.h"
 #include "serving/event_codec.h"
 
 namespace penstock::serving {
@@ -63,10 +64,11 @@ Result<void> check_entities(const LiveRoute& live, const Entities& entities) {
   return {};
 }
 
-std::string unit_of(const LiveRoute& live, const InferRequest& request,
+std::string unit_of(const LiveRoute& live, const InferRequest& request, const Caller& caller,
                     const InferenceEvent& event) {
   const RouteDeclaration& route = live.declaration;
   if (!request.unit.empty()) return request.unit;
+  if (std::string sticky = sticky_unit(live, caller); !sticky.empty()) return sticky;
   if (const auto found = event.entities.find(route.unit); found != event.entities.end())
     return found->second;
   if (event.entities.empty() || !route.unit.empty()) return event.id;
@@ -75,23 +77,6 @@ std::string unit_of(const LiveRoute& live, const InferRequest& request,
   for (const auto& [key, value] : event.entities)
     if (!is_among(live.features.inputs, key)) unit.append(value).append("\x1f");
   return unit.empty() ? event.id : unit;
-}
-
-Result<const LiveTarget*> target_for(const LiveRoute& route, const InferRequest& request,
-                                     const std::string& unit) {
-  if (request.version == 0) {
-    if (const LiveTarget* target = choose(route, unit)) return target;
-    return Error{Code::unavailable,
-                 "route " + route.declaration.name + " has no version that answers"};
-  }
-  std::string known;
-  for (const LiveTarget& target : route.targets) {
-    if (target.arm == Arm::shadow) continue;  // never visible, not even when asked for by name
-    if (target.deployment->version == request.version) return &target;
-    known += (known.empty() ? "" : ", ") + std::to_string(target.deployment->version);
-  }
-  return Error{Code::not_found, "route " + route.declaration.name + " does not serve version " +
-                                    std::to_string(request.version) + "; it serves " + known};
 }
 
 // Wider rows are pictures and texts, which no monitor watches number by number.
@@ -127,16 +112,22 @@ Result<void> read_features(const Clock& clock, const LiveRoute& route, Inference
   return {};
 }
 
-void share(const LiveRoute& route, const LiveTarget& target, bool asked, InferenceEvent& event) {
-  event.model = target.deployment->model;
-  event.version = target.deployment->version;
-  event.runtime = target.deployment->runtime_name;
-  event.release = target.release;
-  event.arm = target.arm;
-  // A version that was asked for was not drawn, so it says nothing about chance.
-  event.assignment_probability =
-      asked ? 1.0 : static_cast<double>(target.weight) / static_cast<double>(weight_total);
+void share(const LiveRoute& route, const Choice& choice, InferenceEvent& event) {
+  event.model = choice.target->deployment->model;
+  event.version = choice.target->deployment->version;
+  event.runtime = choice.target->deployment->runtime_name;
+  event.release = choice.target->release;
+  event.arm = choice.target->arm;
+  event.assignment_probability = choice.probability;
+  event.experiment = choice.experiment;
   event.route = route.declaration.name;
+}
+
+// As it was given, or as the header says.
+std::string_view user_of(const InferRequest& request) {
+  std::string_view user = request.user;
+  if (user.empty() && request.header) user = request.header(user_header);
+  return user.substr(0, user_max);
 }
 
 // Where the runtime tells no GPU time, what the call occupied; shared so that rows add up to it.
@@ -296,7 +287,8 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   Decided out;
   out.events.resize(ids.size());
   std::map<const LiveTarget*, std::vector<InferenceEvent*>> groups;
-  const LiveTarget* target = nullptr;
+  Caller caller{call.tenant, call.actor, user_of(request), &request.header};
+  std::optional<Choice> choice;
   for (std::size_t row = 0; row < ids.size(); ++row) {
     InferenceEvent& event = out.events[row];
     event.id = ids[row];
@@ -304,6 +296,7 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
     event.project = call.project;
     event.tenant = call.tenant;
     event.actor = call.actor;
+    event.user = caller.user;
     event.mode = mode;
     event.request_bytes = request.request_bytes / static_cast<std::int64_t>(ids.size());
     if (reads) {
@@ -311,11 +304,12 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
       event.entities = request.rows[row];
       event.feature_schema = route.features.reference;
     }
-    event.unit = unit_of(route, request, event);
+    caller.entities = &event.entities;
+    event.unit = unit_of(route, request, caller, event);
     // Rows of tensors go through one model together, so the first one's unit chooses for all.
-    if (reads || !target) target = TRY(target_for(route, request, event.unit));
-    share(route, *target, request.version != 0, event);
-    groups[target].push_back(&event);
+    if (reads || !choice) choice = TRY(choose_for(route, caller, event.unit, request.version));
+    share(route, *choice, event);
+    groups[choice->target].push_back(&event);
   }
   if (!reads) note_features(request.tensors, out.events);
 

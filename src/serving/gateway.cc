@@ -11,7 +11,8 @@ namespace {
 // One event, however often its caller asks: what a repeat must agree with.
 Result<void> check_same(const InferenceEvent& stored, const LiveRoute& route,
                         const InferRequest& request, std::size_t row) {
-  const bool same = stored.route == route.declaration.name &&
+  const std::string& name = route.declaration.name;
+  const bool same = (stored.route == name || stored.fallback_of == name) &&
                     (request.rows.empty() || stored.entities == request.rows[row]);
   if (same) return {};
   return Error{Code::already_exists,
@@ -70,39 +71,6 @@ InferRequest cheaper(const InferRequest& request, const Grant& grant) {
   InferRequest other = request;
   other.version = grant.instead->deployment->version;
   return other;
-}
-
-// Runs one shadow on what the caller sent, and records what it would have said.
-void run_mirror(Telemetry& telemetry, const Clock& clock, const LiveTarget& target,
-                const LiveRoute& route, const std::vector<infer::Tensor>& tensors,
-                std::vector<InferenceEvent> events) {
-  const Timestamp start = clock.now();
-  const std::string suffix = ".shadow.v" + std::to_string(target.deployment->version);
-  for (InferenceEvent& event : events) {
-    event.id += suffix;
-    event.mode = Mode::shadow;
-    event.arm = Arm::shadow;
-    event.version = target.deployment->version;
-    event.model = target.deployment->model;
-    event.release = target.release;
-    event.assignment_probability = route.declaration.shadow.sample;
-    event.score.reset();
-    event.decision.reset();
-    event.feature_micros = 0;
-    event.runtime = target.deployment->runtime_name;
-    event.gpu_micros.reset();
-    event.upstream.clear();
-    event.upstream_micros = event.attempts = 0;
-  }
-  std::vector<InferenceEvent*> rows;
-  for (InferenceEvent& event : events) rows.push_back(&event);
-  const auto ran = run_model(clock, route, target, tensors, rows);
-  for (InferenceEvent& event : events) {
-    event.at = clock.now();
-    event.total_micros = (event.at - start).count();
-    if (!ran) event.error = name_of(ran.error().code);
-  }
-  telemetry.put(std::move(events));
 }
 
 }  // namespace
@@ -185,11 +153,13 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   Decided decided = grant.instead
                         ? TRY(decide(call, *live, cheaper(request, grant), ids, Mode::online))
                         : TRY(decide(call, *live, request, ids, Mode::online));
+  std::vector<InferenceEvent> failed;
+  const auto by = stand_in(call, live, request, ids, decided, failed);
   const Timestamp end = clock_.now();
   for (InferenceEvent& event : decided.events) {
     event.total_micros = (end - start).count();
     event.queue_micros = grant.waited.count();
-    event.user = request.user;
+    if (!decided.error && keeps_payload(*by, event.id)) event.payload = payload_urn(event.id);
   }
   grant.held.settle(decided.events, end);
   if (!request.id.empty()) {
@@ -198,14 +168,24 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
     TRY(telemetry_.put_now(decided.events));
   }
-  count(*live, decided.events);
+  count(*by, decided.events);
   live->seconds->observe(static_cast<double>((clock_.now() - start).count()) * 1e-6);
+  if (!failed.empty()) {
+    count(*live, failed);
+    telemetry_.put(std::move(failed));
+  }
   InferAnswer answer;
   if (!decided.error) {
     answer.predictions.reserve(decided.events.size());
     for (const InferenceEvent& event : decided.events)
       answer.predictions.push_back(prediction_of(event));
-    answer.after = mirror(live, request, decided.events);
+    // Where another route stood in, there is no live answer of this one to compare with.
+    if (by == live) answer.after = mirror(live, request, decided.events);
+    if (auto keep = keep_payloads(by, request, decided.events))
+      answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
+        keep();
+        if (mirrors) mirrors();
+      };
     answer.outputs = std::move(decided.outputs);
   }
   if (request.id.empty()) telemetry_.put(std::move(decided.events));
@@ -213,31 +193,28 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   return answer;
 }
 
+std::function<void()> Gateway::keep_payloads(const std::shared_ptr<const LiveRoute>& route,
+                                             const InferRequest& request,
+                                             const std::vector<InferenceEvent>& events) {
+  const bool any = std::any_of(events.begin(), events.end(),
+                               [](const auto& event) { return !event.payload.empty(); });
+  if (!any) return {};
+  return [this, route, tensors = request.tensors, events] {
+    // Rows of tensors are one input: it is kept once.
+    for (const InferenceEvent& event : events)
+      if (!event.payload.empty())
+        payloads_.put(payload_of(
+            *route, event, &event == &events.front() ? tensors : std::vector<infer::Tensor>()));
+  };
+}
+
 std::function<void()> Gateway::mirror(const std::shared_ptr<const LiveRoute>& route,
                                       const InferRequest& request,
                                       const std::vector<InferenceEvent>& events) {
-  std::vector<std::function<void()>> mirrors;
-  const ShadowLimits& limits = route->declaration.shadow;
-  for (const LiveTarget& target : route->targets) {
-    if (target.arm != Arm::shadow) continue;
-    if (hash_share(events.front().id, target.seed) >= limits.sample) continue;
-    // Counted until the closure is gone, run or dropped: waiting mirrors are bounded too.
-    std::atomic<std::int64_t>& running = *route->mirrors_running;
-    if (running.fetch_add(1) >= limits.max_concurrency) {
-      running.fetch_sub(1);
-      ++target.counters->not_mirrored;
-      continue;
-    }
-    const std::shared_ptr<void> turn(
-        nullptr, [counted = route->mirrors_running](void*) { counted->fetch_sub(1); });
-    mirrors.push_back([this, turn, route, &target, tensors = request.tensors, events] {
-      run_mirror(telemetry_, clock_, target, *route, tensors, events);
-      ++target.counters->mirrored;
-    });
-  }
-  if (mirrors.empty()) return {};
-  return [mirrors = std::move(mirrors)] {
-    for (const auto& run : mirrors) run();
+  auto mirrored = mirrors_.pick(route, events, false);
+  if (mirrored.empty()) return {};
+  return [this, mirrored = std::move(mirrored), tensors = request.tensors, events] {
+    for (const Mirrored& one : mirrored) mirrors_.run(one, tensors, events);
   };
 }
 

@@ -7,6 +7,9 @@
 #include "ports/log.h"
 #include "serving/admission.h"
 #include "serving/event_codec.h"
+#include "serving/mirror.h"
+#include "serving/payloads.h"
+#include "serving/rule.h"
 #include "serving/telemetry.h"
 
 namespace penstock::serving {
@@ -21,7 +24,8 @@ struct InferRequest {
   std::vector<Entities> rows;
   std::vector<infer::Tensor> tensors;
   std::int64_t request_bytes = 0;
-  std::string user;  // the caller's tag of its own user; may be empty
+  std::string user;     // the caller's tag of its own user; empty: of the header, if there is one
+  HeaderLookup header;  // of the caller's, valid until infer() returns; none: there are no headers
   int priority = traffic::priority_default;
 };
 
@@ -55,7 +59,11 @@ struct Decided {
 class Gateway {
  public:
   Gateway(const TableHolder& table, Telemetry& telemetry, events::Log& log, const Clock& clock)
-      : table_(table), telemetry_(telemetry), log_(log), clock_(clock) {}
+      : table_(table),
+        telemetry_(telemetry),
+        log_(log),
+        clock_(clock),
+        mirrors_(clock, [this](auto events) { telemetry_.put(std::move(events)); }) {}
 
   // Limits, budgets and queues of routes hold for infer(); none: no call is refused.
   void admit_by(Admission& admission) { admission_ = &admission; }
@@ -78,6 +86,8 @@ class Gateway {
   void measure(Metrics& metrics) const;
   Timestamp now() const { return clock_.now(); }
   std::int64_t table_number() const { return table_.get()->number; }
+  Mirrors& mirrors() { return mirrors_; }
+  PayloadLog& payloads() { return payloads_; }
 
  private:
   Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,
@@ -85,6 +95,19 @@ class Gateway {
   std::function<void()> mirror(const std::shared_ptr<const LiveRoute>& route,
                                const InferRequest& request,
                                const std::vector<InferenceEvent>& events);
+  // For after the answer: the payloads of these calls, where the route keeps them.
+  std::function<void()> keep_payloads(const std::shared_ptr<const LiveRoute>& route,
+                                      const InferRequest& request,
+                                      const std::vector<InferenceEvent>& events);
+  // fallback.cc: where `decided` failed and it was not the caller's fault, the same call on the
+  // routes that stand in, in their order and until the deadline. `decided` becomes the first one's
+  // that answers; the events of those that failed are appended to `failed`. The route that
+  // answered, or failed, for the caller.
+  std::shared_ptr<const LiveRoute> stand_in(const Call& call,
+                                            const std::shared_ptr<const LiveRoute>& asked,
+                                            const InferRequest& request,
+                                            const std::vector<std::string>& ids, Decided& decided,
+                                            std::vector<InferenceEvent>& failed) const;
 
   Result<Grant> admit(const Call& call, const LiveRoute& route, const InferRequest& request,
                       const std::vector<std::string>& ids, Timestamp now) const;
@@ -94,6 +117,8 @@ class Gateway {
   events::Log& log_;
   const Clock& clock_;
   Admission* admission_ = nullptr;
+  Mirrors mirrors_;
+  PayloadLog payloads_{log_, clock_};
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };
 

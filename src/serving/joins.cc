@@ -1,7 +1,12 @@
 #include "serving/joins.h"
 
+#include <set>
+
+#include "catalog/classes.h"
 #include "features/values.h"
 #include "registry/service.h"
+#include "resources/service.h"
+#include "serving/route.h"
 #include "serving/runtimes.h"
 
 namespace penstock::serving {
@@ -25,7 +30,58 @@ std::string letters_of(const std::vector<features::Status>& statuses) {
   return out;
 }
 
+// The sources upstream of `urn`, by name.
+Result<std::set<std::string>> sources_of(catalog::Service& catalog, const Call& call,
+                                         const std::string& urn) {
+  const auto trace = TRY(catalog.trace(call, {.urn = urn, .depth = 100, .limit = 5'000}));
+  if (trace.truncated) return Error{Code::resource_exhausted, urn + " has too much upstream"};
+  std::set<std::string> out;
+  for (const catalog::TraceNode& node : trace.nodes)
+    if (node.kind == "source") {
+      const std::string name = node.urn.substr(node.urn.find(':') + 1);
+      out.insert(name.substr(0, name.find_first_of("@#")));
+    }
+  return out;
+}
+
+// Of the columns of each name, over these sources.
+Result<std::map<std::string, catalog::Classification>> columns_of(
+    sql::Database& db, const Call& call, const std::set<std::string>& sources) {
+  return db.read(call, [&](sql::Tx& tx) -> Result<std::map<std::string, catalog::Classification>> {
+    std::map<std::string, catalog::Classification> out;
+    for (const std::string& name : sources) {
+      const auto source =
+          TRY(resources::declared<catalog::Source>(tx, call.project, "source", name));
+      for (const catalog::ColumnClass& column :
+           TRY(catalog::column_classes(tx, call.project, source))) {
+        auto& is = out.emplace(column.column, column.classification).first->second;
+        is = std::max(is, column.classification);
+      }
+    }
+    return out;
+  });
+}
+
 }  // namespace
+
+ClassFinder classes_of(sql::Database& db, catalog::Service& catalog) {
+  return [&db, &catalog](const Call& call, const RouteDeclaration& route,
+                         const OpenSchema& features) -> Result<Classes> {
+    const std::string urn = "feature_schema:" + features.reference;
+    Classes out;
+    for (const std::string& feature : features.names) {
+      const auto trace =
+          TRY(catalog.trace(call, {.urn = catalog::column_urn(urn, feature), .depth = 0}));
+      const auto is = trace.nodes.empty() ? std::nullopt : trace.nodes.front().classification;
+      out.features.push_back(is.value_or(catalog::Classification::restricted));
+    }
+    const auto columns = TRY(columns_of(db, call, TRY(sources_of(catalog, call, urn))));
+    for (const std::string& key : route.entity_keys)
+      if (const auto found = columns.find(key); found != columns.end())
+        out.entities[key] = found->second;
+    return out;
+  };
+}
 
 SchemaOpener schemas_of(features::Service& features) {
   return [&features](const Call& call, const std::string& schema) -> Result<OpenSchema> {

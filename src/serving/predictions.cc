@@ -31,14 +31,19 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
   // The event itself, or the offset of its record.
   std::int64_t offset = 0;
   const char* end = text->data() + text->size();
+  std::optional<InferenceEvent> event;
   if (const auto read = std::from_chars(text->data(), end, offset);
-      read.ec != std::errc{} || read.ptr != end)
-    return std::optional(TRY(read_json<InferenceEvent>(*text)));
-  const auto records = TRY(log.read(inference_topic, offset, 1));
-  if (records.empty()) return std::optional<InferenceEvent>();
-  for (InferenceEvent& event : TRY(events_of(records.front().value)))
-    if (event.id == id) return std::optional(std::move(event));
-  return std::optional<InferenceEvent>();
+      read.ec != std::errc{} || read.ptr != end) {
+    event = TRY(read_json<InferenceEvent>(*text));
+  } else {
+    const auto records = TRY(log.read(inference_topic, offset, 1));
+    if (!records.empty())
+      for (InferenceEvent& one : TRY(events_of(records.front().value)))
+        if (one.id == id) event = std::move(one);
+  }
+  // What a shadow said is nobody's prediction: it has no id that a caller may ask or repeat.
+  if (event && event->mode == Mode::shadow) event.reset();
+  return event;
 }
 
 Result<void> record(events::Log& log, std::vector<EventRecord> records) {

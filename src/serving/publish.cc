@@ -8,7 +8,9 @@
 #include "guardrails/service.h"
 #include "resources/service.h"
 #include "serving/cache.h"
+#include "serving/classes.h"
 #include "serving/decide.h"
+#include "serving/rule.h"
 #include "serving/service.h"
 #include "serving/store.h"
 #include "serving/text.h"
@@ -164,6 +166,36 @@ Result<std::shared_ptr<const Deployment>> Service::deploy(const StoredTarget& ta
                                       " is not loaded yet; publish again"};
 }
 
+std::shared_ptr<const Classes> Service::classes_for(const std::string& project,
+                                                    const RouteDeclaration& route,
+                                                    const OpenSchema& features) const {
+  if (!route.shadow.max_class && !route.payloads) return nullptr;
+  Classes classes;
+  if (classes_ && features.read) {
+    const Call call{.actor = "service:serving", .tenant = "penstock", .project = project};
+    auto found = classes_(call, route, features);
+    if (found)
+      classes = std::move(*found);
+    else  // nothing is known, so all of it is restricted
+      log::warn("classes_not_read", {{"route", route.name}, {"error", found.error().message}});
+  }
+  classes.input = route.input_class;
+  for (const std::string& input : features.inputs) classes.entities[input] = route.input_class;
+  return std::make_shared<const Classes>(std::move(classes));
+}
+
+Result<bool> Service::refresh_classes(const Call& call) {
+  const auto table = table_.get();
+  for (const auto& [key, route] : table->routes) {
+    if (!route->classes) continue;
+    const auto now = classes_for(route->project, route->declaration, route->features);
+    if (*now == *route->classes) continue;
+    TRY(publish(call));
+    return true;
+  }
+  return false;
+}
+
 bool Service::has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const {
   for (const SavedRoute& route : routes)
     for (std::size_t i = 0; i < route.targets.size(); ++i) {
@@ -206,11 +238,13 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   auto live = std::make_shared<LiveRoute>();
   live->project = saved.project;
   live->declaration = saved.declaration;
+  live->rules = TRY(Rules::compile(saved.declaration.rules, saved.declaration.entity_keys));
   const std::string key = route_key(saved.project, saved.declaration.name);
   if (!saved.declaration.feature_schema.empty()) {
     const Call call{.actor = "service:serving", .tenant = "penstock", .project = saved.project};
     live->features = TRY(schemas_(call, saved.declaration.feature_schema));
   }
+  live->classes = classes_for(saved.project, saved.declaration, live->features);
   for (std::size_t i = 0; i < saved.targets.size(); ++i) {
     const StoredTarget& target = saved.targets[i];
     auto deployment = TRY(deploy(target, saved.artifacts.at(i), tried));

@@ -1,6 +1,7 @@
 // Routes: the stable names that callers use, and the versions that answer for them.
 #pragma once
 
+#include "catalog/source.h"
 #include "serving/inference_event.h"
 #include "serving/route_options.h"
 
@@ -11,7 +12,8 @@ struct ShadowLimits {
   double sample = 1.0;               // share of the calls that are mirrored
   std::int64_t max_concurrency = 4;  // mirrored calls at the same time
   std::optional<Money> max_cost_per_day;
-  std::optional<std::string> max_class;  // columns above it are redacted; none: as the live call
+  std::optional<catalog::Classification>
+      max_class;  // what is above it is redacted; none: as the live call
 };
 BOOST_DESCRIBE_STRUCT(ShadowLimits, (), (sample, max_concurrency, max_cost_per_day, max_class))
 constexpr auto rules_of(const ShadowLimits&) {
@@ -44,11 +46,13 @@ struct RouteDeclaration {
   std::optional<PayloadOptions> payloads;
   std::vector<std::string> guardrails;  // kind: guardrail; in this order
   std::optional<Experiment> experiment;
+  // Of tensors and texts that callers send themselves, for shadows and payloads.
+  catalog::Classification input_class = catalog::Classification::restricted;
 };
 BOOST_DESCRIBE_STRUCT(RouteDeclaration, (),
                       (name, owner, description, model, entity_keys, feature_schema, unit,
                        threshold, output, shadow, alias, sticky, rules, fallbacks, timeout, retries,
-                       limits, queue, cache, payloads, guardrails, experiment))
+                       limits, queue, cache, payloads, guardrails, experiment, input_class))
 constexpr auto rules_of(const RouteDeclaration&) {
   return std::array{Rule{.field = "name", .doc = "What callers use.", .min = 1, .max = 100},
                     Rule{.field = "owner", .min = 1, .max = 200},
@@ -65,7 +69,8 @@ constexpr auto rules_of(const RouteDeclaration&) {
                     Rule{.field = "rules", .max = 100},
                     Rule{.field = "fallbacks", .max = 8},
                     Rule{.field = "limits", .max = 16},
-                    Rule{.field = "guardrails", .max = 32}};
+                    Rule{.field = "guardrails", .max = 32},
+                    Rule{.field = "input_class", .may_miss = true}};
 }
 
 // One version that a route sends calls to. Weights are parts of 10,000 and add to that over live

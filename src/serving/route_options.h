@@ -1,7 +1,7 @@
 // What a route may say beyond its targets: who gets which version, how long, how often, how much.
 #pragma once
 
-#include "base/described.h"
+#include "catalog/source.h"
 
 namespace penstock::serving {
 
@@ -73,23 +73,38 @@ constexpr auto rules_of(const CacheOptions&) {
 
 // Keeping what was asked and answered.
 struct PayloadOptions {
-  double sample = 0;                   // share of calls, 0 to 1
-  std::string max_class = "internal";  // columns and texts above it are left out
+  double sample = 0;  // share of calls, 0 to 1
+  catalog::Classification max_class =
+      catalog::Classification::internal;      // columns and texts above it are left out
+  Micros keep = std::chrono::hours(24 * 30);  // then they are gone
+  std::int64_t max_bytes = 64 << 10;          // of request and of answer, each; the rest is cut off
 };
-BOOST_DESCRIBE_STRUCT(PayloadOptions, (), (sample, max_class))
+BOOST_DESCRIBE_STRUCT(PayloadOptions, (), (sample, max_class, keep, max_bytes))
 constexpr auto rules_of(const PayloadOptions&) {
   return std::array{Rule{.field = "sample", .may_miss = true},
-                    Rule{.field = "max_class", .min = 1, .max = 50, .may_miss = true}};
+                    Rule{.field = "max_class", .may_miss = true},
+                    Rule{.field = "keep", .doc = "At most 400 days.", .may_miss = true},
+                    Rule{.field = "max_bytes", .min = 256, .max = 1 << 20, .may_miss = true}};
 }
 
+// Calls that were drawn carry its id; labels are its rewards.
 struct Experiment {
-  std::string id;
+  std::string id;         // one route's only, for ever: another question is another id
   bool adaptive = false;  // weights follow delayed rewards (Thompson sampling)
+  // Of adaptive ones. Weights are parts of 10,000.
+  std::int64_t floor = 500;                 // no arm that has traffic gets less
+  std::int64_t step = 1'000;                // no arm moves further at once
+  Micros pause = std::chrono::minutes(10);  // between two moves
+  std::int64_t rewards_min = 50;            // of each arm, before the first move
 };
-BOOST_DESCRIBE_STRUCT(Experiment, (), (id, adaptive))
+BOOST_DESCRIBE_STRUCT(Experiment, (), (id, adaptive, floor, step, pause, rewards_min))
 constexpr auto rules_of(const Experiment&) {
   return std::array{Rule{.field = "id", .min = 1, .max = 100},
-                    Rule{.field = "adaptive", .may_miss = true}};
+                    Rule{.field = "adaptive", .may_miss = true},
+                    Rule{.field = "floor", .min = 1, .max = 5'000, .may_miss = true},
+                    Rule{.field = "step", .min = 1, .max = 10'000, .may_miss = true},
+                    Rule{.field = "pause", .doc = "At least 10s.", .may_miss = true},
+                    Rule{.field = "rewards_min", .min = 1, .max = 1'000'000, .may_miss = true}};
 }
 
 }  // namespace penstock::serving

@@ -5,6 +5,7 @@
 
 #include "audit/audit.h"
 #include "base/log.h"
+#include "serving/route_checks.h"
 #include "serving/store.h"
 
 namespace penstock::serving {
@@ -41,13 +42,13 @@ Result<void> check_targets(const RouteDeclaration& route, const std::vector<Targ
   return {};
 }
 
-Result<void> check_route(sql::Tx& tx, const Call& call, const RouteDeclaration& route) {
+Result<void> check_route(sql::Tx& tx, const Call& call, Timestamp now,
+                         const RouteDeclaration& route) {
   if (!resources::get(tx, call.project, "model", route.model))
     return faulty("model", "is " + route.model + ", which is not declared");
   if (route.feature_schema.empty() != route.entity_keys.empty())
     return faulty("entity_keys", "and feature_schema go together: features are read by these keys");
-  if (!(route.shadow.sample >= 0 && route.shadow.sample <= 1))
-    return faulty("shadow.sample", "must be from 0 to 1");
+  TRY(check_routing(tx, call, now, route));
   for (std::size_t i = 0; i < route.guardrails.size(); ++i)
     if (!resources::get(tx, call.project, "guardrail", route.guardrails[i]))
       return faulty("guardrails[" + std::to_string(i) + "]",
@@ -101,8 +102,11 @@ std::vector<resources::KindHandler> Service::kinds() const {
                                      const UpstreamDeclaration& upstream) {
     return check_upstream(tx, call, upstream);
   };
+  const auto check = [this](sql::Tx& tx, const Call& call, const RouteDeclaration& route) {
+    return check_route(tx, call, clock_.now(), route);
+  };
   return {{"upstream", resources::checked_as<UpstreamDeclaration>(upstream_check), {}},
-          {"route", resources::checked_as<RouteDeclaration>(check_route), route_applied},
+          {"route", resources::checked_as<RouteDeclaration>(check), route_applied},
           {"stream", resources::checked_as<StreamDeclaration>(check_stream), stream_applied}};
 }
 

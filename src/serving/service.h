@@ -7,6 +7,7 @@
 #include "guardrails/guardrail.h"
 #include "ports/log.h"
 #include "resources/service.h"
+#include "serving/classes.h"
 #include "serving/table.h"
 #include "serving/telemetry.h"
 
@@ -106,6 +107,8 @@ class Service {
       std::function<Result<void>(sql::Tx&, const Call&, const RouteDeclaration&)> listener) {
     route_applied_ = std::move(listener);
   }
+  // Before the first publish: what shadows and payloads may hold.
+  void classes_by(ClassFinder classes) { classes_ = std::move(classes); }
   std::vector<resources::KindHandler> kinds() const;
   // Where events wait before they are in the log: reads of predictions write those first.
   void reads_after(Telemetry& telemetry) { telemetry_ = &telemetry; }
@@ -128,6 +131,8 @@ class Service {
   // The same, and what ails single routes is no error but is told by their route_key; heal() tries
   // those again.
   Result<std::map<std::string, Error>> swap_table(const Call& call);
+  // A background turn: publishes again where a class changed since; true where one did.
+  Result<bool> refresh_classes(const Call& call);
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   // Publishes again where the last time some route could not be served as it should: an upstream
@@ -157,6 +162,9 @@ class Service {
   // These two under publishing_.
   std::map<std::string, Error> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
   Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved, const Tried& tried);
+  std::shared_ptr<const Classes> classes_for(const std::string& project,
+                                             const RouteDeclaration& route,
+                                             const OpenSchema& features) const;
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
                                                    const Artifact& artifact, const Tried& tried);
   Result<Deployment> load(const StoredTarget& target, const Artifact& artifact);
@@ -171,6 +179,7 @@ class Service {
   Metrics& metrics_;
   ArtifactFinder artifacts_;
   SchemaOpener schemas_;
+  ClassFinder classes_;
   ServiceOptions options_;
   TableHolder table_;
 

@@ -22,6 +22,8 @@ class AnswerCache;
 // Counted since the process started, over all tables: a swap does not reset them.
 struct Counters {
   std::atomic<std::int64_t> answered{0}, errors{0}, mirrored{0}, not_mirrored{0}, repeated{0};
+  // Of a shadow, why else it did not get a call: the day's cost, the class of what it would see.
+  std::atomic<std::int64_t> capped{0}, withheld{0};
   // Of whole calls, however many rows each had; the rest of them failed.
   std::atomic<std::int64_t> calls{0}, micros{0}, failed_calls{0}, failed_micros{0};
   std::atomic<std::int64_t> feature_micros{0}, model_micros{0};
@@ -38,6 +40,9 @@ struct Deployment {
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
   double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
 };
+
+class Rules;     // rule.h
+struct Classes;  // classes.h
 
 struct LiveTarget {
   Arm arm = Arm::live;
@@ -56,7 +61,9 @@ struct LiveRoute {
   std::shared_ptr<const guardrails::Chain> guards;  // none: the route names no guardrails
   std::shared_ptr<AnswerCache> cache;               // none: the route keeps no answers
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
-  Histogram* seconds = nullptr;  // of whole calls
+  Histogram* seconds = nullptr;                 // of whole calls
+  std::shared_ptr<const Rules> rules = {};      // compiled of the declaration's; none: no rule
+  std::shared_ptr<const Classes> classes = {};  // none: nothing of the route asks for them
 };
 
 struct RoutingTable {

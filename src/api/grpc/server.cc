@@ -89,8 +89,8 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
                                  inference::ModelInferResponse* out) override {
     return calls_.posted(
         *context, Permission::infer,
-        [this, in, out](Reactor& reactor, const Call& call) {
-          return infer(reactor, call, *in, *out);
+        [this, context, in, out](Reactor& reactor, const Call& call) {
+          return infer(reactor, call, *context, *in, *out);
         },
         &pace_, in->ByteSizeLong());
   }
@@ -160,9 +160,16 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
     });
   }
 
-  Result<void> infer(Reactor& reactor, const Call& call, const inference::ModelInferRequest& in,
+  Result<void> infer(Reactor& reactor, const Call& call, const CallbackServerContext& context,
+                     const inference::ModelInferRequest& in,
                      inference::ModelInferResponse& out) const {
     v2::InferBody body = TRY(read_body(in));
+    // Metadata has no cookies by itself, but a caller may send the field as it is in HTTP.
+    body.header = [&metadata = context.client_metadata()](std::string_view name) {
+      const auto found = metadata.find(::grpc::string_ref(name.data(), name.size()));
+      return found == metadata.end() ? std::string_view()
+                                     : std::string_view(found->second.data(), found->second.size());
+    };
     v2::InferReply reply = TRY(
         v2::infer(gateway_, call, in.model_name(), in.model_version(), body, in.ByteSizeLong()));
     const bool typed = in.raw_input_contents_size() == 0;

@@ -75,6 +75,7 @@ Response statistics(const Gateway& gateway, const Call& call, const Request& req
 Result<Response> infer(Gateway& gateway, const Call& call, const Request& request) {
   v2::InferBody body =
       TRY(v2::read_body(request.body, request.header("inference-header-content-length")));
+  body.header = lookup_of(request);
   v2::InferReply reply = TRY(v2::infer(gateway, call, *request.path_value("model"),
                                        version_in(request), body, request.body.size()));
   Response response = TRY(v2::write_answer(reply, body));

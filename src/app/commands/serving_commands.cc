@@ -55,6 +55,7 @@ void add_routes(CLI::App& parent, Globals& globals) {
       print_table({"route", "model", "versions", "owner"}, rows);
     });
   });
+  add_shadows_command(*routes, globals);
   auto name = std::make_shared<std::string>();
   CLI::App* show = routes->add_subcommand("show", "Show a route and what its versions answered");
   show->add_option("route", *name, "its name")->required();

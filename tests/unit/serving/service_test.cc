@@ -97,6 +97,59 @@ TEST_F(ServiceTest, PublishesWhatWasSetAndRecordsIt) {
   EXPECT_FALSE(gateway.infer(call_, {.route = "flight-delay", .rows = {{{"flight_id", "UA1"}}}}));
 }
 
+TEST_F(ServiceTest, RefusesRoutesThatCannotBeRouted) {
+  json::object other = route_;
+  other["name"] = "cheap-delay";
+  other["fallbacks"] = json::array{"flight-delay"};
+  apply(other);
+  other["name"] = "by-tail";
+  other["entity_keys"] = json::array{"tail"};
+  other["unit"] = "";
+  other["fallbacks"] = json::array{};
+  apply(other);
+  struct Case {
+    std::string field;
+    json::value value;
+    std::string violated, says;
+  };
+  const auto rule = [](std::string_view when) {
+    return json::array{json::object{{"when", when}, {"version", 1}}};
+  };
+  const Case cases[] = {
+      {"rules", rule("tenat == \"a\""), "rules[0].when", "known are tenant"},
+      {"rules", rule("entity(\"tail\") == \"a\""), "rules[0].when", "known are flight_id"},
+      {"sticky", "session", "sticky", "header:NAME"},
+      {"fallbacks", json::array{"nope"}, "fallbacks[0]", "not declared"},
+      {"fallbacks", json::array{"flight-delay"}, "fallbacks[0]", "flight-delay -> flight-delay"},
+      {"fallbacks", json::array{"cheap-delay"}, "fallbacks[0]",
+       "flight-delay -> cheap-delay -> flight-delay"},
+      {"fallbacks", json::array{"by-tail"}, "fallbacks[0]", "entity_keys"},
+      {"shadow", json::object{{"sample", 1.5}}, "shadow.sample", "0 to 1"},
+      {"payloads", json::object{{"sample", -1}}, "payloads.sample", "0 to 1"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.field + " " + json::serialize(c.value));
+    json::object declaration = route_;
+    declaration[c.field] = c.value;
+    const auto got = resources_.apply(call_, {.documents = {{.declaration = declaration}}});
+    ASSERT_FALSE(got);
+    const std::string faults = test::faults_of(got.error());
+    EXPECT_NE(faults.find(c.violated), std::string::npos) << faults;
+    EXPECT_NE(faults.find(c.says), std::string::npos) << faults;
+  }
+}
+
+TEST_F(ServiceTest, CompilesTheRulesOfWhatItPublishes) {
+  route_["rules"] =
+      json::array{json::object{{"when", "entity(\"flight_id\") == \"UA1\""}, {"version", 2}}};
+  apply(route_);
+  must(set({{"flight-delay", 1, 10'000, Arm::live}, {"flight-delay", 2, 0, Arm::canary}}));
+  Gateway gateway(service_.table(), world_.telemetry, world_.log(), clock_);
+  EXPECT_EQ(predict(gateway).version, 2);
+  must(set({{"flight-delay", 1, 10'000, Arm::live}}));
+  EXPECT_EQ(predict(gateway).version, 1) << "rolled back, the rule's callers go along";
+}
+
 TEST_F(ServiceTest, RefusesTargetsThatCannotServeAndChangesNothing) {
   must(set({{"flight-delay", 1, 10'000, Arm::live}}));
   struct Case {

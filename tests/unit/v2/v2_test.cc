@@ -58,6 +58,23 @@ TEST_F(V2Test, AnswersInJson) {
   EXPECT_TRUE(response.after) << "the shadow waits for the answer to be out";
 }
 
+TEST_F(V2Test, TellsRulesTheHeadersOfTheCaller) {
+  auto route = world_.route({{"flight-delay", 1, weight_total, Arm::live},
+                             {"flight-delay", 2, 0, Arm::canary},
+                             {"flight-delay", 3, 0, Arm::shadow}});
+  route.rules = must(serving::Rules::compile(
+      {{R"(header("x-beta") == "1")", 2}, {R"(header("x-beta") == "shadow")", 3}}, {"flight_id"}));
+  world_.serve(route);
+  const auto version = [&](const Fields& headers) {
+    const auto response = infer(body(one_flight), headers);
+    return must(serving::parse_exact(response.body)).at("model_version");
+  };
+  EXPECT_EQ(version({}), "1");
+  EXPECT_EQ(version({{"x-beta", "1"}, {"x-penstock-user", "ana"}}), "2");
+  EXPECT_EQ(world_.events().back().user, "ana");
+  EXPECT_EQ(version({{"x-beta", "shadow"}}), "1") << "no header makes a shadow answer";
+}
+
 TEST_F(V2Test, AnswersManyRowsAndOnlyTheOutputsAskedFor) {
   const Response response = infer(
       body(R"({"name":"flight_id","datatype":"BYTES","shape":[3,1],"data":[["a"],["b"],["c"]]})",
