@@ -144,7 +144,9 @@ std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& dep
                      .tenant = wish.call.tenant,
                      .route = wish.route.declaration.name,
                      .model = deployment.model,
-                     .version = deployment.version};
+                     .version = deployment.version,
+                     .upstream = deployment.remote ? deployment.remote->endpoint->name : "",
+                     .upstream_model = deployment.remote ? deployment.remote->model.model : ""};
   const auto dearest = [&](std::int64_t quantity,
                            std::initializer_list<Meter> meters) -> std::optional<Money> {
     std::optional<Money> most;

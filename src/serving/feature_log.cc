@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "policies/service.h"
+#include "serving/event_codec.h"
 #include "serving/text.h"
 
 namespace penstock::serving {
@@ -134,9 +135,10 @@ Result<FeatureLog::Logged> FeatureLog::logged(const Call& call, const FromPredic
   std::map<std::string, std::int64_t> schemas;
   std::string line;
   const auto take = [&](const events::Record& record) -> Result<void> {
-    const auto read = read_json<InferenceEvent>(record.value);
-    if (!read) return {};
-    const InferenceEvent& event = *read;
+    // Rows that share a record came as tensors, and read no features.
+    const auto read = events_of(record.value);
+    if (!read || read->size() != 1) return {};
+    const InferenceEvent& event = read->front();
     if (event.project != call.project || event.route != input.route || event.at < input.from ||
         event.at >= input.to || !event.error.empty() || event.feature_schema.empty() ||
         (event.mode != Mode::online && event.mode != Mode::stream))
