@@ -61,8 +61,8 @@ Response predict(serving::Gateway& gateway, const Call& call, const Request& req
                            .rows = {in->entities},
                            .request_bytes = static_cast<std::int64_t>(request.body.size()),
                            .user = user_of(request),
-                           .priority = priority_of(request),
-                           .header = lookup_of(request)});
+                           .header = lookup_of(request),
+                           .priority = priority_of(request)});
   if (!answer) return problem(answer.error());
   const serving::Prediction& made = answer->predictions.front();
   Response response = json_response(encode(PredictOutput{
