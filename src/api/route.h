@@ -96,6 +96,9 @@ struct Route {
   bool on_loop = false;
   // Mostly short, as a small model in process is: on the loop while it is seen to be.
   bool brief = false;
+  // Which calls of a brief route may run there at all: what waits for another process or server may
+  // not, however quick it was so far. None: all may.
+  std::function<bool(const Call&, const Request&)> brief_for = {};
   std::function<json::value()> input_schema = {}, output_schema = {};  // none: not JSON of ours
 };
 

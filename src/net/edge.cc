@@ -93,7 +93,10 @@ Pace& Edge::pace(const Admission& admission) const {
 bool Edge::is_short(const Admission& admission, const api::Request& request) const {
   if (request.header("content-encoding")) return false;
   if (admission.route->on_loop) return request.body.size() <= short_body;
-  return admission.route->brief && request.body.size() <= brief_body && pace(admission).is_brief();
+  const api::Route& route = *admission.route;
+  return route.brief && request.body.size() <= brief_body &&
+         (!route.brief_for || route.brief_for(admission.call, request)) &&
+         pace(admission).is_brief();
 }
 
 Error Edge::threw(const Admission& admission, const std::exception* fault) const {

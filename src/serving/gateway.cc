@@ -88,6 +88,18 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
                    " is a language model's: call POST /v1/chat/completions with it as the model"};
 }
 
+bool Gateway::is_brief(const Call& call, std::string_view name) const {
+  const auto table = table_.get();
+  const auto found = table->routes.find(route_key(call.project, name));
+  if (found == table->routes.end()) return true;  // a refusal
+  const RouteDeclaration& declared = found->second->declaration;
+  const auto& targets = found->second->targets;
+  return !declared.queue && declared.fallbacks.empty() &&
+         std::all_of(targets.begin(), targets.end(), [](const LiveTarget& target) {
+           return target.arm == Arm::shadow || target.deployment->runtime_name == "onnx";
+         });
+}
+
 std::vector<std::shared_ptr<const LiveRoute>> Gateway::routes(const Call& call) const {
   std::vector<std::shared_ptr<const LiveRoute>> out;
   for (const auto& [key, route] : table_.get()->routes)

@@ -80,6 +80,8 @@ class Gateway {
                          const std::vector<std::string>& ids, Mode mode) const;
   // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
+  // Whether a call of the route waits for nothing but its own model in this process.
+  bool is_brief(const Call& call, std::string_view name) const;
   // In service, of the call's project, by name.
   std::vector<std::shared_ptr<const LiveRoute>> routes(const Call& call) const;
   // Memory of the models that are loaded, as gauges.

@@ -67,13 +67,15 @@ Reactor* Calls::now(const Context& context, Permission permission,
 
 Reactor* Calls::posted(const Context& context, Permission permission,
                        std::function<Result<void>(Reactor&, const Call&)> work, Pace* pace,
-                       std::size_t bytes) const {
+                       std::size_t bytes, const std::function<bool(const Call&)>& brief_for) const {
   auto* reactor = new Reactor(post_);
   auto call = call_of(context, permission);
   if (!call) {
     reactor->answer(call.error());
     return reactor;
   }
+  const bool may_be_here =
+      pace && bytes <= brief_bytes && (!brief_for || brief_for(*call)) && pace->is_brief();
   auto run = [this, reactor, pace, call = std::move(*call), work = std::move(work)] {
     const auto start = std::chrono::steady_clock::now();
     const auto done = guarded([&]() -> Result<void> {
@@ -85,7 +87,7 @@ Reactor* Calls::posted(const Context& context, Permission permission,
     if (pace) pace->took(std::chrono::duration_cast<Micros>(took).count());
     reactor->answer(done);  // past this line it may be gone
   };
-  if (pace && bytes <= brief_bytes && pace->is_brief()) {
+  if (may_be_here) {
     run();
     return reactor;
   }

@@ -40,10 +40,12 @@ class Calls {
   Reactor* now(const Context& context, Permission permission,
                const std::function<Result<void>(const Call&)>& work) const;
   // `work` runs on a thread that may wait, or on gRPC's own where `pace` is told and it is seen to
-  // be short. The request, of so many bytes, and the answer live until it returns.
+  // be short, if `brief_for` allows it. The request, of so many bytes, and the answer live until it
+  // returns.
   Reactor* posted(const Context& context, Permission permission,
                   std::function<Result<void>(Reactor&, const Call&)> work, Pace* pace = nullptr,
-                  std::size_t bytes = 0) const;
+                  std::size_t bytes = 0,
+                  const std::function<bool(const Call&)>& brief_for = {}) const;
 
  private:
   Result<Call> call_of(const Context& context, Permission permission) const;

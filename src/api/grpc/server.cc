@@ -92,7 +92,8 @@ class Inference final : public inference::GRPCInferenceService::CallbackService 
         [this, context, in, out](Reactor& reactor, const Call& call) {
           return infer(reactor, call, *context, *in, *out);
         },
-        &pace_, in->ByteSizeLong());
+        &pace_, in->ByteSizeLong(),
+        [this, in](const Call& call) { return gateway_.is_brief(call, in->model_name()); });
   }
 
   ServerUnaryReactor* ModelStatistics(CallbackServerContext* context,

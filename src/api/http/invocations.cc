@@ -73,7 +73,11 @@ std::vector<Route> invocation_routes(Gateway& gateway) {
                       .summary = "Predict as `mlflow models serve` does",
                       .permission = Permission::infer,
                       .handle = handle,
-                      .brief = true});
+                      .brief = true,
+                      .brief_for = [&gateway](const Call& call, const Request& request) {
+                        const std::string* route = request.path_value("route");
+                        return route && gateway.is_brief(call, *route);
+                      }});
   return routes;
 }
 

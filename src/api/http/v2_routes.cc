@@ -136,7 +136,10 @@ std::vector<Route> v2_routes(Gateway& gateway) {
                       .summary = "Predict by the Open Inference Protocol",
                       .permission = Permission::infer,
                       .handle = run,
-                      .brief = true});
+                      .brief = true,
+                      .brief_for = [&gateway](const Call& call, const Request& request) {
+                        return gateway.is_brief(call, *request.path_value("model"));
+                      }});
   }
   return routes;
 }
