@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -23,8 +24,9 @@ struct Attempt {
   std::shared_ptr<Attempt> hedge = {};  // sent as well where no head has come after `hedge_after`
   Micros hedge_after{};                 // the first head wins, the other connection is closed
 };
-// Blocking work in the place of an attempt (a graph, a model in process): runs on a worker.
-using Work = std::function<Response()>;
+// Blocking work before an attempt, or in its place (a graph, a model in process): runs on a worker.
+// What it returns is the answer; nothing: next() is asked again.
+using Work = std::function<std::optional<Response>()>;
 
 // What the answer's head decides.
 enum class Reading {

@@ -13,6 +13,8 @@ void System::Parts::make_language() {
                          .put = [this](std::vector<serving::InferenceEvent> events) {
                            telemetry->put(std::move(events));
                          }});
+  graph_tools = std::make_unique<GraphTools>(*language, *gateway, *upstreams, *features);
+  language->tools = graph_tools.get();
 }
 
 }  // namespace penstock::app

@@ -8,6 +8,7 @@
 #include "api/openai/gate.h"
 #include "app/background.h"
 #include "app/directory.h"
+#include "app/graph_tools.h"
 #include "app/system.h"
 #include "approvals/service.h"
 #include "artifacts/checkouts.h"
@@ -161,6 +162,7 @@ struct System::Parts {
   std::unique_ptr<serving::UpstreamChecks> upstream_checks;
   std::unique_ptr<api::openai::Gate> language_gate;
   std::unique_ptr<api::openai::Plane> language;
+  std::unique_ptr<GraphTools> graph_tools;
 
   std::unique_ptr<net::Server> server;
   std::unique_ptr<api::grpc::Server> grpc;

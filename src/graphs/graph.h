@@ -68,6 +68,10 @@ constexpr auto rules_of(const GraphDeclaration&) {
                     Rule{.field = "messages", .min = 1, .max = 16}};
 }
 
+inline constexpr std::string_view graph_file = "graph.yaml";
+// invalid_argument names the field. Whether it makes a graph is for Plan::make.
+Result<GraphDeclaration> read_graph(std::string_view yaml);
+
 // What a text may stand for.
 class Template {
  public:

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/yaml.h"
 #include "graphs/graph.h"
 
 namespace penstock::graphs {
@@ -49,6 +50,19 @@ void write(std::string& out, const json::value& value) {
 }
 
 }  // namespace
+
+Result<GraphDeclaration> read_graph(std::string_view text) {
+  const auto wrong = [](const Error& error) {
+    return Error{error.code, std::string(graph_file) + ": " + error.message, error.violations};
+  };
+  const auto documents = yaml::parse(text);
+  if (!documents) return wrong(documents.error());
+  if (documents->size() != 1)
+    return Error{Code::invalid_argument, std::string(graph_file) + ": must be one YAML document"};
+  auto declared = decode<GraphDeclaration>(documents->front().value);
+  if (!declared) return wrong(declared.error());
+  return declared;
+}
 
 Result<Template> Template::parse(std::string_view text) {
   Template out;

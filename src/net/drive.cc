@@ -172,18 +172,25 @@ void Drive::work(api::Work work) {
   auto run = [self = shared_from_this(), work = std::move(work)]() mutable {
     self->forwards_.workers.leave();
     std::optional<api::Response> made;
+    bool threw = true;
     std::string fault = "no std::exception";
     try {
       made = work();
+      threw = false;
     } catch (const std::exception& thrown) {
       fault = thrown.what();
     } catch (...) {
     }
     work = nullptr;
     asio::io_context& loop = self->forwards_.loop;
-    auto back = [self = std::move(self), made = std::move(made), fault]() mutable {
+    auto back = [self = std::move(self), made = std::move(made), threw, fault]() mutable {
       self->stage_ = Stage::trying;
-      made ? self->answer(std::move(*made)) : self->threw(fault.c_str());
+      if (threw)
+        self->threw(fault.c_str());
+      else if (made)
+        self->answer(std::move(*made));
+      else if (!self->ending_)  // else nobody waits for more of it
+        self->ask();
       if (self->ending_ && !self->ended_) self->end(*self->ending_);
     };
     asio::post(loop, std::move(back));

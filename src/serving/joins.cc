@@ -131,7 +131,8 @@ ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures
     Artifact out{.digest = record.artifact_uri,
                  .runtime = execution->runtime,
                  .remote = execution->remote,
-                 .upstream = execution->upstream};
+                 .upstream = execution->upstream,
+                 .graph = execution->graph};
     if (out.remote) return out;
     const auto path = artifacts.file(
         record.artifact_uri, execution->file.empty() ? std::string("model.onnx") : execution->file);

@@ -5,6 +5,7 @@
 #include <malloc.h>
 
 #include "base/log.h"
+#include "graphs/plan.h"
 #include "guardrails/service.h"
 #include "resources/service.h"
 #include "serving/cache.h"
@@ -137,6 +138,7 @@ Result<Deployment> Service::load(const StoredTarget& target, const Artifact& art
                .model = *artifact.remote,
                .endpoint = std::make_shared<const http::Endpoint>(std::move(endpoint)),
                .health_path = artifact.upstream->health_path});
+    if (artifact.graph) out.graph = TRY(graphs::Plan::make(*artifact.graph));
     if (artifact.runtime == "openai") return out;
     if (!options_.connect)
       return Error{Code::failed_precondition, "this server calls no upstreams of runtime kserve"};

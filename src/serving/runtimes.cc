@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/yaml.h"
+#include "graphs/plan.h"
 #include "resources/service.h"
 
 namespace penstock::serving {
@@ -58,6 +59,18 @@ Result<void> find_remote(sql::Tx& tx, const Call& call, registry::Artifacts& art
   return {};
 }
 
+Result<void> find_graph(registry::Artifacts& artifacts, const std::string& uri,
+                        const registry::ArtifactFile& file, Execution& out) {
+  if (out.runtime != "openai")
+    return Error{Code::invalid_argument,
+                 "graph.yaml goes before calls to a language model: it needs a remote.yaml whose "
+                 "upstream has protocol: openai"};
+  out.graph = TRY(graphs::read_graph(TRY(small_text(artifacts, uri, file))));
+  const auto plan = graphs::Plan::make(*out.graph);
+  if (plan) return {};
+  return Error{plan.error().code, "graph.yaml: " + plan.error().message, plan.error().violations};
+}
+
 }  // namespace
 
 Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifacts& artifacts,
@@ -88,6 +101,10 @@ Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifact
                                               : "";
     out.file = out.runtime == "python" ? std::string(mlflow_file) : onnx;
   }
+  // Another runtime's model may have a file of that name for itself.
+  if (const auto* const graph = find(files, graphs::graph_file);
+      graph && (remote || out.runtime.empty()))
+    TRY(find_graph(artifacts, uri, *graph, out));
   if (said.empty() || said == out.runtime) return out;
   if (choices.empty())
     return wrong_runtime("is " + said +

@@ -14,11 +14,13 @@ struct Execution {
   std::string file;     // that is loaded; of python MLmodel, whose folder is
   std::optional<RemoteModel> remote;
   std::optional<UpstreamDeclaration> upstream;
+  std::optional<graphs::GraphDeclaration> graph;
 };
 
 // By default remote.yaml means its upstream's protocol, model.onnx (or what MLmodel's flavor onnx
 // names) onnx, any other MLmodel python. invalid_argument where the record's runtime is not one
-// that the artifact is for; failed_precondition where remote.yaml names no declared upstream.
+// that the artifact is for, or graph.yaml makes no graph or stands where no language model is
+// called; failed_precondition where remote.yaml names no declared upstream.
 Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifacts& artifacts,
                                const registry::Record& record);
 

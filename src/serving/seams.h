@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/call.h"
+#include "graphs/graph.h"
 #include "ports/olap.h"
 #include "ports/sql.h"
 #include "serving/upstream.h"
@@ -43,9 +44,10 @@ struct Artifact {
   std::string digest;            // of its bytes or its directory: one digest, one loaded model
   std::string runtime = "onnx";  // onnx, python, kserve, openai
   std::optional<RemoteModel> remote = {};
-  std::optional<UpstreamDeclaration> upstream = {};  // that `remote` names, as it is declared now
+  std::optional<UpstreamDeclaration> upstream = {};    // that `remote` names, as it is declared now
+  std::optional<graphs::GraphDeclaration> graph = {};  // before a call to a language model
 };
-BOOST_DESCRIBE_STRUCT(Artifact, (), (path, digest, runtime, remote, upstream))
+BOOST_DESCRIBE_STRUCT(Artifact, (), (path, digest, runtime, remote, upstream, graph))
 
 // not_found where the version does not exist, failed_precondition where its artifact is not there.
 using ArtifactFinder = std::function<Result<Artifact>(

@@ -14,6 +14,9 @@
 namespace penstock::guardrails {
 class Chain;
 }
+namespace penstock::graphs {
+class Plan;
+}
 
 namespace penstock::serving {
 
@@ -39,6 +42,7 @@ struct Deployment {
   std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
   double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
+  std::shared_ptr<const graphs::Plan> graph = {};  // run before each call to a language model
 };
 
 class Rules;     // rule.h

@@ -122,7 +122,7 @@ void Exchange::add_headers(Response& response) const {
 
 std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   if (!leg_.target) return {};
-  if (mirrored_ && attempts_ == 0) {  // there were too many
+  if (mirrored_ && attempts_ == 0 && !failure_) {  // there were too many
     ++leg_.target->counters->not_mirrored;
     return {};
   }

@@ -14,7 +14,8 @@ void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) co
   // A refusal costs nothing; a caller who left while the model was reading did cost it.
   if (failure_ && !answered) return;
   serving::Generation out{.streamed = streaming_, .first_piece_micros = first_piece_};
-  const auto most = std::max(context_tokens(), static_cast<std::int64_t>(body_->size()));
+  const auto most = std::max(context_tokens(),
+                             static_cast<std::int64_t>(body_->size() + front_.value_or("").size()));
   const Tally::Count count = tally.count(asked_, most);
   // Of the ledger's meters no token counts twice.
   const Usage& usage = count.usage;
@@ -52,12 +53,15 @@ serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
                                 .arm = leg_.target->arm,
                                 .assignment_probability = leg_.probability,
                                 .unit = mirrored_ ? mirrored_->event.unit : unit_of(*leg_.route),
+                                .feature_micros = graph_time_.count(),
                                 .total_micros = (now - start_).count(),
                                 .request_bytes = static_cast<std::int64_t>(body_->size()),
                                 .response_bytes = sent_,
                                 .upstream_micros = upstream_time_.count(),
                                 .attempts = attempts_,
                                 .upstream = attempts_ > 0 ? endpoint().name : "",
+                                .retrieval_calls = retrieval_calls_,
+                                .reranker_calls = reranker_calls_,
                                 .from_cache = from_cache_,
                                 .guardrails = hits_,
                                 .user = user_,
@@ -87,7 +91,7 @@ serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
   if (event.generation && live.generation) {
     comparison["output_tokens_difference"] = static_cast<double>(
         event.generation->output_tokens.value_or(0) - live.generation->output_tokens.value_or(0));
-    if (task_ != Task::embeddings)
+    if (writes(task_))
       comparison["similarity"] = similarity(mirrored_->text, relay_->tally().text());
   }
   return event;
@@ -104,7 +108,7 @@ std::vector<std::unique_ptr<Forward>> Exchange::mirrors(
   for (const serving::LiveTarget& target : leg_.route->targets) {
     const auto& remote = target.deployment->remote;
     if (target.arm != serving::Arm::shadow || !remote || !remote->endpoint ||
-        remote->protocol != serving::UpstreamProtocol::openai)
+        remote->protocol != serving::UpstreamProtocol::openai || check_graph(*target.deployment))
       continue;
     if (serving::hash_share(event.id, target.seed) >= limits.sample) continue;
     std::atomic<std::int64_t>& running = *leg_.route->mirrors_running;

@@ -40,7 +40,9 @@ Exchange::Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirr
       asked_(live.asked_),
       user_(live.user_),
       leg_{.route = live.leg_.route, .target = &shadow},
-      texts_(live.texts_) {}
+      texts_(live.texts_) {
+  asked_.prompt_tokens -= live.front_tokens_;
+}
 
 std::string_view Exchange::header(std::string_view name) const {
   for (const auto& [key, value] : headers_)
@@ -57,10 +59,21 @@ std::variant<Attempt, Work, Response> Exchange::next() {
       // Where the upstream takes no calls, another route may stand in.
       if (auto refused = reach(); refused && !plan_fallback()) return refuse(*refused);
     }
-  } else if (!planned_) {
+    planned_ = true;
+  }
+  if (graph_failure_) {
+    close_try(traffic::Outcome::abandoned);
+    failure_ = std::exchange(graph_failure_, {});
+    planned_ = !mirrored_ && plan_fallback();
+  }
+  if (!planned_)
     return refuse(
         failure_.value_or(upstream_failure(502, "upstream_broken", "the upstream gave no answer")));
-  }
+  if (deployment().graph && !front_)
+    return Work([this]() -> std::optional<Response> {
+      run_graph();
+      return {};
+    });
   planned_ = false;
   return attempt();
 }
@@ -97,6 +110,7 @@ std::optional<Failure> Exchange::enter(std::shared_ptr<const serving::LiveRoute>
   Leg leg{.route = std::move(route)};
   if (auto refused = choose(leg)) return refused;
   leg_ = leg;  // a refused call has its event too
+  forget_graph();
   if (auto refused = check(leg)) return refused;
   return admit(leg);
 }
@@ -174,7 +188,7 @@ std::optional<Failure> Exchange::choose(Leg& leg) const {
   const serving::Deployment& found = *leg.target->deployment;
   if (found.remote && found.remote->protocol == serving::UpstreamProtocol::openai &&
       found.remote->endpoint)
-    return {};
+    return check_graph(found);
   Failure wrong = failure_of(Error{
       Code::invalid_argument,
       "route " + route.declaration.name + " is answered by runtime " + found.runtime_name +
@@ -199,12 +213,13 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
       .user = user_,
       .priority =
           priority.size() == 1 && priority[0] >= '0' && priority[0] <= '9' ? priority[0] - '0' : 5,
-      .prompt_tokens_max = asked_.media ? model.context_tokens
-                                        : std::min(asked_.prompt_tokens_max, model.context_tokens),
+      // What a graph adds is not known before it ran, and it may not run before it is allowed.
+      .prompt_tokens_max = asked_.media || leg.target->deployment->graph
+                               ? model.context_tokens
+                               : std::min(asked_.prompt_tokens_max, model.context_tokens),
       .output_tokens_max =
-          task_ == Task::embeddings
-              ? 0
-              : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max),
+          !writes(task_) ? 0
+                         : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max),
       .deadline = deadline_};
   auto answer = plane_.controls.admit(wanting, now);
   if (auto* refused = std::get_if<Failure>(&answer)) return std::move(*refused);
@@ -215,7 +230,7 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
   for (const serving::LiveTarget& target : leg.route->targets) {
     const serving::Deployment& other = *target.deployment;
     if (other.version == granted.version && other.remote && other.remote->endpoint &&
-        other.remote->protocol == serving::UpstreamProtocol::openai)
+        other.remote->protocol == serving::UpstreamProtocol::openai && !check_graph(other))
       leg_.target = &target;
   }
   return {};
@@ -276,6 +291,7 @@ Attempt Exchange::attempt() {
   const serving::Remote& remote = *deployment().remote;
   Change change{.model = remote.model.model};
   if (!texts_.empty()) change.texts = &texts_;
+  if (front_) change.front = *front_;
   if (must_be_bounded_) change.output_bound = remote.model.output_tokens_max;
   Attempt out{
       .endpoint = remote.endpoint,

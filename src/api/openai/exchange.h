@@ -5,6 +5,7 @@
 #include "api/forward.h"
 #include "api/openai/controls.h"
 #include "api/openai/relay.h"
+#include "graphs/plan.h"
 
 namespace penstock::api::openai {
 
@@ -14,6 +15,7 @@ struct Plane {
   const Clock& clock;
   Controls& controls;
   std::function<void(std::vector<serving::InferenceEvent>)> put;  // never waits
+  graphs::Tools* tools = nullptr;  // of versions with a graph; none: they are refused
 };
 
 // The longest that a call without a deadline of its own may take: what OpenAI's clients wait.
@@ -55,6 +57,9 @@ class Exchange final : public Forward {
   std::optional<Failure> check(const Leg& leg);
   std::optional<Failure> admit(const Leg& leg);
   std::optional<Failure> reach();
+  std::optional<Failure> check_graph(const serving::Deployment& found) const;
+  void run_graph();  // on a worker
+  void forget_graph();
   std::optional<Response> cached();
   void keep(const Response& response) const;
   bool plan(std::optional<Micros> wanted_pause);
@@ -93,6 +98,12 @@ class Exchange final : public Forward {
   std::vector<std::optional<std::string>> texts_;  // masked by guardrails
   std::vector<std::string> hits_;                  // of guardrails on the input
   std::string cache_key_;                          // empty: the route keeps no answers
+  // Of the graph of what was chosen: what goes before the caller's messages, and its tokens.
+  std::optional<std::string> front_;
+  std::int64_t front_tokens_ = 0;
+  std::optional<Failure> graph_failure_;
+  std::int64_t retrieval_calls_ = 0, reranker_calls_ = 0;  // of fallbacks too
+  Micros graph_time_{};
   std::unique_ptr<Pass> pass_;
   bool begun_ = false, planned_ = false, may_try_ = false, must_be_bounded_ = false,
        from_cache_ = false;

@@ -50,6 +50,7 @@ bool is_answer(std::string_view object, Task task) {
     case Task::completions: return is_list(member(object, "choices"));
     case Task::embeddings: return is_list(member(object, "data"));
     case Task::responses: return is_list(member(object, "output"));
+    case Task::rerank: return is_list(member(object, "results"));
   }
   return false;
 }
@@ -63,7 +64,7 @@ Relay::Relay(const Asked& asked, std::string_view model, std::shared_ptr<const h
       choices_(asked.task == Task::chat || asked.task == Task::completions ? asked.choices : 1),
       model_literal_(literal_of(model)),
       from_(std::move(from)) {
-  if (guards && task_ != Task::embeddings) guard_.emplace(std::move(guards));
+  if (guards && writes(task_)) guard_.emplace(std::move(guards));
 }
 
 std::string Relay::relabelled(std::string_view object, bool in_stream) {

@@ -102,7 +102,12 @@ struct Reader {
       const std::string here = field + "[" + std::to_string(at) + "]";
       if (!is_object(items.value())) return wrong(here, "must be an object with role and content");
       const Object message = TRY(Object::read(items.value(), here));
+      const std::size_t from = out.texts.size();
       TRY(content(message["content"], here + ".content"));
+      if (text_or_empty(message["role"]) == "user") {
+        out.question_from = from;
+        out.question_end = out.texts.size();
+      }
       // Calls of tools go back to the model with their arguments.
       letters.plain += static_cast<std::int64_t>(message["tool_calls"].size()) + 12;
     }
@@ -150,6 +155,7 @@ Result<void> read_prompt(const Object& body, Reader& reader) {
       if (body["messages"].empty())
         return wrong("messages", "is missing; it must be a list of messages");
       TRY(reader.messages(body["messages"], "messages"));
+      out.messages = body["messages"];
       break;
     case Task::completions:
       if (const auto prompt = body["prompt"]; !prompt.empty() && !is_null(prompt))
@@ -166,7 +172,11 @@ Result<void> read_prompt(const Object& body, Reader& reader) {
       if (is_text(input)) TRY(reader.text(input, "input"));
       if (const auto said = body["instructions"]; is_text(said))
         TRY(reader.text(said, "instructions"));
+      break;
     }
+    case Task::rerank:
+      TRY(reader.text(body["query"], "query"));
+      TRY(reader.prompts(body["documents"], "documents"));
   }
   for (const char* schema : {"tools", "functions", "response_format", "text"})
     reader.letters.plain += static_cast<std::int64_t>(body[schema].size());
@@ -202,6 +212,7 @@ std::string_view path_of(Task task) {
     case Task::completions: return "/completions";
     case Task::embeddings: return "/embeddings";
     case Task::responses: return "/responses";
+    case Task::rerank: return "/rerank";
   }
   return "";
 }
@@ -293,12 +304,14 @@ void bound_output(std::string_view body, const Asked& asked, std::int64_t bound,
 
 std::string changed(std::string_view body, const Asked& asked, const Change& change) {
   std::vector<Splice> splices;
-  if (change.output_bound && !asked.output_bound && asked.task != Task::embeddings)
+  if (change.output_bound && !asked.output_bound && writes(asked.task))
     bound_output(body, asked, *change.output_bound, splices);
   if (asked.stream && !asked.usage_wanted &&
       (asked.task == Task::chat || asked.task == Task::completions))
     ask_for_usage(body, asked, splices);
   splices.push_back(in_place(body, asked.model_value, literal_of(change.model)));
+  if (!change.front.empty())
+    splices.push_back(at_front(body, asked.messages, std::string(change.front)));
   if (change.texts)
     for (std::size_t i = 0; i < asked.texts.size(); ++i)
       if (const auto& text = change.texts->at(i))

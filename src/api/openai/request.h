@@ -9,7 +9,11 @@
 
 namespace penstock::api::openai {
 
-enum class Task { chat, completions, embeddings, responses };
+// Rerank is what graphs ask of a reranker (as Cohere, Jina and vLLM speak it); it has no path of
+// ours.
+enum class Task { chat, completions, embeddings, responses, rerank };
+// Embeddings and scores are no text: nothing of it is counted as output.
+inline bool writes(Task task) { return task != Task::embeddings && task != Task::rerank; }
 std::string_view path_of(Task task);  // "/chat/completions": behind an upstream's base path
 
 inline constexpr std::size_t model_max = 300;
@@ -26,11 +30,13 @@ struct Asked {
   std::int64_t choices = 1;                  // n, for each prompt
   std::optional<std::int64_t> output_bound;  // of one choice, where the caller sets one
   std::vector<std::string_view> texts;       // literals that the model reads as its input
-  std::int64_t prompt_tokens = 0;            // about
-  std::int64_t prompt_tokens_max = 0;        // never more, but for what is no text
-  bool media = false;                        // images, sound, files: tokens are not in the text
+  // Of `texts`: those of a chat's last message of role user.
+  std::size_t question_from = 0, question_end = 0;
+  std::int64_t prompt_tokens = 0;      // about
+  std::int64_t prompt_tokens_max = 0;  // never more, but for what is no text
+  bool media = false;                  // images, sound, files: tokens are not in the text
   // Where they stand; empty: nowhere. `bound_value` is of the field that output_bound would fill.
-  std::string_view object, model_value, stream_options, bound_value;
+  std::string_view object, model_value, stream_options, bound_value, messages;
 };
 
 // invalid_argument names the field.
@@ -41,6 +47,7 @@ struct Change {
   std::string_view model;                                          // what the upstream calls it
   std::optional<std::int64_t> output_bound = {};                   // set where the caller set none
   const std::vector<std::optional<std::string>>* texts = nullptr;  // in the place of Asked::texts
+  std::string_view front = {};  // before a chat's messages: objects, each with a comma behind it
 };
 // A stream is asked for its usage, whether the caller did or not.
 std::string changed(std::string_view body, const Asked& asked, const Change& change);

@@ -128,8 +128,13 @@ void Tally::choice(std::string_view choice, std::string_view holder) {
 
 void Tally::whole(std::string_view object, Task task) {
   common(object);
-  if (task == Task::embeddings) {
+  if (!writes(task)) {
     finished_ = 1;
+    // A reranker tells one number, if any.
+    bool bad = false;
+    const auto read = first_of(member(object, "usage"), {"total_tokens"}, bad);
+    if (!usage_ && read) usage_ = Usage{.prompt = read, .output = 0};
+    bad_usage_ = bad_usage_ && !usage_;
     return;
   }
   if (task == Task::responses) {

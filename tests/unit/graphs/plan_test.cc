@@ -132,6 +132,28 @@ TEST(PlanTest, RefusesGraphsThatCannotRun) {
   }
 }
 
+TEST(PlanTest, ReadsItsFileAndSaysWhatIsWrong) {
+  const auto graph =
+      must(read_graph("nodes:\n- {name: a, kind: embed, route: r, text: '{{question}}'}\n"
+                      "messages:\n- {role: system, content: '{{a}}'}\n"));
+  EXPECT_EQ(graph.nodes.at(0).kind, NodeKind::embed);
+  EXPECT_TRUE(Plan::make(graph));
+  const std::pair<const char*, const char*> cases[] = {
+      {"nodes: [{name: a, kind: dance}]\nmessages: [{role: user, content: x}]", "kind"},
+      {"nodes: []\nmessages: []", "messages"},
+      {"nodes: []", "messages"},
+      {"nodes: []\nmessages: [{role: user, content: x}]\nmore: 1", "more"},
+      {"a: [", "graph.yaml"},
+      {"a: 1\n---\nb: 1", "one YAML document"},
+  };
+  for (const auto& [text, says] : cases) {
+    const auto refused = read_graph(text);
+    ASSERT_FALSE(refused) << text;
+    EXPECT_EQ(refused.error().message.rfind("graph.yaml: ", 0), 0U);
+    EXPECT_NE(refused.error().message.find(says), std::string::npos) << refused.error().message;
+  }
+}
+
 TEST(TemplateTest, WritesValuesAndNothingForWhatIsNotThere) {
   const json::object values{{"text", "T"},
                             {"number", 3},

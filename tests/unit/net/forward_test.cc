@@ -140,6 +140,20 @@ TEST_F(ForwardTest, RunsWorkOnAWorker) {
   EXPECT_EQ(ask(call_text()).body, "worker");
 }
 
+TEST_F(ForwardTest, AsksAgainAfterWorkThatGaveNoAnswer) {
+  auto worked = std::make_shared<int>(0);
+  Plan plan;
+  plan.next = [worked](int) -> Plan::Step {
+    if (*worked == 2) return Response{.body = "worked twice"};
+    return api::Work([worked]() -> std::optional<Response> {
+      ++*worked;
+      return {};
+    });
+  };
+  serve(plan);
+  EXPECT_EQ(ask(call_text()).body, "worked twice");
+}
+
 TEST_F(ForwardTest, TellsEveryFaultAndAsksAgain) {
   struct Case {
     std::string fault;

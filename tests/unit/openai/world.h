@@ -91,7 +91,7 @@ class LanguageWorld {
     api::Request request{.headers = std::move(headers), .body = body};
     Call call = test::call();
     call.deadline = clock.now() + std::chrono::seconds(60);
-    const Plane own{table, clock, controls ? *controls : open, plane.put};
+    const Plane own{table, clock, controls ? *controls : open, plane.put, plane.tools};
     Exchange exchange(own, task, call, request);
     std::reverse(replies.begin(), replies.end());
     return drive(exchange, replies);
@@ -131,6 +131,10 @@ class LanguageWorld {
       if (auto* response = std::get_if<api::Response>(&step)) {
         answer(*response);
         break;
+      }
+      if (auto* work = std::get_if<api::Work>(&step)) {
+        if (const auto response = (*work)()) answer(*response);
+        continue;
       }
       seen.attempts.push_back(std::get<api::Attempt>(step));
       clock.advance(seen.attempts.back().delay);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "adapters/localfs/localfs.h"
+#include "graphs/plan.h"
 #include "serving/joins.h"
 #include "serving/runtimes.h"
 #include "serving/service.h"
@@ -228,6 +229,10 @@ class RuntimesTest : public ::testing::Test {
 
 const std::string remote_yaml = "upstream: vllm\nmodel: llama-3\ngpus: 2\n";
 
+const std::string graph_yaml =
+    "nodes:\n- {name: a, kind: embed, route: r, text: '{{question}}'}\n"
+    "messages:\n- {role: system, content: 'Say {{a}}'}\n";
+
 TEST_F(RuntimesTest, SaysWhatExecutesAnArtifact) {
   struct Case {
     std::string what;
@@ -266,6 +271,22 @@ TEST_F(RuntimesTest, SaysWhatExecutesAnArtifact) {
        "",
        "which is not declared in project p1"},
       {"broken remote", {{"remote.yaml", "upstream: gone"}}, {}, "", "remote.yaml: "},
+      {"graph", {{"remote.yaml", remote_yaml}, {"graph.yaml", graph_yaml}}, {}, "openai", ""},
+      {"graph of another sort", {{"model.onnx", "x"}, {"graph.yaml", "edges: []"}}, {}, "onnx", ""},
+      {"broken graph",
+       {{"remote.yaml", remote_yaml}, {"graph.yaml", "nodes: []"}},
+       {},
+       "",
+       "graph.yaml: "},
+      {"graph with a circle",
+       {{"remote.yaml", remote_yaml},
+        {"graph.yaml",
+         "nodes: [{name: a, kind: embed, route: r, text: '{{a}}'}]\n"
+         "messages: [{role: system, content: x}]"}},
+       {},
+       "",
+       "graph.yaml: nodes.a.name is in a circle"},
+      {"graph alone", {{"graph.yaml", graph_yaml}}, {}, "", "needs a remote.yaml"},
       {"broken MLmodel", {{"MLmodel", "flavors: ["}}, {}, "", "no YAML"},
   };
   for (const Case& c : cases) {
@@ -295,7 +316,7 @@ TEST_F(RuntimesTest, SaysTheRuntimeOfRemoteVersionsInTheirRecords) {
 
 TEST_F(RuntimesTest, PublishesRemoteVersionsAndRestoresThemWithoutTheDatabase) {
   must(enroll({{"remote.yaml", remote_yaml}}));
-  must(enroll({{"remote.yaml", "upstream: vllm\nmodel: llama-4\n"}}));
+  must(enroll({{"remote.yaml", "upstream: vllm\nmodel: llama-4\n"}, {"graph.yaml", graph_yaml}}));
   must(set({{"chat", 1, 9'000, Arm::live}, {"chat", 2, 1'000, Arm::canary}}));
   const auto route = live(service_);
   ASSERT_TRUE(route);
@@ -307,6 +328,9 @@ TEST_F(RuntimesTest, PublishesRemoteVersionsAndRestoresThemWithoutTheDatabase) {
   EXPECT_EQ(first.remote->model.model, "llama-3");
   EXPECT_EQ(first.remote->endpoint->host, "api.example.com");
   EXPECT_EQ(first.remote->endpoint->authorization, "Bearer sk-very-secret");
+  EXPECT_FALSE(first.graph);
+  ASSERT_TRUE(route->targets[1].deployment->graph);
+  EXPECT_EQ(route->targets[1].deployment->graph->declared().messages.at(0).content, "Say {{a}}");
 
   std::ifstream file(directory_ / "table.json");
   const std::string saved((std::istreambuf_iterator<char>(file)), {});
@@ -321,6 +345,7 @@ TEST_F(RuntimesTest, PublishesRemoteVersionsAndRestoresThemWithoutTheDatabase) {
   ASSERT_TRUE(live(restarted));
   EXPECT_EQ(live(restarted)->targets[0].deployment->remote->endpoint->authorization,
             "Bearer sk-very-secret");
+  EXPECT_TRUE(live(restarted)->targets[1].deployment->graph);
 
   Service without(*empty, world_.log(), world_.runtime(), clock_, metrics_,
                   artifacts_of(artifacts_, signatures_), open_,
