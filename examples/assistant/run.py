@@ -223,8 +223,8 @@ def main():
         release = desk.release("assistant", version, shadow=len(QUESTIONS))
         print("answers by version:", converse(desk, QUESTIONS), flush=True)
         for _ in range(300):
-            arms = {target["arm"] for target in json.loads(desk.run("routes", "show", "assistant", "--json"))["targets"]}
-            if "canary" in arms:
+            targets = json.loads(desk.run("routes", "show", "assistant", "--json"))["targets"]
+            if any(target["arm"] == "canary" and target["weight"] > 0 for target in targets):
                 break
             time.sleep(0.2)
         print("answers by version:", converse(desk, QUESTIONS * 2), flush=True)
