@@ -132,7 +132,7 @@ BOOST_DESCRIBE_STRUCT(Price, (),
                        above_month_quantity))
 constexpr auto rules_of(const Price&) {
   return std::array{
-      Rule{.field = "per", .min = 1, .max = 1'000'000'000'000},
+      Rule{.field = "per", .min = 1, .max = 1'000'000'000'000, .may_miss = true},
       Rule{.field = "above_call_tokens", .min = 0, .max = 1'000'000'000'000, .may_miss = true},
       Rule{.field = "above_month_quantity",
            .min = 0,

@@ -102,6 +102,11 @@ bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string
          row.event_time == first.event_time && row.at == first.at &&
          row.total_micros == first.total_micros && row.model_micros == first.model_micros &&
          row.request_bytes == first.request_bytes && row.payload == first.payload &&
+         row.gpu_micros == first.gpu_micros && row.upstream == first.upstream &&
+         row.upstream_micros == first.upstream_micros && row.attempts == first.attempts &&
+         row.queue_micros == first.queue_micros && row.user == first.user &&
+         row.experiment == first.experiment && row.fallback_of == first.fallback_of &&
+         row.runtime == first.runtime && row.from_cache == first.from_cache &&
          row.assignment_probability == first.assignment_probability;
 }
 

@@ -27,7 +27,13 @@ Call in_project(const Call& call, const std::string& project) {
 
 // Of one route all versions must be called alike, and words read no features.
 Result<void> check_sort(const LiveRoute& route) {
-  if (takes_tensors(route)) return {};
+  if (takes_tensors(route)) {
+    const RouteDeclaration& declared = route.declaration;
+    if (declared.guardrails.empty() && !declared.cache) return {};
+    return Error{Code::failed_precondition, std::string(declared.cache ? "cache" : "guardrails") +
+                                                " is for routes of language models, and " +
+                                                declared.model + " takes tensors; leave it out"};
+  }
   if (route.features.read)
     return Error{Code::failed_precondition, "feature_schema is for models that take tensors, and " +
                                                 route.declaration.model + " is a language model"};

@@ -366,11 +366,11 @@ def test_another_server_answers_by_v2(desk, peer, tmp_path, protocol):
     assert [one["name"] for one in described["inputs"]] == ["X"]
 
     inputs = [{"name": "X", "datatype": "FP32", "shape": [2, 2], "data": [1, 2, 5, 6]}]
-    answer = desk.ask("POST", f"/v2/models/{name}/infer", {"id": "far", "inputs": inputs})
+    answer = desk.ask("POST", f"/v2/models/{name}/infer", {"id": f"far-{name}", "inputs": inputs})
     assert answer.status_code == 200, answer.text
     scores = next(one for one in answer.json()["outputs"] if one["name"] == "score")["data"]
     assert scores == pytest.approx([3.0, 15.0], abs=1e-4)
-    event = desk.ask("GET", "/api/v1/predictions/far.0").json()
+    event = desk.ask("GET", f"/api/v1/predictions/far-{name}.0").json()
     assert event["score"] == scores[0] and event["runtime"] == "kserve" and event["upstream"] == f"default/{name}" and event["gpu_micros"] > 0
 
     wrong = [dict(inputs[0], shape=[1, 4])]

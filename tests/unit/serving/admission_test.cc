@@ -148,6 +148,7 @@ TEST_F(AdmissionTest, ReservesTheDearestThatTokensMayBeAndSettlesTheEvent) {
   EXPECT_FALSE(admission_.enter(wish(1, 0), world_.clock));  // no tokens are left
   const InferenceEvent event{
       .id = "c1",
+      .event_time = world_.clock.now(),
       .project = "p1",
       .tenant = "t1",
       .route = "flight-delay",
