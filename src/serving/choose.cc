@@ -1,6 +1,7 @@
 #include "serving/choose.h"
 
 #include "base/digest.h"
+#include "traffic/ask.h"
 
 namespace penstock::serving {
 namespace {
@@ -19,6 +20,11 @@ bool is_name(std::string_view name) {
 }
 
 }  // namespace
+
+int priority_of(std::string_view said) {
+  const bool is_digit = said.size() == 1 && said[0] >= '0' && said[0] <= '9';
+  return is_digit ? said[0] - '0' : traffic::priority_default;
+}
 
 Result<void> check_sticky(const std::string& sticky) {
   if (sticky.empty() || sticky == "user") return {};

@@ -9,6 +9,9 @@ namespace penstock::serving {
 // What the edge reads of every call.
 inline constexpr std::string_view user_header = "x-penstock-user";
 inline constexpr std::size_t user_max = 200;  // a longer tag is cut there
+inline constexpr std::string_view priority_header = "x-penstock-priority";
+// 0 to 9; 9 is the most urgent. What is no such digit counts as none.
+int priority_of(std::string_view said);
 
 struct Choice {
   const LiveTarget* target = nullptr;  // of the route that was given

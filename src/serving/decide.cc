@@ -123,13 +123,6 @@ void share(const LiveRoute& route, const Choice& choice, InferenceEvent& event) 
   event.route = route.declaration.name;
 }
 
-// As it was given, or as the header says.
-std::string_view user_of(const InferRequest& request) {
-  std::string_view user = request.user;
-  if (user.empty() && request.header) user = request.header(user_header);
-  return user.substr(0, user_max);
-}
-
 // Where the runtime tells no GPU time, what the call occupied; shared so that rows add up to it.
 void note_runtime(const Deployment& deployment, std::int64_t micros,
                   const std::vector<InferenceEvent*>& rows) {
@@ -148,6 +141,17 @@ void note_runtime(const Deployment& deployment, std::int64_t micros,
 }
 
 }  // namespace
+
+std::string_view user_of(const InferRequest& request) {
+  std::string_view user = request.user;
+  if (user.empty() && request.header) user = request.header(user_header);
+  return user.substr(0, user_max);
+}
+
+int priority_of(const InferRequest& request) {
+  if (request.priority) return *request.priority;
+  return priority_of(request.header ? request.header(priority_header) : std::string_view());
+}
 
 Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now) {
   const std::size_t rows = rows_in(request);

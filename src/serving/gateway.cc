@@ -146,8 +146,8 @@ Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const Inf
                             .route = route,
                             .deployment = *route.targets.front().deployment,
                             .id = ids.back(),  // posted last, so all of them were posted by then
-                            .user = request.user,
-                            .priority = request.priority,
+                            .user = user_of(request),
+                            .priority = priority_of(request),
                             .rows = static_cast<std::int64_t>(ids.size()),
                             .at = request.event_time.value_or(now),
                             .deadline = call.deadline},

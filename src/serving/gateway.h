@@ -26,7 +26,7 @@ struct InferRequest {
   std::int64_t request_bytes = 0;
   std::string user;     // the caller's tag of its own user; empty: of the header, if there is one
   HeaderLookup header;  // of the caller's, valid until infer() returns; none: there are no headers
-  int priority = traffic::priority_default;
+  std::optional<int> priority;  // none: of the header, if there is one
 };
 
 struct Prediction {

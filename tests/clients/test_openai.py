@@ -22,6 +22,12 @@ url: {url}
 {more}"""
 HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"}]
 SAYS = "I am a stand-in for a language model, not one. You said: Hello there"
+CHOSEN = """sticky: user
+input_class: internal
+rules: [{when: 'header("x-beta") == "1"', version: 2}]
+shadow: {max_class: internal, max_concurrency: 8}
+payloads: {sample: 1}
+"""
 WEATHER = [{"type": "function", "function": {
     "name": "weather", "description": "The weather of a city",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
@@ -57,6 +63,7 @@ def desk(tmp_path_factory, stand_in):
     server = Server(data)
     server.start()
     one = Desk(server, folder)
+    one.second = ""
     one.apply(UPSTREAM.format(name="stand-in", url=stand_in.url, more="api_key: secret:stand-in\nidle_time: 2s\n"))
     one.apply(UPSTREAM.format(name="away", url="http://127.0.0.1:9/v1", more=""))
     for route, upstream, model, more in (
@@ -65,6 +72,7 @@ def desk(tmp_path_factory, stand_in):
             ("plain", "stand-in", "stand-in-small", "retries: {attempts: 1}\n"),
             ("limited", "stand-in", "stand-in-small", "limits: [{per: user, requests_per_minute: 2}]\n"),
             ("careful", "away", "nobody", "fallbacks: [helper]\n"),
+            ("chosen", "stand-in", "stand-in-small", CHOSEN),
             ("lost", "stand-in", "nobody", "")):
         one.apply(ROUTE.format(model=route, more=more))
         one.start_release(route, one.register(route, remote(folder / route, f"upstream: {upstream}\nmodel: {model}\n")))
@@ -186,7 +194,7 @@ def test_texts_embeddings_and_responses(desk):
 
 def test_models(desk):
     one = client(desk)
-    assert [model.id for model in one.models.list()] == ["careful", "helper", "limited", "lost", "plain", "vectors"]
+    assert [model.id for model in one.models.list()] == ["careful", "chosen", "helper", "limited", "lost", "plain", "vectors"]
     assert one.models.retrieve("helper").owned_by == "ml-platform"
     with pytest.raises(openai.NotFoundError):
         one.models.retrieve("nobody")
@@ -314,3 +322,69 @@ def test_bad_bodies_are_refused_with_the_reason(desk, body, status):
 
 def test_the_secret_is_nowhere(desk):
     assert KEY not in desk.server.err.read_text()
+
+
+def second(desk, plan: str) -> str:
+    """Starts a release of version 2 of `chosen`; its name."""
+    if not desk.second:
+        desk.second = desk.register("chosen", remote(desk.folder / "chosen-2", "upstream: stand-in\nmodel: stand-in-small\n"))
+        approved = desk.server.run("models", "approve", f"chosen@v{desk.second}", "--for", "production")
+        assert approved.returncode == 0, approved.stderr
+    made = desk.ask("POST", "/api/v1/releases", {"route": "chosen", "model": "chosen", "version": int(desk.second), "plan": {
+        "canary": [1], "stage": {"calls": 1000000}, "bake": {"calls": 5}, "watch": {"calls": 0},
+        "guards": [{"name": "wrong", "quantity": "wrong", "safe_ratio": 1000}], "shadow": {"calls": int(plan == "shadow") * 1000000}}})
+    assert made.status_code == 200, made.text
+    given = desk.server.run("releases", "approve", made.json()["id"])
+    assert given.returncode == 0, given.stderr
+    return made.json()["id"]
+
+
+def answered_by(desk, **headers):
+    return client(desk, default_headers=headers).chat.completions.with_raw_response.create(model="chosen", messages=HELLO)
+
+
+def test_a_shadows_answer_is_nowhere_to_be_seen(desk, stand_in):
+    release = second(desk, "shadow")
+
+    def shadows() -> list:
+        return desk.ask("GET", "/api/v1/routes/chosen/shadows", token=desk.server.token).json().get("shadows", [])
+
+    def mirrored() -> int:
+        answered_by(desk)
+        return sum(one["calls"] for one in shadows())
+
+    desk.server.wait(lambda: mirrored() > 0)
+    raw = answered_by(desk, **{"x-beta": "1"})
+    assert raw.headers["x-penstock-version"] == "1", "no rule sends a caller to a shadow"
+    with pytest.raises(openai.NotFoundError) as told:
+        answered_by(desk, **{"x-penstock-version": "2"})
+    assert "it serves 1" in told.value.message
+    name = raw.headers["x-penstock-prediction"]
+    prediction(desk, name)
+    assert desk.ask("GET", f"/api/v1/predictions/{name}.shadow.v2").status_code == 404
+    shown = desk.server.run("routes", "shadows", "chosen")
+    assert shown.returncode == 0 and "similarity" in shown.stdout and "latency_difference_micros" in shown.stdout, shown.stdout
+    assert desk.server.run("releases", "rollback", release, "--reason", "seen enough").returncode == 0
+
+
+def test_a_rule_by_header_sends_a_call_to_the_canary(desk):
+    release = second(desk, "canary")
+    beta = {"x-beta": "1", "x-penstock-user": "ana.k"}
+    desk.server.wait(lambda: answered_by(desk, **beta).headers["x-penstock-version"] == "2")
+    event = prediction(desk, answered_by(desk, **beta).headers)
+    assert event["version"] == 2 and event["arm"] == "canary" and event["assignment_probability"] == 1
+    assert event["user"] == "ana.k"
+    assert desk.server.run("releases", "rollback", release, "--reason", "seen enough").returncode == 0
+    desk.server.wait(lambda: answered_by(desk, **beta).headers["x-penstock-version"] == "1")
+
+
+def test_an_operator_reads_what_was_kept(desk):
+    raw = answered_by(desk)
+    name = raw.headers["x-penstock-prediction"]
+    assert desk.ask("GET", f"/api/v1/predictions/{name}/payload").status_code == 403
+    desk.server.wait(lambda: desk.server.run("predictions", "payload", name).returncode == 0)
+    kept = desk.ask("GET", f"/api/v1/predictions/{name}/payload", token=desk.server.token).json()
+    assert json.loads(kept["request"])["messages"] == HELLO and json.loads(kept["answer"]) == json.loads(raw.text)
+    assert prediction(desk, name)["payload"] == f"payload:{name}"
+    plain = client(desk).chat.completions.with_raw_response.create(model="helper", messages=HELLO)
+    assert prediction(desk, plain.headers)["payload"] == ""

@@ -32,6 +32,7 @@ Result<Response> invoke(Gateway& gateway, const Call& call, const Request& reque
   const std::string route = TRY(route_of(gateway, call, request));
   const v2::ModelDescription model = TRY(v2::describe(gateway, call, route, ""));
   v2::InferBody body;
+  body.header = lookup_of(request);
   if (is_csv(request))
     body.inputs = TRY(rows::tensors_of(TRY(rows::read_csv(request.body)), model));
   else

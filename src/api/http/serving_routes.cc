@@ -41,13 +41,6 @@ std::string user_of(const Request& request) {
   return user ? user->substr(0, user_max) : "";
 }
 
-// 0 to 9; 9 is the most urgent. What is no such digit counts as none.
-int priority_of(const Request& request) {
-  const std::string* said = request.header("x-penstock-priority");
-  const bool is_digit = said && said->size() == 1 && (*said)[0] >= '0' && (*said)[0] <= '9';
-  return is_digit ? (*said)[0] - '0' : traffic::priority_default;
-}
-
 Response predict(serving::Gateway& gateway, const Call& call, const Request& request) {
   const auto value = request_value(request);
   if (!value) return problem(value.error());
@@ -61,8 +54,7 @@ Response predict(serving::Gateway& gateway, const Call& call, const Request& req
                            .rows = {in->entities},
                            .request_bytes = static_cast<std::int64_t>(request.body.size()),
                            .user = user_of(request),
-                           .header = lookup_of(request),
-                           .priority = priority_of(request)});
+                           .header = lookup_of(request)});
   if (!answer) return problem(answer.error());
   const serving::Prediction& made = answer->predictions.front();
   Response response = json_response(encode(PredictOutput{

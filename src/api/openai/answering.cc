@@ -77,6 +77,7 @@ Response Exchange::whole(http::Answer answer) {
   Response response{.body = std::move(std::get<std::string>(body))};
   sent_ = static_cast<std::int64_t>(response.body.size());
   keep(response);
+  keep_answer(response.body);
   add_headers(response);
   return response;
 }
@@ -92,6 +93,7 @@ Response Exchange::started() {
 void Exchange::piece(std::string_view bytes, std::string& out) {
   const std::size_t before = out.size();
   relay_->piece(bytes, out);
+  keep_answer(std::string_view(out).substr(before));
   if (relay_->began() && !first_piece_) first_piece_ = (plane_.clock.now() - start_).count();
   sent_ += static_cast<std::int64_t>(out.size() - before);
 }
@@ -99,6 +101,7 @@ void Exchange::piece(std::string_view bytes, std::string& out) {
 void Exchange::last(bool broke, std::string& out) {
   const std::size_t before = out.size();
   relay_->last(broke, out);
+  keep_answer(std::string_view(out).substr(before));
   sent_ += static_cast<std::int64_t>(out.size() - before);
   failure_ = relay_->failure();
   close_try(failure_ ? Outcome::failed : Outcome::answered);
@@ -133,13 +136,15 @@ std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   serving::InferenceEvent told = event(ending, now);
   if (pass_) pass_->settle(told, now);
   pass_.reset();
+  if (mirrored_) {
+    finish_shadow(std::move(told));
+    return {};
+  }
   auto& counters = *leg_.target->counters;
-  if (mirrored_)
-    ++counters.mirrored;
-  else
-    ++(told.error.empty() ? counters.answered : counters.errors);
-  if (!mirrored_ && leg_.route->seconds)
+  ++(told.error.empty() ? counters.answered : counters.errors);
+  if (leg_.route->seconds)
     leg_.route->seconds->observe(static_cast<double>(told.total_micros) * 1e-6);
+  keep_payload(told);
   auto after = mirrors(told);
   std::vector<serving::InferenceEvent> events;
   events.push_back(std::move(told));

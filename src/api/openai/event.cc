@@ -2,10 +2,15 @@
 #include <algorithm>
 
 #include "api/openai/exchange.h"
-#include "api/openai/similarity.h"
 #include "base/log.h"
+#include "serving/similarity.h"
 
 namespace penstock::api::openai {
+
+bool has_shadows(const serving::LiveRoute& route) {
+  return std::any_of(route.targets.begin(), route.targets.end(),
+                     [](const auto& target) { return target.arm == serving::Arm::shadow; });
+}
 
 void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) const {
   if (attempts_ == 0) return;  // nothing was sent, so nothing was read or written
@@ -35,43 +40,52 @@ void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) co
   event.generation = std::move(out);
 }
 
-serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
+void Exchange::fill_new(serving::InferenceEvent& event) const {
   const serving::Deployment& by = deployment();
   const std::string& route = leg_.route->declaration.name;
-  serving::InferenceEvent event{.id = id_,
-                                .at = now,
-                                .event_time = start_,
-                                .project = call_.project,
-                                .tenant = call_.tenant,
-                                .actor = call_.actor,
-                                .route = route,
-                                .release = leg_.target->release,
-                                .model = by.model,
-                                .version = by.version,
-                                .runtime = by.runtime_name,
-                                .mode = serving::Mode::online,
-                                .arm = leg_.target->arm,
-                                .assignment_probability = leg_.probability,
-                                .unit = mirrored_ ? mirrored_->event.unit : unit_of(*leg_.route),
-                                .feature_micros = graph_time_.count(),
-                                .total_micros = (now - start_).count(),
-                                .request_bytes = static_cast<std::int64_t>(body_->size()),
-                                .response_bytes = sent_,
-                                .upstream_micros = upstream_time_.count(),
-                                .attempts = attempts_,
-                                .upstream = attempts_ > 0 ? endpoint().name : "",
-                                .retrieval_calls = retrieval_calls_,
-                                .reranker_calls = reranker_calls_,
-                                .from_cache = from_cache_,
-                                .guardrails = hits_,
-                                .user = user_,
-                                .fallback_of = route == asked_.model ? "" : asked_.model};
+  event.id = id_;
+  event.event_time = start_;
+  event.project = call_.project;
+  event.tenant = call_.tenant;
+  event.actor = call_.actor;
+  event.route = route;
+  event.release = leg_.target->release;
+  event.model = by.model;
+  event.version = by.version;
+  event.runtime = by.runtime_name;
+  event.mode = serving::Mode::online;
+  event.arm = leg_.target->arm;
+  event.assignment_probability = leg_.probability;
+  event.experiment = leg_.experiment;
+  event.unit = unit_;
+  event.request_bytes = static_cast<std::int64_t>(body_->size());
+  event.from_cache = from_cache_;
+  event.guardrails = hits_;
+  event.user = user_;
+  event.fallback_of = route == asked_.model ? "" : asked_.model;
+}
+
+serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
+  serving::InferenceEvent event;
+  if (mirrored_)
+    event = mirrored_->event;
+  else
+    fill_new(event);
+  event.at = now;
+  event.total_micros = (now - start_).count();
+  event.response_bytes = sent_;
+  event.feature_micros = graph_time_.count();
+  event.upstream_micros = upstream_time_.count();
+  event.attempts = attempts_;
+  if (attempts_ > 0) event.upstream = endpoint().name;
+  event.retrieval_calls = retrieval_calls_;
+  event.reranker_calls = reranker_calls_;
   if (relay_)
     for (std::string& hit : relay_->hits()) event.guardrails.push_back(std::move(hit));
   if (failure_) event.error = name_of(code_of(failure_->status));
   fill_generation(event, ending);
   if (event.generation) {
-    const double gpus = by.remote->model.gpus;
+    const double gpus = deployment().remote->model.gpus;
     const auto told = relay_->tally().gpu_micros();
     // A runtime's own count is of one device's time, whatever its share of devices.
     if (told)
@@ -79,50 +93,68 @@ serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
     else if (gpus > 0)
       event.gpu_micros = static_cast<std::int64_t>(static_cast<double>(last_try_.count()) * gpus);
   }
-  if (!mirrored_) return event;
-  const serving::InferenceEvent& live = mirrored_->event;
-  event.mode = serving::Mode::shadow;
-  event.assignment_probability = leg_.route->declaration.shadow.sample;
-  event.shadow_of = live.id;
-  event.fallback_of.clear();
-  auto& comparison = event.comparison;
-  comparison["latency_difference_micros"] =
-      static_cast<double>(event.total_micros - live.total_micros);
-  if (event.generation && live.generation) {
-    comparison["output_tokens_difference"] = static_cast<double>(
+  return event;
+}
+
+void Exchange::finish_shadow(serving::InferenceEvent event) {
+  const serving::InferenceEvent& live = mirrored_->live;
+  if (event.error.empty() && event.generation && live.generation) {
+    event.comparison["output_tokens_difference"] = static_cast<double>(
         event.generation->output_tokens.value_or(0) - live.generation->output_tokens.value_or(0));
     if (writes(task_))
-      comparison["similarity"] = similarity(mirrored_->text, relay_->tally().text());
+      event.comparison["similarity"] = serving::similarity(mirrored_->text, relay_->tally().text());
   }
-  return event;
+  plane_.mirrors.finish(mirrored_->call, {std::move(event)}, {live});
 }
 
 std::vector<std::unique_ptr<Forward>> Exchange::mirrors(
     const serving::InferenceEvent& event) const {
   std::vector<std::unique_ptr<Forward>> out;
   // What failed or was left half read says nothing to compare with.
-  if (mirrored_ || !event.error.empty() || !event.generation ||
-      event.generation->finish_reason == "hung_up")
+  if (!event.error.empty() || !event.generation || event.generation->finish_reason == "hung_up" ||
+      !has_shadows(*leg_.route))
     return out;
-  const serving::ShadowLimits& limits = leg_.route->declaration.shadow;
+  // The most that any of its shadows may use.
+  serving::Generation worst{.prompt_tokens = 0, .output_tokens = 0};
   for (const serving::LiveTarget& target : leg_.route->targets) {
     const auto& remote = target.deployment->remote;
-    if (target.arm != serving::Arm::shadow || !remote || !remote->endpoint ||
-        remote->protocol != serving::UpstreamProtocol::openai || check_graph(*target.deployment))
+    if (target.arm != serving::Arm::shadow || !remote || check_graph(*target.deployment)) continue;
+    const Most most = most_of(*target.deployment);
+    worst.prompt_tokens = std::max(*worst.prompt_tokens, most.prompt_tokens);
+    worst.output_tokens = std::max(*worst.output_tokens, most.output_tokens);
+  }
+  for (serving::Mirrored& one : plane_.mirrors.pick(leg_.route, {event}, true, worst)) {
+    const auto& remote = one.target->deployment->remote;
+    if (!remote || !remote->endpoint || remote->protocol != serving::UpstreamProtocol::openai ||
+        check_graph(*one.target->deployment))
       continue;
-    if (serving::hash_share(event.id, target.seed) >= limits.sample) continue;
-    std::atomic<std::int64_t>& running = *leg_.route->mirrors_running;
-    if (running.fetch_add(1) >= limits.max_concurrency) {
-      running.fetch_sub(1);
-      ++target.counters->not_mirrored;
-      continue;
-    }
-    std::shared_ptr<void> turn(
-        nullptr, [counted = leg_.route->mirrors_running](void*) { counted->fetch_sub(1); });
+    serving::InferenceEvent shadow = std::move(serving::Mirrors::prepare(one, {event}).front());
+    shadow.fallback_of.clear();
     out.push_back(std::make_unique<Exchange>(
-        *this, target, Mirrored{event, relay_->tally().text(), std::move(turn)}));
+        *this, Mirrored{std::move(one), std::move(shadow), event, relay_->tally().text()}));
   }
   return out;
+}
+
+void Exchange::keep_answer(std::string_view bytes) {
+  if (mirrored_ || !leg_.route || !serving::keeps_payload(*leg_.route, id_)) return;
+  const auto& options = *leg_.route->declaration.payloads;
+  if (leg_.route->declaration.input_class > options.max_class) return;
+  // Past the bound by one letter, so that it is seen to be cut.
+  const std::size_t most = static_cast<std::size_t>(options.max_bytes) + 4;
+  if (answer_.size() < most) answer_.append(bytes.substr(0, most - answer_.size()));
+}
+
+// What guardrails masked is kept as the model saw it.
+void Exchange::keep_payload(serving::InferenceEvent& event) const {
+  if (!event.error.empty() || !serving::keeps_payload(*leg_.route, id_)) return;
+  event.payload = serving::payload_urn(id_);
+  const bool masked =
+      std::any_of(texts_.begin(), texts_.end(), [](const auto& text) { return text.has_value(); });
+  plane_.keep(serving::payload_of(
+      *leg_.route, event,
+      masked ? changed(*body_, asked_, {.model = asked_.model, .texts = &texts_}) : *body_,
+      answer_));
 }
 
 }  // namespace penstock::api::openai

@@ -1,6 +1,7 @@
 #include "api/openai/exchange.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/id.h"
 #include "serving/cache.h"
@@ -10,11 +11,6 @@ namespace penstock::api::openai {
 namespace {
 
 constexpr std::size_t text_kept = 64 << 10;  // of an answer that shadows are compared with
-
-bool has_shadows(const serving::LiveRoute& route) {
-  return std::any_of(route.targets.begin(), route.targets.end(),
-                     [](const auto& target) { return target.arm == serving::Arm::shadow; });
-}
 
 }  // namespace
 
@@ -28,19 +24,21 @@ Exchange::Exchange(const Plane& plane, Task task, const Call& call, Request& req
       start_(plane.clock.now()),
       deadline_(call.deadline) {}
 
-Exchange::Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirrored mirrored)
+Exchange::Exchange(const Exchange& live, Mirrored mirrored)
     : plane_(live.plane_),
       call_(live.call_),
       task_(live.task_),
       body_(live.body_),
       mirrored_(std::move(mirrored)),
-      id_(live.id_ + ".shadow.v" + std::to_string(shadow.deployment->version)),
+      id_(mirrored_->event.id),
       start_(live.plane_.clock.now()),
       deadline_(start_ + time_max),
       asked_(live.asked_),
       user_(live.user_),
-      leg_{.route = live.leg_.route, .target = &shadow},
-      texts_(live.texts_) {
+      leg_{.route = mirrored_->call.route, .target = mirrored_->call.target},
+      texts_(live.texts_),
+      // What was reserved of the day's cost is the most that the upstream may take.
+      must_be_bounded_(mirrored_->call.spending != nullptr) {
   asked_.prompt_tokens -= live.front_tokens_;
 }
 
@@ -82,7 +80,7 @@ std::optional<Failure> Exchange::begin() {
   auto asked = read_request(task_, *body_);
   if (!asked) return failure_of(asked.error());
   asked_ = std::move(*asked);
-  const std::string_view tag = header("x-penstock-user");
+  const std::string_view tag = header(serving::user_header);
   user_ = tag.empty() ? asked_.user : std::string(tag.substr(0, user_max));
   const auto table = plane_.table.get();
   const auto found = table->routes.find(serving::route_key(call_.project, asked_.model));
@@ -143,6 +141,7 @@ std::optional<Response> Exchange::cached() {
   from_cache_ = true;
   Response response{.body = known->body, .content_type = known->content_type};
   sent_ = static_cast<std::int64_t>(response.body.size());
+  keep_answer(response.body);
   add_headers(response);
   response.headers.emplace_back("x-penstock-cached", known->prediction);
   return response;
@@ -156,35 +155,35 @@ void Exchange::keep(const Response& response) const {
       plane_.clock.now() + keep);
 }
 
-std::string Exchange::unit_of(const serving::LiveRoute& route) const {
-  const std::string& sticky = route.declaration.sticky;
-  std::string unit = user_;
-  if (sticky.starts_with("header:")) unit = header(std::string_view(sticky).substr(7));
+// Where the route does not say what is sticky, or the caller does not send it, its user is.
+std::string Exchange::unit_of(const serving::LiveRoute& route,
+                              const serving::Caller& caller) const {
+  std::string unit = serving::sticky_unit(route, caller);
+  if (unit.empty()) unit = user_;
   return unit.empty() ? id_ : unit;
 }
 
-std::optional<Failure> Exchange::choose(Leg& leg) const {
+std::optional<Failure> Exchange::choose(Leg& leg) {
   const serving::LiveRoute& route = *leg.route;
-  std::string_view version = header("x-penstock-version");
-  if (version.starts_with('v')) version.remove_prefix(1);
-  if (version.empty()) {
-    leg.target = serving::choose(route, unit_of(route));
-    if (!leg.target)
-      return failure_of(Error{Code::unavailable, "route " + route.declaration.name +
-                                                     " has no version that answers; see penstock "
-                                                     "releases"});
-    leg.probability =
-        static_cast<double>(leg.target->weight) / static_cast<double>(serving::weight_total);
-  } else {
-    for (const serving::LiveTarget& target : route.targets)
-      if (target.arm != serving::Arm::shadow &&
-          std::to_string(target.deployment->version) == version)
-        leg.target = &target;
-    if (!leg.target)
-      return failure_of(
-          Error{Code::not_found, "X-Penstock-Version: version " + std::string(version) +
-                                     " does not answer on route " + route.declaration.name});
+  std::int64_t version = 0;
+  if (std::string_view said = header("x-penstock-version"); !said.empty()) {
+    if (said.starts_with('v')) said.remove_prefix(1);
+    const char* end = said.data() + said.size();
+    const auto read = std::from_chars(said.data(), end, version);
+    if (read.ec != std::errc{} || read.ptr != end || version < 1)
+      return failure_of(Error{Code::invalid_argument,
+                              "X-Penstock-Version must be a version's number such as 3, not " +
+                                  std::string(said.substr(0, 100))});
   }
+  const serving::HeaderLookup lookup = [this](std::string_view name) { return header(name); };
+  const serving::Caller caller{
+      .tenant = call_.tenant, .actor = call_.actor, .user = user_, .header = &lookup};
+  unit_ = unit_of(route, caller);
+  auto choice = serving::choose_for(route, caller, unit_, version);
+  if (!choice) return failure_of(choice.error());
+  leg.target = choice->target;
+  leg.probability = choice->probability;
+  leg.experiment = std::move(choice->experiment);
   const serving::Deployment& found = *leg.target->deployment;
   if (found.remote && found.remote->protocol == serving::UpstreamProtocol::openai &&
       found.remote->endpoint)
@@ -197,30 +196,33 @@ std::optional<Failure> Exchange::choose(Leg& leg) const {
   return wrong;
 }
 
+Exchange::Most Exchange::most_of(const serving::Deployment& by) const {
+  const serving::RemoteModel& model = by.remote->model;
+  // What a graph adds is not known before it ran, and it may not run before it is allowed.
+  Most most{.prompt_tokens = asked_.media || by.graph
+                                 ? model.context_tokens
+                                 : std::min(asked_.prompt_tokens_max, model.context_tokens)};
+  if (writes(task_))
+    most.output_tokens = asked_.choices * asked_.output_bound.value_or(model.output_tokens_max);
+  return most;
+}
+
 std::optional<Failure> Exchange::admit(const Leg& leg) {
   const auto remote = leg.target->deployment->remote;
   const Timestamp now = plane_.clock.now();
   if (now >= deadline_)
     return upstream_failure(504, "deadline_exceeded",
                             "the deadline passed before the call was sent");
-  const std::string_view priority = header("x-penstock-priority");
-  const serving::RemoteModel& model = remote->model;
-  const Wanting wanting{
-      .call = call_,
-      .route = *leg.route,
-      .target = *leg.target,
-      .id = id_,
-      .user = user_,
-      .priority =
-          priority.size() == 1 && priority[0] >= '0' && priority[0] <= '9' ? priority[0] - '0' : 5,
-      // What a graph adds is not known before it ran, and it may not run before it is allowed.
-      .prompt_tokens_max = asked_.media || leg.target->deployment->graph
-                               ? model.context_tokens
-                               : std::min(asked_.prompt_tokens_max, model.context_tokens),
-      .output_tokens_max =
-          !writes(task_) ? 0
-                         : asked_.choices * asked_.output_bound.value_or(model.output_tokens_max),
-      .deadline = deadline_};
+  const Most most = most_of(*leg.target->deployment);
+  const Wanting wanting{.call = call_,
+                        .route = *leg.route,
+                        .target = *leg.target,
+                        .id = id_,
+                        .user = user_,
+                        .priority = serving::priority_of(header(serving::priority_header)),
+                        .prompt_tokens_max = most.prompt_tokens,
+                        .output_tokens_max = most.output_tokens,
+                        .deadline = deadline_};
   auto answer = plane_.controls.admit(wanting, now);
   if (auto* refused = std::get_if<Failure>(&answer)) return std::move(*refused);
   Granted& granted = std::get<Granted>(answer);
@@ -230,8 +232,12 @@ std::optional<Failure> Exchange::admit(const Leg& leg) {
   for (const serving::LiveTarget& target : leg.route->targets) {
     const serving::Deployment& other = *target.deployment;
     if (other.version == granted.version && other.remote && other.remote->endpoint &&
-        other.remote->protocol == serving::UpstreamProtocol::openai && !check_graph(other))
+        other.remote->protocol == serving::UpstreamProtocol::openai && !check_graph(other)) {
       leg_.target = &target;
+      // The budget chose it, and no draw.
+      leg_.probability = 1;
+      leg_.experiment.clear();
+    }
   }
   return {};
 }

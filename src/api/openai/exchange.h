@@ -6,6 +6,9 @@
 #include "api/openai/controls.h"
 #include "api/openai/relay.h"
 #include "graphs/plan.h"
+#include "serving/choose.h"
+#include "serving/mirror.h"
+#include "serving/payloads.h"
 
 namespace penstock::api::openai {
 
@@ -14,12 +17,17 @@ struct Plane {
   const serving::TableHolder& table;
   const Clock& clock;
   Controls& controls;
-  std::function<void(std::vector<serving::InferenceEvent>)> put;  // never waits
+  serving::Mirrors& mirrors;
+  // Neither of them waits.
+  std::function<void(std::vector<serving::InferenceEvent>)> put;
+  std::function<void(serving::Payload)> keep;
   graphs::Tools* tools = nullptr;  // of versions with a graph; none: they are refused
 };
 
 // The longest that a call without a deadline of its own may take: what OpenAI's clients wait.
 inline constexpr Micros time_max = std::chrono::minutes(10);
+
+bool has_shadows(const serving::LiveRoute& route);
 
 class Exchange final : public Forward {
  public:
@@ -27,11 +35,11 @@ class Exchange final : public Forward {
 
   // What a shadow's call must know of the one that it mirrors.
   struct Mirrored {
-    serving::InferenceEvent event;
-    std::string text;            // of the live answer, its beginning
-    std::shared_ptr<void> turn;  // its place among the shadow's calls
+    serving::Mirrored call;
+    serving::InferenceEvent event, live;  // the shadow's own, still without an answer
+    std::string text;                     // of the live answer, its beginning
   };
-  Exchange(const Exchange& live, const serving::LiveTarget& shadow, Mirrored mirrored);
+  Exchange(const Exchange& live, Mirrored mirrored);
 
   std::variant<Attempt, Work, Response> next() override;
   Reading head(int status, const http::Fields& headers, bool hedged) override;
@@ -48,12 +56,19 @@ class Exchange final : public Forward {
     std::shared_ptr<const serving::LiveRoute> route;
     const serving::LiveTarget* target = nullptr;
     double probability = 1;
+    std::string experiment;  // where it was drawn
     int tried = 0;
   };
 
+  // What a call may take, at the most, of all its choices together.
+  struct Most {
+    std::int64_t prompt_tokens = 0, output_tokens = 0;
+  };
+  Most most_of(const serving::Deployment& by) const;
+
   std::optional<Failure> begin();
   std::optional<Failure> enter(std::shared_ptr<const serving::LiveRoute> route);
-  std::optional<Failure> choose(Leg& leg) const;
+  std::optional<Failure> choose(Leg& leg);
   std::optional<Failure> check(const Leg& leg);
   std::optional<Failure> admit(const Leg& leg);
   std::optional<Failure> reach();
@@ -72,12 +87,16 @@ class Exchange final : public Forward {
   void close_try(traffic::Outcome outcome);
 
   serving::InferenceEvent event(Ending ending, Timestamp now) const;
+  void fill_new(serving::InferenceEvent& event) const;
   void fill_generation(serving::InferenceEvent& event, Ending ending) const;
+  void finish_shadow(serving::InferenceEvent event);
   std::vector<std::unique_ptr<Forward>> mirrors(const serving::InferenceEvent& event) const;
+  void keep_answer(std::string_view bytes);
+  void keep_payload(serving::InferenceEvent& event) const;
 
   const serving::Deployment& deployment() const { return *leg_.target->deployment; }
   const http::Endpoint& endpoint() const { return *deployment().remote->endpoint; }
-  std::string unit_of(const serving::LiveRoute& route) const;
+  std::string unit_of(const serving::LiveRoute& route, const serving::Caller& caller) const;
   std::int64_t context_tokens() const { return deployment().remote->model.context_tokens; }
   std::string_view header(std::string_view name) const;
 
@@ -92,7 +111,7 @@ class Exchange final : public Forward {
   Timestamp deadline_;
 
   Asked asked_;
-  std::string user_;
+  std::string user_, unit_;
   Leg leg_;                                        // no target: nothing was found that could answer
   std::vector<std::string> fallbacks_;             // that are left, the next one last
   std::vector<std::optional<std::string>> texts_;  // masked by guardrails
@@ -116,6 +135,7 @@ class Exchange final : public Forward {
   bool streaming_ = false;
   std::optional<std::int64_t> first_piece_;
   std::int64_t sent_ = 0;
+  std::string answer_;              // as it went out, its beginning, where the route may keep it
   std::optional<Failure> failure_;  // what the caller is told, if nothing comes after it
 };
 

@@ -3,7 +3,6 @@
 #include <random>
 
 #include "api/openai/relay.h"
-#include "api/openai/similarity.h"
 #include "tests/support/fixture.h"
 #include "tests/unit/openai/world.h"
 
@@ -221,14 +220,6 @@ TEST(LanguageUsage, ReadsEveryShape) {
   ASSERT_TRUE(timings);
   EXPECT_EQ(timings->prompt, 9);
   EXPECT_EQ(timings->cached, 4);
-}
-
-TEST(Similarity, IsOfWords) {
-  EXPECT_EQ(similarity("", ""), 1);
-  EXPECT_EQ(similarity("Good day.", "good, DAY"), 1);
-  EXPECT_EQ(similarity("one", "two"), 0);
-  EXPECT_EQ(similarity("a b c d", "a b"), 4.0 / 6);
-  EXPECT_EQ(similarity("a a", "a"), 2.0 / 3);
 }
 
 }  // namespace

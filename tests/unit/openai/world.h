@@ -91,7 +91,8 @@ class LanguageWorld {
     api::Request request{.headers = std::move(headers), .body = body};
     Call call = test::call();
     call.deadline = clock.now() + std::chrono::seconds(60);
-    const Plane own{table, clock, controls ? *controls : open, plane.put, plane.tools};
+    const Plane own{table,      clock,      controls ? *controls : open, mirrors, plane.put,
+                    plane.keep, plane.tools};
     Exchange exchange(own, task, call, request);
     std::reverse(replies.begin(), replies.end());
     return drive(exchange, replies);
@@ -112,9 +113,16 @@ class LanguageWorld {
   ManualClock clock;
   serving::TableHolder table;
   Controls open;
-  Plane plane{table, clock, open, [this](std::vector<serving::InferenceEvent> events) {
+  serving::Mirrors mirrors{clock, [this](auto events) { plane.put(std::move(events)); }};
+  std::vector<serving::Payload> payloads;  // that were kept
+  Plane plane{table,
+              clock,
+              open,
+              mirrors,
+              [this](std::vector<serving::InferenceEvent> events) {
                 for (auto& event : events) events_.push_back(std::move(event));
-              }};
+              },
+              [this](serving::Payload payload) { payloads.push_back(std::move(payload)); }};
 
  private:
   // In the order of api/forward.h. `replies` are taken from the back.

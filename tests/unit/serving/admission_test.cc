@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "costs/service.h"
+#include "serving/choose.h"
+#include "serving/decide.h"
 #include "tests/unit/serving/world.h"
 
 namespace penstock::serving {
@@ -109,6 +111,36 @@ TEST_F(AdmissionTest, HoldsRateLimitsOfTabularCallsAndSaysWhenToComeAgain) {
             std::string::npos);
   // A refused call leaves no event.
   EXPECT_EQ(world_.events().size(), 3u);
+}
+
+TEST_F(AdmissionTest, ReadsUserAndPriorityOfACallsHeaders) {
+  serve([](RouteDeclaration& route) {
+    route.limits = {{.per = LimitScope::user, .requests_per_minute = 1}};
+  });
+  const auto from = [&](std::string_view user) {
+    InferRequest request{.route = "flight-delay", .rows = {{{"flight_id", "f1"}}}};
+    request.header = [user](std::string_view name) {
+      return name == user_header ? user : std::string_view();
+    };
+    return world_.gateway.infer(call_, request);
+  };
+  EXPECT_TRUE(from("ana"));
+  EXPECT_TRUE(from("bo"));
+  const auto refused = from("ana");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::resource_exhausted);
+
+  InferRequest request;
+  EXPECT_EQ(priority_of(request), traffic::priority_default);
+  for (const auto& [said, is] :
+       {std::pair("0", 0), {"9", 9}, {"", 5}, {"10", 5}, {"-1", 5}, {"high", 5}}) {
+    request.header = [text = said](std::string_view name) {
+      return name == priority_header ? std::string_view(text) : std::string_view();
+    };
+    EXPECT_EQ(priority_of(request), is) << said;
+  }
+  request.priority = 8;
+  EXPECT_EQ(priority_of(request), 8) << "what was given goes before the header";
 }
 
 TEST_F(AdmissionTest, HoldsAHardBudgetOfTabularCallsByTheRow) {
