@@ -327,7 +327,8 @@ def test_the_secret_is_nowhere(desk):
 def second(desk, plan: str) -> str:
     """Starts a release of version 2 of `chosen`; its name."""
     if not desk.second:
-        desk.second = desk.register("chosen", remote(desk.folder / "chosen-2", "upstream: stand-in\nmodel: stand-in-small\n"))
+        desk.second = desk.register("chosen", remote(desk.folder / "chosen-2", "upstream: stand-in\nmodel: stand-in-small\n"),
+                                    "rollback_to: chosen-v1\n")
         approved = desk.server.run("models", "approve", f"chosen@v{desk.second}", "--for", "production")
         assert approved.returncode == 0, approved.stderr
     made = desk.ask("POST", "/api/v1/releases", {"route": "chosen", "model": "chosen", "version": int(desk.second), "plan": {
