@@ -203,16 +203,23 @@ void Exchange::readable() {
   const auto self = shared_from_this();
   if (phase_ == Phase::handshake) return shake_hands();
   std::vector<char>& buffer = pool_->buffer();
-  for (int round = 0; round < rounds_max && receiver_ && !paused_; ++round) {
+  bool is_dry = false;
+  for (int round = 0; round < rounds_max && receiver_ && !paused_ && !is_dry; ++round) {
     std::size_t got = 0;
     const Connection::Io io = connection_->receive(buffer.data(), buffer.size(), got);
-    if (io == Connection::Io::blocked) break;
+    is_dry = io == Connection::Io::blocked;
+    if (is_dry) break;
     if (io != Connection::Io::some) return ended(io);
     got_any_ = true;
     if (!take({buffer.data(), got})) return;
-    if (got < buffer.size() && !endpoint_->tls) break;
+    is_dry = got < buffer.size() && !endpoint_->tls;
   }
-  if (receiver_ && !paused_) pool_->wait_read(connection_);
+  if (!receiver_ || paused_) return;
+  if (is_dry || !endpoint_->tls) return pool_->wait_read(connection_);
+  // What TLS has taken off the socket already, no readiness of the socket will tell of.
+  asio::post(pool_->loop(), [self] {
+    if (self->receiver_ && self->connection_) self->readable();
+  });
 }
 
 // False once there is nothing more to read for.
