@@ -53,30 +53,6 @@ bool fits(const Place& place, const std::vector<std::int64_t>& shape) {
   });
 }
 
-// Nothing where the product does not fit.
-std::optional<std::size_t> elements_of(const std::vector<std::int64_t>& shape) {
-  std::size_t count = 1;
-  for (const std::int64_t size : shape)
-    if (__builtin_mul_overflow(count, static_cast<std::size_t>(size), &count)) return std::nullopt;
-  return count;
-}
-
-// The texts of a BYTES tensor, if there are just `count` of them.
-std::optional<std::vector<std::string_view>> texts_of(std::string_view bytes, std::size_t count) {
-  std::vector<std::string_view> out;
-  while (!bytes.empty()) {
-    std::uint32_t length = 0;
-    if (bytes.size() < length_size || out.size() == count) return std::nullopt;
-    std::memcpy(&length, bytes.data(), length_size);
-    bytes.remove_prefix(length_size);
-    if (bytes.size() < length) return std::nullopt;
-    out.push_back(bytes.substr(0, length));
-    bytes.remove_prefix(length);
-  }
-  if (out.size() != count) return std::nullopt;
-  return out;
-}
-
 class Model final : public infer::Model {
  public:
   Model(std::shared_ptr<const Library> library, Handle<OrtSession> session)
@@ -212,10 +188,10 @@ class Model final : public infer::Model {
 
   // The tensor over the caller's own bytes, but for texts, which ONNX Runtime keeps itself.
   Result<Handle<OrtValue>> value_of(const Place& place, const infer::Tensor& input) const {
-    const auto count = elements_of(input.shape);
+    const auto count = infer::elements_of(input.shape);
     OrtValue* value = nullptr;
     if (place.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING) {
-      const auto texts = count ? texts_of(input.bytes, *count) : std::nullopt;
+      const auto texts = count ? infer::texts_of(input.bytes, *count) : std::nullopt;
       if (!texts)
         return Error{Code::invalid_argument,
                      "input " + input.name + " must hold as many texts as its shape " +
@@ -252,7 +228,7 @@ class Model final : public infer::Model {
     const Handle<OrtTensorTypeAndShapeInfo> info(made, api_.ReleaseTensorTypeAndShapeInfo);
     ONNXTensorElementDataType type{};
     TRY(read_shape(*made, type, out));
-    const std::size_t count = elements_of(out.shape).value_or(0);
+    const std::size_t count = infer::elements_of(out.shape).value_or(0);
     if (type == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING) return read_texts(value, count, out.bytes);
     void* data = nullptr;
     TRY(library_->done(api_.GetTensorMutableData(value, &data)));
