@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/json.h"
 #include "traffic/ask.h"
 
 namespace penstock::api {
@@ -65,7 +66,7 @@ Result<json::value> request_value(const Request& request,
   json::value value = json::object{};
   if (!request.body.empty()) {
     boost::system::error_code fault;
-    value = json::parse(request.body, fault, {}, {.max_depth = 64});
+    value = parse_json(request.body, fault, {}, {.max_depth = 64});
     if (fault)
       return Error{Code::invalid_argument, "the body is no valid JSON: " + fault.message()};
     if (!value.is_object()) return Error{Code::invalid_argument, "the body must be a JSON object"};

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.h"
+
 namespace penstock::catalog {
 namespace {
 
@@ -150,7 +152,7 @@ std::string MessageRows::reason(const messages::Message& message, json::object& 
   json::parse_options limits;
   limits.max_depth = depth_max;
   json::error_code fault;
-  json::value value = json::parse(*message.value, fault, {}, limits);
+  json::value value = parse_json(*message.value, fault, {}, limits);
   if (fault == json::error::too_deep) return "deeper than 32 levels";
   if (fault) return "not JSON";
   if (!value.is_object()) return "not a JSON object";

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/json.h"
+
 namespace penstock::features {
 namespace {
 
@@ -71,7 +73,7 @@ std::optional<json::value> item_from(FeatureType type, std::string_view text) {
 
 std::optional<json::array> texts_from(std::string_view text) {
   boost::system::error_code fault;
-  json::value parsed = json::parse(text, fault);
+  json::value parsed = parse_json(text, fault);
   if (fault || !parsed.is_array()) return {};
   for (const json::value& item : parsed.get_array())
     if (!item.is_null() && !item.is_string()) return {};

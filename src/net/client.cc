@@ -1,5 +1,6 @@
 #include "net/client.h"
 
+#include "base/json.h"
 #include "base/percent.h"
 #include "net/tls.h"
 
@@ -23,7 +24,7 @@ constexpr std::size_t body_max = 256 << 20;
 
 Error error_of(int status, const std::string& body) {
   boost::system::error_code fault;
-  const json::value value = json::parse(body, fault);
+  const json::value value = parse_json(body, fault);
   Error error{.code = status == 404                    ? Code::not_found
                       : status == 400                  ? Code::invalid_argument
                       : status == 401                  ? Code::unauthenticated
@@ -226,7 +227,7 @@ Result<json::value> Client::call(std::string_view method, std::string_view targe
       TRY(send(method, target, body.is_null() ? std::string() : json::serialize(body)));
   if (response.status >= 400) return error_of(response.status, response.body);
   boost::system::error_code fault;
-  json::value value = json::parse(response.body, fault);
+  json::value value = parse_json(response.body, fault);
   if (fault) return Error{Code::internal, "the server's answer is no JSON: " + fault.message()};
   return value;
 }

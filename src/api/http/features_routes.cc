@@ -4,6 +4,7 @@
 
 #include "api/files.h"
 #include "api/http/feast.h"
+#include "base/json.h"
 #include "features/entity_rows.h"
 #include "features/erasure.h"
 #include "features/nearest/neighbours.h"
@@ -24,7 +25,7 @@ Route feast_online_route(features::Service& features) {
                 json::monotonic_resource memory(space);
                 boost::system::error_code fault;
                 const json::value body =
-                    json::parse(request.body, fault, &memory, {.max_depth = 64});
+                    parse_json(request.body, fault, &memory, {.max_depth = 64});
                 if (fault || !body.is_object())
                   return problem({Code::invalid_argument, "the body must be a JSON object"});
                 auto out = feast_online(features, call, body.get_object());

@@ -1,5 +1,7 @@
 #include "features/transform/compile.h"
 
+#include "base/json.h"
+
 namespace penstock::features::transform {
 namespace {
 
@@ -50,7 +52,7 @@ Result<json::value> parse(olap::Session& session, const std::string& expression)
   const auto* text = std::get_if<std::string>(&answer->rows.at(0).at(0));
   boost::system::error_code fault;
   const json::value tree =
-      text ? json::parse(*text, fault, {}, {.max_depth = 8 * depth_max}) : json::value();
+      text ? parse_json(*text, fault, {}, {.max_depth = 8 * depth_max}) : json::value();
   if (fault || !tree.is_object())
     return refused("is nested too deeply, or holds a number that is too large");
   if (tree.at("error").as_bool())
