@@ -29,6 +29,19 @@ std::string_view engine_type(ColumnType type) {
   return "";
 }
 
+// A column as it is declared; `found` is what the file has.
+std::string cast_of(const SourceColumn& column, std::string_view found) {
+  const std::string name = olap::quoted_name(column.name), as = " AS " + name;
+  const std::string_view type = engine_type(column.type);
+  if (type.empty()) return name;
+  const std::string cast = "CAST(" + name + " AS " + std::string(type) + ")";
+  if (column.type != ColumnType::timestamp || found != "TIMESTAMP WITH TIME ZONE") return cast + as;
+  // The same in UTC, without the calendar that the cast asks of each row; of what is no instant it
+  // is asked.
+  return "CASE WHEN isfinite(" + name + ") THEN make_timestamp(epoch_us(" + name + ")) ELSE " +
+         cast + " END" + as;
+}
+
 std::string_view reader_of(Format format) {
   switch (format) {
     case Format::parquet: return "read_parquet";
@@ -256,13 +269,15 @@ Result<std::vector<std::optional<std::string>>> Snapshots::bind(
   std::vector<std::optional<std::string>> digests;
   for (const Source& source : sources) {
     std::string list;
-    for (const SourceColumn& column : source.columns) {
-      const std::string name = olap::quoted_name(column.name);
-      const std::string_view type = engine_type(column.type);
-      list += (list.empty() ? "" : ", ") +
-              (type.empty() ? name : "CAST(" + name + " AS " + std::string(type) + ") AS " + name);
-    }
     Bound one = TRY(bound(source));
+    std::vector<olap::Column> found;
+    if (one.from.starts_with("read_parquet"))
+      if (auto columns = session.describe("SELECT * FROM " + one.from)) found = *std::move(columns);
+    for (const SourceColumn& column : source.columns) {
+      const auto same = std::ranges::find(found, column.name, &olap::Column::name);
+      list += (list.empty() ? "" : ", ") +
+              cast_of(column, same == found.end() ? "" : std::string_view(same->declared));
+    }
     statements += "CREATE OR REPLACE TEMP VIEW " + olap::quoted_name(source.name) + " AS SELECT " +
                   list + " FROM " + one.from + ";\n";
     digests.push_back(std::move(one.digest));

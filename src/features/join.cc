@@ -96,7 +96,7 @@ std::string timestamp_literal(Timestamp at) {
 
 std::string_view key_type(catalog::ColumnType type) { return engine_type(type); }
 
-std::string offline_statement(const ViewHandle& handle, bool tied, bool rejected) {
+std::string offline_statement(const ViewHandle& handle, OfflineRows rows, bool rejected) {
   if (handle.windows) return windows::offline_statement(handle);
   const FeatureView& view = handle.view;
   std::string inner, present, checked, entity = quoted_text(view.entity);
@@ -121,17 +121,23 @@ std::string offline_statement(const ViewHandle& handle, bool tied, bool rejected
     append(checked, checked_sql(view.name, feature, name, entity));
   }
   const std::string within = "event_time, created_time",
-                    values = tied ? ", " + features_of(handle, " NULLS FIRST") : "";
-  return "SELECT " + keys_of(handle) + ", event_time, created_time, arrived_at, " + checked +
-         ", lead(arrived_at) OVER arrival IS DISTINCT FROM arrived_at AND event_time = "
-         "max(event_time) OVER arrival AS penstock_best FROM (SELECT *, greatest(event_time, "
-         "created_time) "
-         "AS arrived_at FROM (SELECT " +
+                    values = rows.tied ? ", " + features_of(handle, " NULLS FIRST") : "";
+  const std::string order = "arrived_at, " + within;
+  // The only row of its entity counts.
+  const std::string best = rows.repeated
+                               ? "lead(arrived_at) OVER arrival IS DISTINCT FROM "
+                                 "arrived_at AND event_time = max(event_time) OVER arrival"
+                               : "true";
+  const std::string window =
+      rows.repeated ? " WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY " + order +
+                          values + " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+                    : "";
+  return "SELECT " + keys_of(handle) + ", event_time, created_time, arrived_at, " + checked + ", " +
+         best +
+         " AS penstock_best FROM (SELECT *, greatest(event_time, created_time) AS arrived_at "
+         "FROM (SELECT " +
          inner + " FROM (\n" + view.sql + "\n)) WHERE event_time IS NOT NULL AND " + present +
-         gates + ") WINDOW arrival AS (PARTITION BY " + keys_of(handle) + " ORDER BY arrived_at, " +
-         within + values +
-         " ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) ORDER BY arrived_at, " + within +
-         ", " + keys_of(handle) + values;
+         gates + ")" + window + " ORDER BY " + order + ", " + keys_of(handle) + values;
 }
 
 std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedView>& views,

@@ -9,10 +9,13 @@ namespace penstock::features {
 // between the one that counts stands last. `penstock_best` says of a row that it was the one that
 // counts when it had arrived; of what arrived before, no row ever counts again. `rows` is the
 // view's SQL over its sources.
-// Rows that a gate rejects are left out; `rejected` gives those instead.
-// With `tied`, rows of one key and the same times are in the order of their values, too; where
-// there are none, that is only work.
-std::string offline_statement(const ViewHandle& view, bool tied = true, bool rejected = false);
+// Rows that a gate rejects are left out; `rejected` gives those instead. What `rows` says more than
+// there is, is only work; what it says less makes other rows of them.
+struct OfflineRows {
+  bool tied = true;      // some have one key and the same times: those are in the order of values
+  bool repeated = true;  // some have one key
+};
+std::string offline_statement(const ViewHandle& view, OfflineRows rows, bool rejected = false);
 
 struct JoinedView {
   const ViewHandle* view = nullptr;

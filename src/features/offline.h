@@ -78,6 +78,8 @@ class Offline {
   // Writes the rows to `file`, and says of the table how many they are and whether there are ties.
   Result<void> evaluate(olap::Session& session, const ViewHandle& handle, const std::string& file,
                         OfflineTable& table);
+  // What is known of a view's rows before they are evaluated; likely to be so, and looked at after.
+  OfflineRows& likely(olap::Session& session, const ViewHandle& handle);
   Result<void> keep_table(const Call& call, const BoundView& view, const OfflineTable& table,
                           const Erasures& erasures);
   // `statement` gives the entity rows and the features of views: with the schema's transforms.
@@ -107,8 +109,8 @@ class Offline {
   catalog::Service& catalog_;
   const Clock& clock_;
   const Options options_;
-  std::mutex making_;                 // one evaluation at a time: it takes what memory there is
-  std::map<std::string, bool> tied_;  // by prefix: rows with equal times were seen; under making_
+  std::mutex making_;  // one evaluation at a time: it takes what memory there is
+  std::map<std::string, OfflineRows> seen_;  // by prefix, of what was evaluated; under making_
   std::mutex tables_turn_;
   std::map<std::string, OfflineTable> tables_;  // by digest
   EntityUploads uploads_;

@@ -9,13 +9,16 @@ namespace penstock::features {
 namespace {
 
 constexpr std::size_t read_ahead_rows = 20'000;
-constexpr std::size_t batch_rows = 5'000;
+// What one write takes. Of a view that is not there yet it takes more: a store has a faster way for
+// many new rows.
+constexpr std::size_t batch_rows = 5'000, fresh_rows = 100'000;
+constexpr std::size_t batch_bytes = std::size_t{16} << 20;
 constexpr int turns_max = 200;
 
 // Of the rows of each key the one that counts: the last of those that are the latest, as in the
 // offline order. In the order of the keys, in which stores write fastest.
 template <class Pending>
-std::vector<Pending*> latest_of(std::vector<Pending>& rows) {
+std::vector<Pending*> latest_of(std::span<Pending> rows) {
   std::vector<Pending*> out;
   out.reserve(rows.size());
   for (Pending& row : rows) out.push_back(&row);
@@ -35,6 +38,16 @@ std::vector<Pending*> latest_of(std::vector<Pending>& rows) {
 
 }  // namespace
 
+std::span<Online::Pending> Online::Cursor::take(Timestamp until_then, bool fresh) {
+  const std::size_t begin = next, most = fresh ? fresh_rows : batch_rows;
+  std::size_t bytes = 0;
+  for (; !empty() && front().arrived <= until_then && next - begin < most; ++next) {
+    bytes += front().key.size() + front().value.size();
+    if (bytes > batch_bytes && next > begin) break;
+  }
+  return std::span(rows).subspan(begin, next - begin);
+}
+
 Online::Cursor& Online::cursor_of(const ViewHandle& view) {
   const std::lock_guard hold(cursors_turn_);
   auto& cursor = cursors_[view.prefix];
@@ -48,35 +61,75 @@ Result<std::optional<Watermark>> Online::watermark(const ViewHandle& view) {
   return std::optional(TRY(decode_watermark(*stored)));
 }
 
+void Online::add_rows(const ViewHandle& view, const olap::Chunk& chunk, std::vector<Pending>& out) {
+  const auto& features = view.view.features;
+  const std::size_t times = view.keys.size(), place = times + 2 + features.size();
+  const std::string begin = row_key(view, {});
+  out.reserve(out.size() + chunk.rows);
+  for (std::size_t at = 0; at < chunk.rows; ++at) {
+    const Timestamp event = time_at(chunk.columns[times], at);
+    const Timestamp created = time_at(chunk.columns[times + 1], at);
+    Pending& row = out.emplace_back(Pending{std::max(event, created), {event, created}, begin, {}});
+    if (place < chunk.columns.size()) row.place = chunk.columns[place].whole[at];
+    for (std::size_t i = 0; i < times; ++i)
+      append_key(row.key, key_at(view.keys[i].type, chunk.columns[i], at));
+    RowWriter value(features.size(), {event, created});
+    for (std::size_t i = 0; i < features.size(); ++i)
+      write_at(features[i], chunk.columns[times + 2 + i], at, value);
+    row.value = value.take();
+  }
+}
+
 Result<std::vector<Online::Pending>> Online::rows_of(const ViewHandle& view,
                                                      const std::string& statement) {
-  const std::size_t times = view.keys.size();
-  std::vector<Pending> out;
+  std::vector<Pending> out, some;
   const auto session = TRY(olap_.session());
-  const std::string begin = row_key(view, {});
-  const auto& features = view.view.features;
   TRY(session->stream_lists(statement, {}, [&](const olap::Chunk& chunk) -> Result<void> {
-    for (std::size_t at = 0; at < chunk.rows; ++at) {
-      const Timestamp event = time_at(chunk.columns[times], at);
-      const Timestamp created = time_at(chunk.columns[times + 1], at);
-      Pending& row = out.emplace_back(
-          Pending{std::max(event, created), {event, created}, begin, std::string()});
-      for (std::size_t i = 0; i < times; ++i)
-        append_key(row.key, key_at(view.keys[i].type, chunk.columns[i], at));
-      RowWriter value(features.size(), {event, created});
-      for (std::size_t i = 0; i < features.size(); ++i)
-        write_at(features[i], chunk.columns[times + 2 + i], at, value);
-      row.value = value.take();
-    }
+    add_rows(view, chunk, some);
+    out.insert(out.end(), std::make_move_iterator(some.begin()),
+               std::make_move_iterator(some.end()));
+    some.clear();
     return {};
   }));
+  return out;
+}
+
+// Chunks come as the engine's threads have them, and each holds rows in their order: sorting the
+// chunks takes nothing, and having the engine sort the rows takes longer than reading them.
+Result<std::vector<Online::Pending>> Online::ordered_rows_of(const ViewHandle& view,
+                                                             const std::string& statement) {
+  std::mutex turn;
+  std::vector<std::vector<Pending>> chunks;
+  std::size_t count = 0;
+  const auto visit = [&](const olap::Chunk& chunk) -> Result<void> {
+    std::vector<Pending> some;
+    add_rows(view, chunk, some);
+    const std::lock_guard hold(turn);
+    count += some.size();
+    if (!some.empty()) chunks.push_back(std::move(some));
+    return {};
+  };
+  const auto session = TRY(olap_.session());
+  if (lookup_)
+    TRY(lookup_->each(*session, statement, visit));
+  else
+    TRY(session->stream_lists(statement, {}, visit));
+  std::ranges::sort(chunks, {}, [](const auto& some) { return some.front().place; });
+  std::vector<Pending> out;
+  out.reserve(count);
+  for (auto& some : chunks)
+    out.insert(out.end(), std::make_move_iterator(some.begin()),
+               std::make_move_iterator(some.end()));
+  if (!std::ranges::is_sorted(out, {}, &Pending::place))
+    std::ranges::sort(out, {}, &Pending::place);
   return out;
 }
 
 Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                                 Cursor& cursor) {
   // Of no table until all of it is read: whoever finds it half read begins anew.
-  cursor.rows.clear();
+  cursor.rows = {};
+  cursor.next = 0;
   cursor.digest.clear();
   cursor.from = cursor.until = after;
   // The end of the stretch is an instant, so that rows which arrived together stay together.
@@ -93,33 +146,38 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
   }
   std::string file = offline_.scan(table);
   file.insert(file.size() - 1, ", file_row_number = true");
-  auto rows = TRY(rows_of(view, "SELECT " + row_columns(view) + " FROM " + file + " WHERE " +
-                                    condition + " ORDER BY file_row_number"));
-  cursor.rows.assign(std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+  cursor.rows = TRY(ordered_rows_of(view, "SELECT " + row_columns(view) +
+                                              ", CAST(file_row_number AS BIGINT) FROM " + file +
+                                              " WHERE " + condition));
   cursor.digest = table.digest;
   return {};
 }
 
 // What others wrote between reading and writing is read and compared anew, on whichever server they
 // are: a newer row never gives way to an older one.
-Result<Online::Written> Online::put(std::vector<Pending> rows, std::optional<kv::Swap> more,
+Result<Online::Written> Online::put(std::span<Pending> rows, std::optional<kv::Swap> more,
                                     bool fresh) {
   std::vector<Pending*> open = latest_of(rows);
   Written out;
   for (int turns = 0; !open.empty(); ++turns) {
     if (turns == turns_max)
       return Error{Code::unavailable, "others write the same entities all the time; ask again"};
-    std::vector<std::string> keys;
-    keys.reserve(open.size());
-    for (Pending* row : open) keys.push_back(std::move(row->key));
-    std::vector<std::optional<std::string>> there(open.size());
-    if (!fresh || turns > 0) there = TRY(kv_.multi_get(keys));
+    std::vector<std::optional<std::string>> there;
+    if (!fresh || turns > 0) {
+      std::vector<std::string> keys;
+      keys.reserve(open.size());
+      for (const Pending* row : open) keys.push_back(row->key);
+      there = TRY(kv_.multi_get(keys));
+    }
     std::vector<kv::Swap> swaps;
     swaps.reserve(open.size());
     std::vector<Pending*> of;  // the row of each swap
+    of.reserve(open.size());
     for (std::size_t at = 0; at < open.size(); ++at) {
-      if (there[at] && TRY(times_of(*there[at])) > open[at]->times) continue;
-      swaps.push_back({std::move(keys[at]), std::move(there[at]), std::move(open[at]->value)});
+      std::optional<std::string> expected;
+      if (!there.empty()) expected = std::move(there[at]);
+      if (expected && TRY(times_of(*expected)) > open[at]->times) continue;
+      swaps.push_back({std::move(open[at]->key), std::move(expected), std::move(open[at]->value)});
       of.push_back(open[at]);
     }
     open.clear();
@@ -143,16 +201,13 @@ Result<Online::Written> Online::renew(const ViewHandle& view, const OfflineTable
                                       const Watermark& watermark, std::string& mark,
                                       Materialized& out) {
   const JoinedView latest{&view, offline_.scan(table), table.ties};
-  const auto rows = TRY(rows_of(view, latest_statement(latest, watermark.at)));
-  for (std::size_t begin = 0; begin < rows.size(); begin += batch_rows) {
-    const auto end =
-        rows.begin() + static_cast<std::ptrdiff_t>(std::min(begin + batch_rows, rows.size()));
-    const Written put_rows =
-        TRY(put({rows.begin() + static_cast<std::ptrdiff_t>(begin), end}, std::nullopt));
+  Cursor all{.rows = TRY(rows_of(view, latest_statement(latest, watermark.at)))};
+  while (!all.empty()) {
+    const Written put_rows = TRY(put(all.take(Timestamp::max(), false), std::nullopt));
     out.written += put_rows.written;
     out.ignored += put_rows.ignored;
   }
-  out.rows += static_cast<std::int64_t>(rows.size());
+  out.rows += static_cast<std::int64_t>(all.rows.size());
   const std::string now = encode_watermark({watermark.at, table.digest});
   const Written marked = TRY(put({}, kv::Swap{watermark_key(view), mark, now}));
   mark = now;
@@ -208,26 +263,21 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
   if (cursor.digest != table.digest || cursor.from > moved || cursor.until < moved)
     TRY(read_ahead(view, table, moved, cursor));
   while (moved < until) {
-    while (!cursor.rows.empty() && cursor.rows.front().arrived <= moved) cursor.rows.pop_front();
-    std::vector<Pending> rows;
-    while (!cursor.rows.empty() && cursor.rows.front().arrived <= until &&
-           rows.size() < batch_rows) {
-      rows.push_back(std::move(cursor.rows.front()));
-      cursor.rows.pop_front();
-    }
-    const bool stretch_done = cursor.rows.empty() && !cursor.at_end && cursor.until < until;
-    const bool done = (cursor.rows.empty() || cursor.rows.front().arrived > until) && !stretch_done;
+    while (!cursor.empty() && cursor.front().arrived <= moved) ++cursor.next;
+    const std::span<Pending> rows = cursor.take(until, fresh);
+    const bool stretch_done = cursor.empty() && !cursor.at_end && cursor.until < until;
+    const bool done = (cursor.empty() || cursor.front().arrived > until) && !stretch_done;
     // A batch may end amid rows that arrived together, as those of a backfill do: the watermark
     // stands before their instant until all of them are there.
     const bool amid =
-        !rows.empty() && !cursor.rows.empty() && cursor.rows.front().arrived == rows.back().arrived;
+        !rows.empty() && !cursor.empty() && cursor.front().arrived == rows.back().arrived;
     const Timestamp next = done           ? until
                            : stretch_done ? cursor.until
                            : amid         ? std::max(moved, rows.back().arrived - Micros(1))
                                           : rows.back().arrived;
     const auto count = static_cast<std::int64_t>(rows.size());
     std::string after = encode_watermark({next, table.digest});
-    const auto put_rows = put(std::move(rows), kv::Swap{watermark_key(view), mark, after}, fresh);
+    const auto put_rows = put(rows, kv::Swap{watermark_key(view), mark, after}, fresh);
     if (!put_rows) {
       cursor.digest.clear();  // the rows are taken and not written: read them again
       return put_rows.error();
@@ -250,6 +300,10 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
   }
   out.watermark = moved;
   cursor.from = moved;
+  if (cursor.empty()) {
+    cursor.rows = {};
+    cursor.next = 0;
+  }
   if (cursor.at_end) cursor.until = std::max(cursor.until, moved);
   return true;
 }
@@ -345,7 +399,7 @@ Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<R
                        {row.row.event_time, row.row.created_time},
                        row.key,
                        encode_row(view, row.row)});
-  return put(std::move(pending), std::nullopt);
+  return put(pending, std::nullopt);
 }
 
 }  // namespace penstock::features

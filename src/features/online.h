@@ -2,20 +2,22 @@
 // arrived.
 #pragma once
 
-#include <deque>
 #include <mutex>
+#include <span>
 
 #include "features/codec.h"
 #include "features/offline.h"
 #include "features/windows/verify.h"
 #include "ports/kv.h"
+#include "ports/lookup.h"
 
 namespace penstock::features {
 
 class Online {
  public:
-  Online(kv::Store& kv, olap::Engine& olap, Offline& offline)
-      : kv_(kv), olap_(olap), offline_(offline), windows_(kv, olap) {}
+  // Without `lookup` the rows come to one thread only.
+  Online(kv::Store& kv, olap::Engine& olap, Offline& offline, olap::Lookup* lookup)
+      : kv_(kv), olap_(olap), offline_(offline), lookup_(lookup), windows_(kv, olap) {}
 
   Result<std::optional<Watermark>> watermark(const ViewHandle& view);
   // Moves the rows that arrived after the watermark and not after `until`; of `given`, where
@@ -61,26 +63,40 @@ class Online {
     Timestamp arrived;
     RowTimes times;
     std::string key, value;
+    std::int64_t place = 0;  // in the order of arrival
   };
   // Offline rows as they would be written; `statement` gives row_columns.
   Result<std::vector<Pending>> rows_of(const ViewHandle& view, const std::string& statement);
 
  private:
+  // The rows of a chunk, added to `out`. A column behind row_columns is their place.
+  static void add_rows(const ViewHandle& view, const olap::Chunk& chunk, std::vector<Pending>& out);
+  // The same of a statement that gives places: in their order.
+  Result<std::vector<Pending>> ordered_rows_of(const ViewHandle& view,
+                                               const std::string& statement);
+
   // The rows that are read ahead of the watermark of one view, of one state of its table.
   struct Cursor {
     std::mutex turn;
     std::string digest;
     Timestamp from = Timestamp::min(), until = Timestamp::min();  // (from, until] is in `rows`
     bool at_end = false;
-    std::deque<Pending> rows;
+    std::vector<Pending> rows;
+    std::size_t next = 0;  // those before it were moved
+
+    bool empty() const { return next == rows.size(); }
+    const Pending& front() const { return rows[next]; }
+    // The next rows that arrived until then, as many as one write takes; they are moved with that.
+    std::span<Pending> take(Timestamp until, bool fresh);
   };
   Cursor& cursor_of(const ViewHandle& view);
   Result<void> read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                           Cursor& cursor);
   // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
   // stopped in between does it again, and nothing is lost or other than it would have been. Where
-  // the rows are likely `fresh`, what is there is only looked at once it is known to be there.
-  Result<Written> put(std::vector<Pending> rows, std::optional<kv::Swap> more, bool fresh = false);
+  // the rows are likely `fresh`, what is there is only looked at once it is known to be there. What
+  // the rows hold is gone afterwards.
+  Result<Written> put(std::span<Pending> rows, std::optional<kv::Swap> more, bool fresh = false);
   // `mark` is the watermark as it is stored, before and after; `out` is added to.
   Result<Written> renew(const ViewHandle& view, const OfflineTable& table,
                         const Watermark& watermark, std::string& mark, Materialized& out);
@@ -90,6 +106,7 @@ class Online {
   kv::Store& kv_;
   olap::Engine& olap_;
   Offline& offline_;
+  olap::Lookup* const lookup_;
   windows::Store windows_;
   std::mutex cursors_turn_;
   std::map<std::string, std::unique_ptr<Cursor>> cursors_;  // by prefix

@@ -304,19 +304,23 @@ class Session final : public olap::Session {
     return std::move(shape.columns);
   }
 
-  // As duckdb_query, which keeps a core busy with looking for tasks while the last of them are with
-  // other threads.
+  // Until there is something to fetch. DuckDB's own calls for it keep a core busy with looking for
+  // tasks while the last of them are with other threads.
+  static Result<void> run_until_ready(duckdb_pending_result pending) {
+    for (;;) {
+      const duckdb_pending_state state = duckdb_pending_execute_task(pending);
+      if (state == DUCKDB_PENDING_ERROR) return fault(duckdb_pending_error(pending));
+      if (duckdb_pending_execution_is_finished(state)) return {};
+      if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
+
   static Result<void> finish(duckdb_prepared_statement prepared) {
     Pending pending;
     if (duckdb_pending_prepared(prepared, pending.out()) == DuckDBError)
       return fault(duckdb_pending_error(pending.get()));
-    for (;;) {
-      const duckdb_pending_state state = duckdb_pending_execute_task(pending.get());
-      if (state == DUCKDB_PENDING_ERROR) return fault(duckdb_pending_error(pending.get()));
-      if (duckdb_pending_execution_is_finished(state)) break;
-      if (state == DUCKDB_PENDING_NO_TASKS_AVAILABLE)
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
-    }
+    TRY(run_until_ready(pending.get()));
     QueryResult result;
     if (duckdb_execute_pending(pending.get(), result.out()) == DuckDBError)
       return fault(duckdb_result_error(result.out()));
@@ -326,7 +330,11 @@ class Session final : public olap::Session {
   static Result<void> start(duckdb_prepared_statement prepared, QueryResult& result) {
     // Marked for removal in DuckDB since 1.0, and still the only call of its C API that does not
     // gather the whole result in memory first.
-    if (duckdb_execute_prepared_streaming(prepared, result.out()) == DuckDBError)
+    Pending pending;
+    if (duckdb_pending_prepared_streaming(prepared, pending.out()) == DuckDBError)
+      return fault(duckdb_pending_error(pending.get()));
+    TRY(run_until_ready(pending.get()));
+    if (duckdb_execute_pending(pending.get(), result.out()) == DuckDBError)
       return fault(duckdb_result_error(result.out()));
     return {};
   }

@@ -69,6 +69,11 @@ Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
       {"state", family_options(cache, true)},
   };
   std::unique_ptr<Core> core(new Core);
+  core->incoming_ = directory + "/incoming";
+  std::filesystem::remove_all(core->incoming_, failed);  // of a process that was ended amid
+  std::filesystem::create_directories(core->incoming_, failed);
+  if (failed)
+    return Error{Code::unavailable, "cannot make " + core->incoming_ + ": " + failed.message()};
   rdb::DB* db = nullptr;
   const rdb::Status status =
       rdb::DB::Open(database_options(), directory, families, &core->families_, &db);
@@ -83,14 +88,28 @@ Core::~Core() {
   db_->Close();
 }
 
+Result<void> Core::resume() {
+  if (!failed_.exchange(false)) return {};
+  const rdb::Status status = db_->Resume();
+  if (status.ok()) return {};
+  failed_ = true;
+  return fault(status);
+}
+
+std::string Core::new_file() { return incoming_ + "/" + std::to_string(files_++) + ".sst"; }
+
+Result<void> Core::take_in(rdb::ColumnFamilyHandle* family, const std::string& file) {
+  TRY(resume());
+  rdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  const rdb::Status status = db_->IngestExternalFile(family, {file}, options);
+  if (status.ok()) return {};
+  failed_ = true;
+  return fault(status);
+}
+
 Result<void> Core::write(rdb::WriteBatch& batch) {
-  // RocksDB refuses writes after a fault of the disk until it is told that the fault may be over.
-  if (failed_.exchange(false)) {
-    if (const rdb::Status status = db_->Resume(); !status.ok()) {
-      failed_ = true;
-      return fault(status);
-    }
-  }
+  TRY(resume());
   const rdb::Status status = db_->Write(rdb::WriteOptions(), &batch);
   if (status.ok()) return {};
   failed_ = true;

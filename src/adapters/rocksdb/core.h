@@ -33,12 +33,20 @@ class Core {
 
   // Into the operating system's cache, so that it survives the end of this process.
   Result<void> write(::rocksdb::WriteBatch& batch);
+  // A path for a file that is to be taken in.
+  std::string new_file();
+  // Makes such a file, whose keys must not be there, part of a family at once; durable on disk.
+  Result<void> take_in(::rocksdb::ColumnFamilyHandle* family, const std::string& file);
   // Makes all that was written before durable on disk. Those who wait at once share one fsync.
   Result<void> sync();
 
  private:
   Core() = default;
+  // RocksDB refuses writes after a fault of the disk until it is told that the fault may be over.
+  Result<void> resume();
 
+  std::string incoming_;  // where files lie that are to be taken in
+  std::atomic<std::uint64_t> files_ = 0;
   std::unique_ptr<::rocksdb::DB> db_;
   std::vector<::rocksdb::ColumnFamilyHandle*> families_;
   std::atomic<bool> failed_ = false;

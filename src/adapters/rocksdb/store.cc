@@ -1,6 +1,8 @@
 #include "adapters/rocksdb/store.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <rocksdb/sst_file_writer.h>
 
 namespace penstock::rocksdb {
 
@@ -9,6 +11,29 @@ namespace rdb = ::rocksdb;
 namespace {
 
 constexpr std::size_t many = 16;  // keys, for which one look at their range is cheaper
+// Bytes that are worth a file of their own, and the keys for which all stripes are likely needed.
+constexpr std::size_t large = std::size_t{2} << 20, most = 1'000;
+
+// Rows in the order of their keys, each once, none of which may be there.
+bool is_large_and_new(const std::vector<kv::Swap>& swaps) {
+  if (swaps.size() < many) return false;
+  std::size_t bytes = 0;
+  for (std::size_t at = 0; at < swaps.size(); ++at) {
+    if (swaps[at].expected || !swaps[at].value) return false;
+    if (at > 0 && swaps[at - 1].key >= swaps[at].key) return false;
+    bytes += swaps[at].key.size() + swaps[at].value->size();
+  }
+  return bytes >= large;
+}
+
+// A file that goes away where it is not taken in.
+struct Incoming {
+  std::string path;
+  ~Incoming() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+};
 
 }  // namespace
 
@@ -18,7 +43,9 @@ class Store::Hold {
  public:
   Hold(std::array<std::mutex, stripes>& all, const auto& items) {
     std::bitset<stripes> wanted;
-    for (const auto& item : items) wanted.set(stripe_of(item.key));
+    if (items.size() >= most) wanted.set();
+    if (items.size() < most)
+      for (const auto& item : items) wanted.set(stripe_of(item.key));
     for (std::size_t at = 0; at < stripes; ++at)
       if (wanted[at]) held_.emplace_back(all[at]);
   }
@@ -92,10 +119,27 @@ Result<bool> Store::all_new(const std::vector<kv::Swap>& swaps) {
   return !at->Valid();
 }
 
+Result<bool> Store::load(const std::vector<kv::Swap>& swaps) {
+  if (!is_large_and_new(swaps) || !TRY(all_new(swaps))) return false;
+  const Incoming file{core_.new_file()};
+  rdb::Options options = core_.db().GetOptions(core_.kv());
+  options.compression = rdb::kNoCompression;  // until RocksDB rewrites it; half of the work else
+  rdb::SstFileWriter writer(rdb::EnvOptions(), options, core_.kv());
+  rdb::Status status = writer.Open(file.path);
+  for (std::size_t at = 0; status.ok() && at < swaps.size(); ++at)
+    status = writer.Put(slice(swaps[at].key), slice(*swaps[at].value));
+  if (status.ok()) status = writer.Finish();
+  if (!status.ok()) return fault(status);
+  const Hold hold(writing_, swaps);
+  if (!TRY(all_new(swaps))) return false;  // somebody else wrote some of them meanwhile
+  TRY(core_.take_in(core_.kv(), file.path));
+  return true;
+}
+
 Result<std::vector<std::size_t>> Store::swap(const std::vector<kv::Swap>& swaps,
                                              kv::Durability durability) {
   TRY(kv::check_limits(swaps));
-  if (swaps.empty()) return std::vector<std::size_t>();
+  if (swaps.empty() || TRY(load(swaps))) return std::vector<std::size_t>();
   std::vector<std::size_t> lost;
   rdb::WriteBatch together;
   {

@@ -27,6 +27,9 @@ class Store final : public kv::Store {
   class Hold;
   static std::size_t stripe_of(std::string_view key);
   Result<bool> all_new(const std::vector<kv::Swap>& swaps);
+  // Writes many new rows into a file of their own, without the log and the memory that RocksDB
+  // keeps of what was written last. False: they are not such rows, and nothing was written.
+  Result<bool> load(const std::vector<kv::Swap>& swaps);
 
   Core& core_;
   std::array<std::mutex, stripes> writing_;

@@ -14,6 +14,13 @@ class OfflineTest : public FeaturesTest {
     given({{"a", 1, 0, 0, 1.0, "x"}, {"a", 1, 10, 12, 2.0, "y"}, {"b", 2, 5, {}, {}, "z"}});
     test::must(apply(source() + views() + schema()));
   }
+  // sensor_heat without its TTL.
+  void apply_late() {
+    std::string late = views().substr(0, views().find("---"));
+    late.replace(late.find("sensor_heat"), 11, "late");
+    late.erase(late.find("ttl: 5s\n"), 8);
+    test::must(apply(late));
+  }
   static std::string ask(const std::string& place, std::int64_t seconds) {
     return "SELECT '" + place + "' AS place, 1 AS sensor, " + sql_time(seconds) + " AS event_time";
   }
@@ -146,10 +153,7 @@ TEST_F(OfflineTest, ARowIsSeenOnceItHasArrivedAndNotBefore) {
     const auto out = test::must(features_.historical(ana_, input));
     return text_of(rows("SELECT heat FROM read_parquet(" + olap::quoted_text(out.uri) + ")")[0][0]);
   };
-  std::string late = views().substr(0, views().find("---"));
-  late.replace(late.find("sensor_heat"), 11, "late");
-  late.erase(late.find("ttl: 5s\n"), 8);
-  test::must(apply(late));
+  apply_late();
   const std::pair<std::int64_t, const char*> seen[] = {
       {9, "null"}, {10, "1E0"}, {12, "1E0"}, {19, "1E0"}, {20, "2E0"},
       {29, "2E0"}, {30, "3E0"}, {40, "3E0"}, {49, "3E0"}, {50, "5E0"}};
@@ -158,6 +162,27 @@ TEST_F(OfflineTest, ARowIsSeenOnceItHasArrivedAndNotBefore) {
   EXPECT_EQ(heat(11, 40), "4E0");
   EXPECT_EQ(heat(12, 29), "2E0");
   EXPECT_EQ(heat(60, 44), "3E0");
+}
+
+// What the first rows of a view look like is no promise of the others.
+TEST_F(OfflineTest, FindsTheSecondRowOfAnEntityFarBehindTheFirst) {
+  run("COPY (SELECT 'p' || (i % 11000) AS place, 1::BIGINT AS sensor, TIMESTAMP '2020-09-13 "
+      "12:26:40' + to_seconds(CASE WHEN i < 11000 THEN 20 ELSE 10 END) AS seen, TIMESTAMP "
+      "'2020-09-13 12:26:40' + to_seconds(CASE WHEN i < 11000 THEN 20 ELSE 30 END) AS created, "
+      "i::DOUBLE AS heat, 'n' AS note FROM range(12000) AS t(i)) TO '" +
+      folder_ / "readings.parquet" + "' (FORMAT parquet)");
+  apply_late();
+  const auto table = test::must(features_.materialize_offline(ana_, {"late"}));
+  EXPECT_EQ(table.row_count, 12'000);
+  EXPECT_FALSE(table.ties);
+  const auto out = test::must(features_.historical(
+      ana_, {.entity_sql = "SELECT 'p' || i AS place, 1 AS sensor, " + sql_time(40) +
+                           " AS event_time FROM range(11000) AS t(i)",
+             .features = {"late:heat"}}));
+  // The late rows are older than what was known: they never count.
+  EXPECT_EQ(
+      rows("SELECT count(*), max(heat) FROM read_parquet(" + olap::quoted_text(out.uri) + ")")[0],
+      (std::vector<Scalar>{std::int64_t{11'000}, 10'999.0}));
 }
 
 TEST_F(OfflineTest, SaysWhichViewCouldNotBeEvaluated) {

@@ -1,7 +1,9 @@
 // What every key-value store does: RocksDB, Redis, and Redis Cluster.
+#include <array>
 #include <functional>
 #include <map>
 #include <random>
+#include <set>
 #include <thread>
 #include <gtest/gtest.h>
 
@@ -212,6 +214,80 @@ TEST_P(StoreTest, LosesNoSwapOfManyWriters) {
   }
   for (int i = 0; i < counters; ++i)
     EXPECT_EQ(must(store().get("n" + std::to_string(i))), std::to_string(writers * rounds));
+}
+
+// As a feature view's rows are written for the first time.
+TEST_P(StoreTest, SwapsManyNewKeysAtOnce) {
+  constexpr int count = 6'000;
+  const auto many = [](const std::string& prefix, char value) {
+    std::vector<kv::Swap> swaps;
+    for (int i = 100'000; i < 100'000 + count; ++i)
+      swaps.push_back({prefix + std::to_string(i), {}, std::string(500, value)});
+    return swaps;
+  };
+  const auto of = [&](const std::string& prefix) {
+    std::map<char, int> out;  // of each value how many
+    must(store().scan(prefix, prefix + "z", [&](std::string_view, std::string_view value) {
+      EXPECT_EQ(value.size(), 500u);
+      ++out[value.front()];
+      return true;
+    }));
+    return out;
+  };
+  using Counts = std::map<char, int>;
+  put("a100500x", "beside them");
+  EXPECT_TRUE(must(store().swap(many("b", '1'), Durability::process)).empty());
+  EXPECT_EQ(of("b"), (Counts{{'1', count}}));
+  EXPECT_EQ(must(store().swap(many("b", '2'), Durability::process)).size(), std::size_t{count});
+  place_.reopen();
+  EXPECT_EQ(of("b"), (Counts{{'1', count}}));
+  // One of them stands there, and one that was there is gone.
+  put("c100007", std::string(500, 'o'));
+  put("c100008", "gone");
+  kv::Batch gone;
+  gone.erase("c100008");
+  must(store().write(gone, Durability::process));
+  EXPECT_EQ(must(store().swap(many("c", '1'), Durability::disk)), (std::vector<std::size_t>{7}));
+  EXPECT_EQ(of("c"), (Counts{{'1', count - 1}, {'o', 1}}));
+  // What was written at once is changed and erased as everything is.
+  EXPECT_TRUE(must(store().swap({{"b100001", std::string(500, '1'), std::string(500, '3')},
+                                 {"b100002", std::string(500, '1'), {}}},
+                                Durability::process))
+                  .empty());
+  place_.reopen();
+  EXPECT_EQ(of("b"), (Counts{{'1', count - 2}, {'3', 1}}));
+  EXPECT_EQ(must(store().swap(many("b", '4'), Durability::process)).size(), std::size_t{count - 1});
+  EXPECT_EQ(of("b"), (Counts{{'1', count - 2}, {'3', 1}, {'4', 1}}));
+}
+
+// Of two who write the same new keys at once, each key has one winner, who knows of it.
+TEST_P(StoreTest, GivesEachOfManyNewKeysToOneWriter) {
+  constexpr std::size_t count = 5'000;
+  for (int round = 0; round < 4; ++round) {
+    const std::string prefix = "r" + std::to_string(round) + "/";
+    std::array<std::set<std::size_t>, 3> lost;
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t writer = 0; writer < lost.size(); ++writer)
+        threads.emplace_back([&, writer] {
+          std::vector<kv::Swap> swaps;
+          for (std::size_t i = 0; i < count; ++i)
+            swaps.push_back({prefix + std::to_string(100'000 + i),
+                             {},
+                             std::string(500, static_cast<char>('0' + writer))});
+          const auto some = must(store().swap(swaps, Durability::process));
+          lost[writer].insert(some.begin(), some.end());
+        });
+    }
+    std::size_t at = 0;
+    must(store().scan(prefix, prefix + "z", [&](std::string_view, std::string_view value) {
+      for (std::size_t writer = 0; writer < lost.size(); ++writer)
+        EXPECT_EQ(lost[writer].contains(at), value.front() != static_cast<char>('0' + writer));
+      ++at;
+      return true;
+    }));
+    EXPECT_EQ(at, count);
+  }
 }
 
 // Any run of writes, swaps, scans and reopenings agrees with a std::map.

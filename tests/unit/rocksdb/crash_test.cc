@@ -2,6 +2,7 @@
 // step.
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <random>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -62,8 +63,40 @@ TEST(CrashTest, DISABLED_Writer) {
   }
 }
 
-// Runs the writer until it said `turns` times how far it is, kills it, and gives the last it said.
-Acknowledged kill_after(const std::string& directory, std::uint64_t turns) {
+constexpr int loaded_keys = 3'000;
+std::string loaded_key(std::int64_t turn, int key) {
+  char text[32];
+  std::snprintf(text, sizeof text, "load/%08ld/%06d", static_cast<long>(turn), key);
+  return text;
+}
+
+// The child: each turn it adds so many new keys at once that they become a file of their own.
+TEST(CrashTest, DISABLED_Loader) {
+  const char* directory = std::getenv(directory_variable);
+  ASSERT_TRUE(directory);
+  const auto database = must(rocksdb::open(directory));
+  kv::Store& store = database->store();
+  Acknowledged now{.kept = std::stoll(must(store.get("loaded")).value_or("0"))};
+  for (;;) {
+    const std::string before = std::to_string(now.kept++);
+    std::vector<kv::Swap> swaps;
+    for (int key = 0; key < loaded_keys; ++key)
+      swaps.push_back({loaded_key(now.kept, key), {}, std::string(1'000, 'v')});
+    // Of the load that was cut off before either all is there, or nothing.
+    const auto lost = must(store.swap(swaps, Durability::process)).size();
+    ASSERT_TRUE(lost == 0 || lost == loaded_keys) << lost;
+    const bool first = before == "0" && !must(store.get("loaded"));
+    ASSERT_TRUE(must(store.swap({{"loaded", first ? std::nullopt : std::optional(before),
+                                  std::to_string(now.kept)}},
+                                Durability::process))
+                    .empty());
+    ASSERT_EQ(write(saying, &now, sizeof now), static_cast<ssize_t>(sizeof now));
+  }
+}
+
+// Runs the child until it said `turns` times how far it is, kills it, and gives the last it said.
+Acknowledged kill_after(const std::string& directory, std::uint64_t turns,
+                        const std::string& child_test = "Writer") {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
   setenv(directory_variable, directory.c_str(), 1);
@@ -71,7 +104,7 @@ Acknowledged kill_after(const std::string& directory, std::uint64_t turns) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], saying);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  std::string arguments[] = {"writer", "--gtest_filter=CrashTest.DISABLED_Writer",
+  std::string arguments[] = {"writer", "--gtest_filter=CrashTest.DISABLED_" + child_test,
                              "--gtest_also_run_disabled_tests", "--gtest_output="};
   std::vector<char*> list;
   for (std::string& argument : arguments) list.push_back(argument.data());
@@ -132,6 +165,27 @@ TEST(CrashTest, KeepsWhatAKilledWriterAcknowledged) {
     EXPECT_GE(found.position, said.position);
     const auto database = must(rocksdb::open(directory.path()));
     EXPECT_GE(std::stoll(must(database->store().get("left")).value_or("0")), said.kept);
+  }
+}
+
+TEST(CrashTest, KeepsWhatAKilledLoaderAcknowledgedAndNothingByHalves) {
+  const test::TempDir directory;
+  std::mt19937 random(5);
+  for (int round = 0; round < 8; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    const Acknowledged said = kill_after(directory.path(), 1 + random() % 8, "Loader");
+    const auto database = must(rocksdb::open(directory.path()));
+    EXPECT_TRUE(std::filesystem::is_empty(directory / "incoming"));
+    const std::int64_t loaded = std::stoll(must(database->store().get("loaded")).value_or("0"));
+    EXPECT_GE(loaded, said.kept);
+    std::map<std::string, int> counts;
+    must(database->store().scan("load/", "load0", [&](std::string_view key, std::string_view) {
+      ++counts[std::string(key.substr(0, 13))];
+      return true;
+    }));
+    EXPECT_GE(counts.size(), static_cast<std::size_t>(loaded));
+    EXPECT_LE(counts.size(), static_cast<std::size_t>(loaded) + 1);
+    for (const auto& [turn, keys] : counts) EXPECT_EQ(keys, loaded_keys) << turn;
   }
 }
 
