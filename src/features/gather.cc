@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "features/gathered.h"
+#include "features/sweep.h"
 
 namespace penstock::features {
 namespace {
@@ -82,10 +83,14 @@ struct Kept {
   }
 };
 
-Result<void> keep(olap::Session& session, olap::Lookup& lookup, const SchemaHandle& schema,
-                  const JoinedView& view, const Part& part, const NumberedRows& rows,
-                  const JoinOptions& options, Kept& out) {
-  Places places(static_cast<std::size_t>(rows.count), static_cast<std::size_t>(view.rows));
+Places no_places(const JoinedView& view, const NumberedRows& rows) {
+  return {static_cast<std::size_t>(rows.count), static_cast<std::size_t>(view.rows)};
+}
+
+Result<Places> asked_places(olap::Session& session, olap::Lookup& lookup,
+                            const SchemaHandle& schema, const JoinedView& view,
+                            const NumberedRows& rows, const JoinOptions& options) {
+  Places places = no_places(view, rows);
   TRY(lookup.each(session, places_statement(schema, view, rows, options),
                   [&](const olap::Chunk& chunk) -> Result<void> {
                     for (std::size_t at = 0; at < chunk.rows; ++at)
@@ -93,7 +98,34 @@ Result<void> keep(olap::Session& session, olap::Lookup& lookup, const SchemaHand
                                  static_cast<std::size_t>(chunk.columns[1].whole[at]));
                     return {};
                   }));
-  places.close();
+  return places;
+}
+
+// What counts when it has arrived is found in one walk; what was created until some instant, and
+// what has no room for that, the engine finds.
+Result<std::vector<Places>> places_of(olap::Session& session, olap::Lookup& lookup,
+                                      const SchemaHandle& schema,
+                                      const std::vector<JoinedView>& views,
+                                      const NumberedRows& rows, const JoinOptions& options,
+                                      std::size_t memory) {
+  for (const JoinedView& view : views)
+    memory -= std::min(memory, Places::bytes(static_cast<std::size_t>(rows.count),
+                                             static_cast<std::size_t>(view.rows)));
+  std::optional<Moments> moments;
+  if (!options.known_as_of) moments = TRY(Moments::read(session, schema, rows, memory));
+  std::vector<Places> out;
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    Places places = no_places(views[v], rows);
+    if (!moments || !TRY(moments->find(session, schema, v, views[v], places)))
+      places = TRY(asked_places(session, lookup, schema, views[v], rows, options));
+    places.close();
+    out.push_back(std::move(places));
+  }
+  return out;
+}
+
+Result<void> keep(olap::Session& session, olap::Lookup& lookup, const JoinedView& view,
+                  const Part& part, Places places, Kept& out) {
   out.views.push_back(std::make_shared<Gathered>(std::move(places), part.types));
   const auto read = lookup.each(session, numbered_features(view, part.features),
                                 [&](const olap::Chunk& chunk) -> Result<void> {
@@ -115,8 +147,9 @@ Result<std::optional<Gather>> gather(olap::Session& session, olap::Lookup& looku
   const auto parts = TRY(parts_of(session, schema, views));
   if (!fits(parts, views, rows, memory)) return std::optional<Gather>();
   Kept kept{.memory = static_cast<std::size_t>(memory)};
+  auto places = TRY(places_of(session, lookup, schema, views, rows, options, kept.memory));
   for (std::size_t v = 0; v < views.size(); ++v) {
-    TRY(keep(session, lookup, schema, views[v], parts[v], rows, options, kept));
+    TRY(keep(session, lookup, views[v], parts[v], std::move(places[v]), kept));
     if (kept.too_large) return std::optional<Gather>();
   }
   Gather out;

@@ -203,6 +203,21 @@ std::string places_statement(const SchemaHandle& schema, const JoinedView& view,
          ttl_holds(*view.view, "v");
 }
 
+std::string moments_statement(const SchemaHandle& schema, const NumberedRows& rows) {
+  std::string keys;
+  for (const catalog::JoinKey& key : schema.keys)
+    keys += ", CAST(" + quoted_name(key.name) + " AS " + std::string(engine_type(key.type)) + ")";
+  return "SELECT CAST(" + rows.number + " AS BIGINT), CAST(event_time AS TIMESTAMP)" + keys +
+         " FROM " + rows.from;
+}
+
+std::string best_rows(const JoinedView& view) {
+  const bool ttl = view.view->view.ttl.value_or(Micros(0)).count() != 0;
+  return joined_rows(numbered(view), {},
+                     keys_of(*view.view) + ", arrived_at, CAST(file_row_number AS BIGINT)" +
+                         (ttl ? ", event_time" : ""));
+}
+
 std::string numbered_features(const JoinedView& view, const std::vector<std::size_t>& features) {
   std::string text = "SELECT CAST(file_row_number AS BIGINT) AS penstock_place";
   for (const std::size_t feature : features)

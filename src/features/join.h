@@ -51,6 +51,12 @@ struct NumberedRows {
 std::string places_statement(const SchemaHandle& schema, const JoinedView& view,
                              const NumberedRows& rows, const JoinOptions& options);
 
+// The number of each entity row, its instant, and the schema's keys.
+std::string moments_statement(const SchemaHandle& schema, const NumberedRows& rows);
+// Of a view's rows that count when they have arrived, in the order of their file: keys, arrived_at,
+// the row's number, and event_time where the view has a TTL.
+std::string best_rows(const JoinedView& view);
+
 // The number of each row in the file of a table, and then these features.
 std::string numbered_features(const JoinedView& view, const std::vector<std::size_t>& features);
 

@@ -78,6 +78,38 @@ TEST_F(OfflineGatherTest, RowsWithTheNamesOfItsOwnColumnsAreJoinedToo) {
   }
 }
 
+// One walk through rows in the order of time finds what the engine's join finds: of keys of several
+// columns, with rows that have no key or no instant, at the edges of the TTL.
+TEST_F(OfflineGatherTest, FindsTheRowsThatTheEngineFinds) {
+  const std::string sql =
+      "SELECT CASE WHEN i % 11 > 0 THEN 'a' WHEN i % 2 = 0 THEN 'b' END AS place, CASE WHEN i % 13 "
+      "> 0 THEN i % 8 END AS sensor, CASE WHEN i % 17 > 0 THEN make_timestamp((1600000000 + "
+      "(hash(i) % 1100)::BIGINT - 50) * 1000000 + i % 2) END AS event_time, i FROM range(3000) AS "
+      "t(i)";
+  const std::string out =
+      test::must(features_.historical(ana_, {.entity_sql = sql, .feature_schema = "features_v1"}))
+          .uri;
+  const auto session = test::must(olap_->session());
+  const std::string statement =
+      test::must(features_.historical_statement(ana_, *session, "features_v1", sql));
+  const auto engine = test::must(session->query(statement));
+  const auto found = rows("SELECT * FROM read_parquet(" + olap::quoted_text(out) + ")");
+  ASSERT_EQ(found.size(), 3'000u);
+  std::size_t values = 0;
+  for (std::size_t row = 0; row < found.size(); ++row) {
+    for (std::size_t column = 0; column < found[row].size(); ++column) {
+      // The statement gives what a model takes: numbers.
+      Scalar value = found[row][column];
+      if (const auto* truth = std::get_if<bool>(&value)) value = *truth ? 1.0 : 0.0;
+      if (const auto* whole = std::get_if<std::int64_t>(&value); whole && column > 3)
+        value = static_cast<double>(*whole);
+      ASSERT_EQ(value, engine.rows[row][column]) << "row " << row << ", column " << column;
+      values += column > 3 && value.index() != 0;
+    }
+  }
+  EXPECT_GT(values, 3'000u);
+}
+
 // As a small disk and little memory do: there is an error that says what to raise, and no crash.
 TEST_F(OfflineGatherTest, SaysWhichLimitsAJoinNeedsMoreOf) {
   const auto small = duckdb::open({.temp_directory = folder_ / "spill",
