@@ -5,11 +5,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 
 namespace penstock::app {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// Who holds the lock, as it wrote there; empty where that is not to be read.
+std::string holder_of(int file) {
+  std::array<char, 32> text{};
+  const ssize_t size = ::pread(file, text.data(), text.size(), 0);
+  std::string pid;
+  for (ssize_t i = 0; i < size && text[static_cast<std::size_t>(i)] >= '0' &&
+                      text[static_cast<std::size_t>(i)] <= '9';
+       ++i)
+    pid += text[static_cast<std::size_t>(i)];
+  return pid;
+}
+
+}  // namespace
 
 DirectoryLock::~DirectoryLock() {
   if (file_ >= 0) ::close(file_);
@@ -22,9 +39,17 @@ Result<void> DirectoryLock::take(const std::string& directory) {
     return Error{Code::unavailable, "cannot write in " + directory +
                                         "; give another directory with --data, or its rights to "
                                         "this user"};
-  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return {};
-  return Error{Code::unavailable, "another penstock uses " + directory +
-                                      "; stop it, or give another directory with --data"};
+  if (::flock(file_, LOCK_EX | LOCK_NB) != 0) {
+    const std::string pid = holder_of(file_);
+    return Error{Code::unavailable, "another penstock" + (pid.empty() ? "" : " (pid " + pid + ")") +
+                                        " uses " + directory +
+                                        "; stop it, or give another directory with --data"};
+  }
+  // For whoever comes next. It holds no lock, so what could not be written is only not told.
+  const std::string line = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(file_, 0) == 0)
+    static_cast<void>(::pwrite(file_, line.data(), line.size(), 0) == 0);
+  return {};
 }
 
 Result<void> make_directory(const std::string& path) {

@@ -97,7 +97,7 @@ def test_a_port_in_use_and_an_unwritable_directory_say_the_way_out(server, tmp_p
     assert run.returncode == 2 and "only for a loopback address" in run.stderr
     run = subprocess.run([PENSTOCK, "serve", "--data", str(server.data), "--http", "127.0.0.1:0"],
                          capture_output=True, text=True, timeout=60)
-    assert run.returncode == 3 and "another penstock uses" in run.stderr
+    assert run.returncode == 3 and f"another penstock (pid {server.process.pid}) uses" in run.stderr
 
 
 def test_the_audit_log_is_intact(server):
