@@ -99,6 +99,11 @@ void check_work(const FeatureView& view, Faults& faults) {
   check("schedule", view.schedule, std::chrono::seconds(1));
   check("freshness", view.freshness, std::chrono::seconds(1));
   check("verify_every", view.verify_every, std::chrono::minutes(1));
+  check("source_delay", view.source_delay, std::chrono::seconds(1));
+  if (view.source_delay && !windows::windowed(view))
+    faults.add("source_delay", "is for windows: without them a push counts whenever it comes");
+  if (view.source_delay && view.freshness && *view.freshness <= *view.source_delay)
+    faults.add("freshness", "must be longer than source_delay: rows are that old at best");
   if (windows::windowed(view) && !view.checks.empty())
     faults.add("checks", "are of values, and this view's rows are events: filter them in its sql");
   for (Violation& fault : gate_faults(view))

@@ -99,11 +99,14 @@ struct FeatureView {
   std::vector<FeatureCheck> checks;
   // What the next version may change of this one. Whoever pinned a version keeps it in any case.
   catalog::Compatibility compatibility = catalog::Compatibility::forward;
+  // Of a windowed view: so long after an event arrived its sources may not hold it yet. Online rows
+  // are moved so far behind now, and until then a pushed event counts as it was pushed.
+  std::optional<Micros> source_delay;
 };
 BOOST_DESCRIBE_STRUCT(FeatureView, (),
                       (name, owner, description, entity, sources, sql, event_time, created_time,
                        ttl, features, online, schedule, freshness, verify_every, checks,
-                       compatibility))
+                       compatibility, source_delay))
 constexpr auto rules_of(const FeatureView&) {
   return std::array{
       Rule{.field = "name", .min = 1, .max = 200},
@@ -128,7 +131,10 @@ constexpr auto rules_of(const FeatureView&) {
            .max = 500},
       Rule{.field = "compatibility",
            .doc = "What a version may change of the one before; checked at apply.",
-           .may_miss = true}};
+           .may_miss = true},
+      Rule{.field = "source_delay",
+           .doc = "Of a view with windows: how long after its arrival an event may be missing from "
+                  "the sources; pushed events count in the meantime."}};
 }
 
 // A feature of a view; or a transform: an expression over the schema's inputs, its features of

@@ -390,7 +390,10 @@ Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<R
       events.push_back({row.key, {id, std::move(event)}});
     }
     const auto written = TRY(windows_.push(view, events));
-    return Written{written.written, written.ignored};
+    return Written{.written = written.written,
+                   .ignored = written.ignored,
+                   .late = written.late,
+                   .watermark = written.watermark};
   }
   std::vector<Pending> pending;
   pending.reserve(rows.size());

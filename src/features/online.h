@@ -33,6 +33,8 @@ class Online {
   struct Written {
     std::int64_t written = 0, ignored = 0;
     bool overtaken = false;  // what was to be written after the rows was changed by somebody else
+    std::int64_t late = 0;   // of those ignored: windows::Store::Written
+    Timestamp watermark = Timestamp::min();
   };
   struct Row {
     std::string key;  // row_key

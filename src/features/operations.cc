@@ -141,6 +141,7 @@ Result<Materialized> Operations::materialize_held(const Call& call, const BoundV
 Result<Materialized> Operations::move(const Call& call, const BoundView& bound, Timestamp until,
                                       Run& run) {
   const ViewHandle& view = *bound.handle;
+  if (view.view.source_delay) until = std::min(until, parts_.clock.now() - *view.view.source_delay);
   const auto before = TRY(parts_.online.watermark(view));
   if (before) run.before = before->at;
   if (before && until <= before->at)
@@ -330,8 +331,14 @@ Result<bool> Operations::keys_hidden(const Call& call, const ViewHandle& view) {
 }
 
 void Operations::pushed(const std::string& project, const ViewHandle& view,
-                        const std::vector<Online::Row>& rows) {
+                        const std::vector<Online::Row>& rows, const Online::Written& written) {
   if (rows.empty()) return;
+  if (written.late > 0)
+    parts_.metrics
+        .counter("penstock_features_pushed_late_total",
+                 "Events that were pushed after the watermark of their view had passed them",
+                 {{"project", project}, {"view", view.reference()}})
+        .add(static_cast<std::uint64_t>(written.late));
   Timestamp newest = Timestamp::min();
   for (const Online::Row& row : rows) newest = std::max(newest, row.row.event_time);
   const std::lock_guard turn(turn_);

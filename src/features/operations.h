@@ -68,7 +68,7 @@ class Operations {
 
   // From the hot path: takes no database.
   void pushed(const std::string& project, const ViewHandle& view,
-              const std::vector<Online::Row>& rows);
+              const std::vector<Online::Row>& rows, const Online::Written& written);
   // Keeps what was pushed since the last time.
   Result<void> keep_pushed();
 

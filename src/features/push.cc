@@ -224,12 +224,16 @@ Result<PushOutput> Service::push(const Call& call, const PushInput& input, bool 
   for (std::size_t v = 0; v + 1 < views.size(); ++v) {
     const ViewHandle& older = *views[v].handle;
     const auto rows = of_older(older, input, good.places, naive_times);
-    TRY(online_->push(older, rows));
-    operations_->pushed(call.project, older, rows);
+    operations_->pushed(call.project, older, rows, TRY(online_->push(older, rows)));
   }
   const auto written = TRY(online_->push(*views.back().handle, good.rows));
-  operations_->pushed(call.project, *views.back().handle, good.rows);
-  return PushOutput{written.written, written.ignored, good.rejected, std::move(good.rejects)};
+  operations_->pushed(call.project, *views.back().handle, good.rows, written);
+  return PushOutput{.written = written.written,
+                    .ignored = written.ignored,
+                    .late = written.late,
+                    .watermark = written.late > 0 ? std::optional(written.watermark) : std::nullopt,
+                    .rejected = good.rejected,
+                    .rejects = std::move(good.rejects)};
 }
 
 }  // namespace penstock::features

@@ -186,11 +186,15 @@ BOOST_DESCRIBE_STRUCT(RejectedRow, (), (row, field, value, reason))
 // written + ignored + rejected are the rows that came.
 struct PushOutput {
   std::int64_t written = 0;
-  std::int64_t ignored = 0;  // older than what is there
+  std::int64_t ignored = 0;  // older than what is there, or there already
+  // Of the ignored those of a windowed view that arrived up to `watermark`: they count once the
+  // sources hold them, if these do not already. Say source_delay where they come that late often.
+  std::int64_t late = 0;
+  std::optional<Timestamp> watermark;  // where any are late
   std::int64_t rejected = 0;
   std::vector<RejectedRow> rejects;  // at most 1,000 faults, in the order of the rows
 };
-BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored, rejected, rejects))
+BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored, late, watermark, rejected, rejects))
 
 struct VerifyInput {
   std::string name;            // a feature view or a feature schema

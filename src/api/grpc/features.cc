@@ -199,6 +199,7 @@ Result<void> push(Service& features, const Call& call, const v1::PushRequest& in
   const auto done = TRY(features.push(call, input));
   out.set_written(done.written);
   out.set_ignored(done.ignored);
+  out.set_late(done.late);
   out.set_rejected(done.rejected);
   for (const auto& fault : done.rejects) {
     v1::RejectedRow& said = *out.add_rejects();

@@ -342,19 +342,19 @@ Result<Store::Written> Store::push(const ViewHandle& view, const std::vector<Pus
     keys.emplace_back(key);
     pushed.push_back(&some);
   }
-  Written out{.ignored = static_cast<std::int64_t>(rows.size())};
-  std::vector<std::int64_t> fresh(keys.size());
+  Written out{.ignored = static_cast<std::int64_t>(rows.size()), .watermark = watermark};
+  std::vector<std::int64_t> fresh(keys.size()), late(keys.size());
   const auto add = [&](std::size_t at, std::string_view there) -> Result<After> {
     Parts parts = TRY(parts_of(*view.windows, there));
     const Timestamp moved = std::max(parts.moved, watermark);
     drop_moved(parts, moved);
-    fresh[at] = 0;
+    fresh[at] = late[at] = 0;
     for (const Pushed* one : *pushed[at]) {
-      const bool known = one->event.arrived_at <= moved ||
-                         std::ranges::any_of(parts.pushed, [&](const Pushed& other) {
-                           return other.id == one->id;
-                         });
-      if (known) continue;
+      if (one->event.arrived_at <= moved) {
+        ++late[at];
+        continue;
+      }
+      if (std::ranges::find(parts.pushed, one->id, &Pushed::id) != parts.pushed.end()) continue;
       parts.pushed.push_back(*one);
       ++fresh[at];
     }
@@ -365,6 +365,7 @@ Result<Store::Written> Store::push(const ViewHandle& view, const std::vector<Pus
     out.written += fresh[at];
     out.ignored -= fresh[at];
   }));
+  out.late = std::accumulate(late.begin(), late.end(), std::int64_t{0});
   return out;
 }
 

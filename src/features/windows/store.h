@@ -38,10 +38,12 @@ class Store {
     Pushed pushed;
   };
   struct Written {
-    std::int64_t written = 0, ignored = 0;
+    std::int64_t written = 0, ignored = 0, late = 0;  // late are ignored ones, too
+    Timestamp watermark = Timestamp::min();
   };
-  // Each event once. Ignored are those that are there already, and those that arrived up to the
-  // watermark: the sources hold them. All or none; resource_exhausted beyond pushed_max.
+  // Each event once. Ignored are those that are there already, and late ones, which arrived up to
+  // the watermark: from there on the sources alone say what happened. All or none;
+  // resource_exhausted beyond pushed_max.
   Result<Written> push(const ViewHandle& view, const std::vector<PushedRow>& rows);
 
   struct Folded {
