@@ -104,8 +104,6 @@ void check_work(const FeatureView& view, Faults& faults) {
     faults.add("source_delay", "is for windows: without them a push counts whenever it comes");
   if (view.source_delay && view.freshness && *view.freshness <= *view.source_delay)
     faults.add("freshness", "must be longer than source_delay: rows are that old at best");
-  if (windows::windowed(view) && !view.checks.empty())
-    faults.add("checks", "are of values, and this view's rows are events: filter them in its sql");
   for (Violation& fault : gate_faults(view))
     faults.add(std::move(fault.field), std::move(fault.problem));
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "features/windows/plan.h"
+
 namespace penstock::features {
 namespace {
 
@@ -134,7 +136,7 @@ std::string percent_of(std::int64_t part, std::int64_t whole) {
 }
 
 // What is wrong, once `violations` and `rows` are known; empty: it holds.
-std::string judged(const FeatureCheck& check, const GateResult& result) {
+std::string judged(const FeatureCheck& check, const GateResult& result, bool windowed) {
   const std::string rows = std::to_string(result.violations) + " of " + std::to_string(result.rows);
   const std::string bound = json::serialize(check.value);
   if (is_share(check.rule)) {
@@ -145,7 +147,7 @@ std::string judged(const FeatureCheck& check, const GateResult& result) {
     const bool nulls = check.rule == GateRule::max_null_share;
     return check.feature + (nulls ? " is null in " : " changed for ") +
            percent_of(result.violations, result.rows) + " (" + rows +
-           (nulls ? " rows" : " entities") + "), and may for " +
+           (nulls && !windowed ? " rows" : " entities") + "), and may for " +
            percent_of(static_cast<std::int64_t>(allowed * 1e6), 1'000'000);
   }
   if (check.rule == GateRule::min_rows)
@@ -162,7 +164,7 @@ std::string judged(const FeatureCheck& check, const GateResult& result) {
   if (check.rule == GateRule::min) what += " is below " + bound;
   if (check.rule == GateRule::max) what += " is above " + bound;
   if (check.rule == GateRule::one_of) what += " is none of " + bound.substr(0, 200);
-  return what + " in " + rows + " rows";
+  return what + " in " + rows + (windowed ? " entities" : " rows");
 }
 
 std::int64_t whole(const Scalar& value) { return std::get<std::int64_t>(value); }
@@ -207,6 +209,10 @@ std::vector<Violation> gate_faults(const FeatureView& view) {
       faults.push_back({field + ".reject_rows", "is for not_null, min, max and one_of: " +
                                                     std::string(name_of(check.rule)) +
                                                     " says nothing of one row"});
+    else if (check.reject_rows && windows::windowed(view))
+      faults.push_back({field + ".reject_rows",
+                        "is for views without windows: a window is no row; leave the events out in "
+                        "the sql"});
     else if (check.reject_rows && check.severity == catalog::CheckSeverity::warning)
       faults.push_back({field + ".severity", "must be error where rows are rejected"});
   }
@@ -260,7 +266,8 @@ Result<GateReport> look(olap::Session& session, const GateInput& input) {
     out_of_view = TRY(session.query("SELECT " + rejected + " FROM (" + input.rejected + ")"));
   GateReport report;
   if (!out_of_view.rows.empty()) report.rejected = whole(out_of_view.rows[0].at(0));
-  const std::int64_t total = whole(moved.rows.at(0).at(0)), fresh = whole(moved.rows[0].at(1));
+  const std::int64_t total = whole(moved.rows.at(0).at(0)),
+                     fresh = input.arrived.value_or(whole(moved.rows[0].at(1)));
   std::size_t next_moved = 2, next_rejected = 1;
   for (const FeatureCheck& check : view.checks) {
     GateResult result{.feature = check.feature,
@@ -282,7 +289,7 @@ Result<GateReport> look(olap::Session& session, const GateInput& input) {
       result.rows = changed.compared;
       result.violations = changed.changed;
     }
-    result.what = judged(check, result);
+    result.what = judged(check, result, input.view->windows != nullptr);
     result.passed = result.what.empty() || check.reject_rows;
     if (!result.what.empty() && result.violations > 0 && !input.keys_hidden &&
         check.rule != GateRule::max_share_changed)

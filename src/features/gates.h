@@ -24,6 +24,8 @@ struct GateInput {
   // time).
   std::string moving;
   std::string rejected;  // SELECT of rows that are kept out; empty: there are none
+  // How many rows arrived, where `moving` are not these: it is the entities of a windowed view.
+  std::optional<std::int64_t> arrived;
   bool keys_hidden = false;
   // How many entities of `moving` were compared with what is online, and how many have another
   // value of the feature.

@@ -106,20 +106,26 @@ Result<OfflineTable> Offline::table_of(const Call& call, const BoundView& view,
   if (auto found = known()) return std::move(*found);
   const std::lock_guard turn(making_);
   if (auto found = known()) return std::move(*found);
-  const auto stored = db_.read(call, [&](sql::Tx& tx) {
+  const auto kept = TRY(kept_table(call, *view.handle, digest));
+  OfflineTable table = kept ? *kept : TRY(make(call, view, digest, snapshots, erasures));
+  const std::lock_guard hold(tables_turn_);
+  tables_[digest] = table;
+  return table;
+}
+
+Result<std::optional<OfflineTable>> Offline::kept_table(const Call& call, const ViewHandle& view,
+                                                        const std::string& digest) {
+  auto stored = TRY(db_.read(call, [&](sql::Tx& tx) {
     return sql::select<OfflineTable>(
         tx,
         "SELECT " + columns<OfflineTable>() +
             " FROM feature_tables WHERE project = $1 AND view = $2 AND version = $3 AND digest = "
             "$4",
-        {call.project, view.handle->view.name, view.handle->version, digest});
-  });
-  if (!stored) return stored.error();
-  const bool there = !stored->empty() && TRY(blobs_.exists(stored->front().path));
-  OfflineTable table = there ? stored->front() : TRY(make(call, view, digest, snapshots, erasures));
-  const std::lock_guard hold(tables_turn_);
-  tables_[digest] = table;
-  return table;
+        {call.project, view.view.name, view.version, digest});
+  }));
+  if (stored.empty() || !TRY(blobs_.exists(stored.front().path)))
+    return std::optional<OfflineTable>();
+  return std::optional(std::move(stored.front()));
 }
 
 // The first rows of the SQL tell whether entities have more than one, but for rare views.

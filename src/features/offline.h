@@ -21,6 +21,9 @@ class Offline {
   // The table of a view over its sources as they are now; made where there is none yet. Blocks
   // those who ask at the same time.
   Result<OfflineTable> table(const Call& call, const BoundView& view);
+  // One that was made before, by its digest; nothing where it is gone.
+  Result<std::optional<OfflineTable>> kept_table(const Call& call, const ViewHandle& view,
+                                                 const std::string& digest);
   // What to select its rows from: "read_parquet('...')".
   std::string scan(const OfflineTable& table) const;
   // The same of the rows that gates rejected; for views that have such gates.
@@ -30,6 +33,8 @@ class Offline {
   Result<void> forget(const std::string& project,
                       const std::vector<std::shared_ptr<const ViewHandle>>& views);
   blob::Store& blobs() { return blobs_; }
+  // A file of the local disk that nobody else has; whoever makes it takes it away.
+  std::string scratch_file() { return blobs_.uri(staged_path()); }
 
   // What gives entity rows.
   struct Rows {

@@ -373,13 +373,6 @@ Result<void> Online::for_each_key(const ViewHandle& view,
                   [&](std::string_view key, std::string_view) { return visit(key); });
 }
 
-Result<void> Online::verify_windows(const ViewHandle& view, const OfflineTable& table,
-                                    Timestamp watermark, std::size_t sample, VerifyOutput& out,
-                                    const windows::Differs& differs) {
-  return windows::verify(kv_, windows_, view, {offline_.scan(table), table.digest}, watermark,
-                         sample, out, differs);
-}
-
 Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<Row>& rows) {
   if (view.windows) {
     std::vector<windows::Store::PushedRow> events;

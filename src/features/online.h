@@ -43,9 +43,10 @@ class Online {
   };
   Result<Written> push(const ViewHandle& view, const std::vector<Row>& rows);
   // Compares a windowed view with its offline events.
-  Result<void> verify_windows(const ViewHandle& view, const OfflineTable& table,
-                              Timestamp watermark, std::size_t sample, VerifyOutput& out,
-                              const windows::Differs& differs);
+  Result<void> verify_windows(const windows::VerifyInput& input, VerifyOutput& out,
+                              const windows::Differs& differs) {
+    return windows::verify(kv_, windows_, input, out, differs);
+  }
 
   // A row that is to go, and up to which event no other may take its place.
   struct Gone {

@@ -56,15 +56,6 @@ std::string definition_of(const ViewHandle& view) {
       canonical(json::object{{"view", encode(view.view)}, {"keys", encode(view.keys)}}));
 }
 
-struct Operations::Run {
-  states::Key key;
-  Timestamp started;
-  bool looked = false;  // at the gates
-  bool renewed = false;
-  GateReport report;
-  std::optional<Timestamp> before, newest;
-};
-
 Operations::Hold::Hold(Operations& operations, std::string prefix)
     : operations_(operations), prefix_(std::move(prefix)) {
   const std::lock_guard turn(operations_.turn_);
@@ -198,6 +189,7 @@ Result<void> Operations::check_gates(const Call& call, const ViewHandle& view,
                                      const OfflineTable& table,
                                      const std::optional<Watermark>& before, Timestamp until,
                                      Run& run) {
+  if (view.windows) return check_window_gates(call, view, table, before, until, run);
   const std::string scan = parts_.offline.scan(table), columns = row_columns(view);
   const std::string range = " WHERE arrived_at <= " + timestamp_literal(until) +
                             (before ? " AND arrived_at > " + timestamp_literal(before->at) : "");
@@ -218,7 +210,11 @@ Result<void> Operations::check_gates(const Call& call, const ViewHandle& view,
                              ") AS l SEMI JOIN (" + input.moving + ") AS m USING (" + keys + ")";
   input.changed = [&](std::size_t feature) { return changed(view, latest, feature); };
   const auto session = TRY(parts_.olap.session());
-  run.report = TRY(look(*session, input));
+  return keep_gates(view, TRY(look(*session, input)), run);
+}
+
+Result<void> Operations::keep_gates(const ViewHandle& view, GateReport report, Run& run) {
+  run.report = std::move(report);
   run.looked = true;
   for (const GateResult& result : run.report.checks)
     if (!result.passed && !stops(result))

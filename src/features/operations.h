@@ -73,7 +73,14 @@ class Operations {
   Result<void> keep_pushed();
 
  private:
-  struct Run;
+  struct Run {
+    states::Key key;
+    Timestamp started;
+    bool looked = false;  // at the gates
+    bool renewed = false;
+    GateReport report;
+    std::optional<Timestamp> before, newest;
+  };
   // A view whose turn came at `at`.
   struct Due {
     Call call;
@@ -118,8 +125,23 @@ class Operations {
                       const Result<Materialized>& moved);
   Result<void> tell_of_run(sql::Tx& tx, const Call& call, const BoundView& view,
                            const ViewWork& before, const ViewWork& after);
+  Result<void> keep_gates(const ViewHandle& view, GateReport report, Run& run);
   Result<GateInput::Changed> changed(const ViewHandle& view, const std::string& latest,
                                      std::size_t feature);
+  // Of windowed views. SELECT: keys, event_time (of the newest event), created_time, features; of
+  // `entities` (SELECT: keys, event_time) by what had arrived of `events` then.
+  Result<std::string> window_values(olap::Session& session, const ViewHandle& view,
+                                    const std::string& events, const std::string& entities);
+  Result<void> check_window_gates(const Call& call, const ViewHandle& view,
+                                  const OfflineTable& table, const std::optional<Watermark>& before,
+                                  Timestamp until, Run& run);
+  Result<GateInput::Changed> changed_in_windows(olap::Session& session, const ViewHandle& view,
+                                                const std::string& values,
+                                                const std::optional<Watermark>& before,
+                                                Timestamp until, std::size_t feature);
+  Result<std::string> window_profile_rows(olap::Session& session, const ViewHandle& view,
+                                          const OfflineTable& table, Timestamp from,
+                                          Timestamp until);
   Result<bool> keys_hidden(const Call& call, const ViewHandle& view);
 
   Result<std::vector<Due>> views_due(

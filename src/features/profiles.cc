@@ -45,9 +45,15 @@ Result<ViewProfile> Operations::make_profile(const Call& call, const BoundView& 
                                              Timestamp day) {
   const ViewHandle& view = *bound.handle;
   const auto session = TRY(parts_.olap.session());
-  catalog::TableProfile made = TRY(catalog::profile_of(
-      *session, "SELECT " + features_of(view) + " FROM " + parts_.offline.scan(table) + " WHERE " +
-                    on_day(day) + " AND arrived_at <= " + timestamp_literal(until)));
+  const std::string rows =
+      view.windows ? "(" +
+                         TRY(window_profile_rows(*session, view, table, day,
+                                                 std::min(until, day + day_length - Micros(1)))) +
+                         ")"
+                   : parts_.offline.scan(table) + " WHERE " + on_day(day) +
+                         " AND arrived_at <= " + timestamp_literal(until);
+  catalog::TableProfile made =
+      TRY(catalog::profile_of(*session, "SELECT " + features_of(view) + " FROM " + rows));
   ViewProfile profile{.project = call.project,
                       .view = view.view.name,
                       .version = view.version,
@@ -126,7 +132,6 @@ Result<bool> Operations::profile_due() {
     }
     const auto make = [&]() -> Result<std::string> {
       const OfflineTable table = TRY(parts_.offline.table(call, *view));
-      if (view->handle->windows) return table.digest;  // its rows are events, not values
       const std::string scan = parts_.offline.scan(table);
       const auto session = TRY(parts_.olap.session());
       std::string moved = "arrived_at <= " + timestamp_literal(watermark->at);

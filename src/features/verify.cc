@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "features/causes.h"
 #include "features/operations.h"
 #include "features/values.h"
 
@@ -10,11 +11,6 @@ namespace penstock::features {
 namespace {
 
 constexpr std::size_t differences_max = 1'000, text_max = 200;
-
-// What a difference came from; a cause's text begins with one of these.
-constexpr std::string_view late_data = "late data", ttl = "TTL", transform = "transform",
-                           code_version = "code version", pushed_only = "pushed only",
-                           sources_changed = "sources changed", lost = "lost";
 
 // For people: of an embedding the beginning is enough to tell two apart, mostly.
 std::string text_of(FeatureType type, const Scalar& value) {
@@ -106,16 +102,22 @@ class Comparison {
     return {};
   }
 
-  // Windowed views: what moved their tiles is known only as a whole.
-  std::string_view cause_of_windows() const {
-    return origin_.changed ? sources_changed : !origin_.written_by.empty() ? code_version : lost;
+  // Of windowed views: what is not as it was moved may have been written by others.
+  void differs_in_windows(std::string_view key, const std::string& feature,
+                          const std::string& online, const std::string& offline,
+                          std::string_view cause, const std::string& more) {
+    if (cause == causes::lost && !online.empty() && !origin_.written_by.empty())
+      differs(key, feature, online, offline, causes::code_version,
+              "the tiles were written by " + origin_.written_by);
+    else
+      differs(key, feature, online, offline, cause, more);
   }
 
   // `served` by the hot path at the watermark, against what the offline TTL says.
   void compare_age(const Online::Pending& expected, Status served, bool expired) {
     if ((served == Status::OUTSIDE_MAX_AGE) == expired) return;
     differs(expected.key, "", std::string(name_of(served)),
-            expired ? "OUTSIDE_MAX_AGE" : "within its TTL", ttl,
+            expired ? "OUTSIDE_MAX_AGE" : "within its TTL", causes::ttl,
             "online and offline do not agree on whether the row of " +
                 to_rfc3339(expected.times.event_time) + " is too old at " +
                 to_rfc3339(origin_.watermark));
@@ -124,9 +126,10 @@ class Comparison {
   void unknown_offline(const std::string& key) {
     ++out_.entities;
     if (origin_.changed && origin_.row_then(key))
-      differs(key, "", "a row", "", sources_changed, "its rows were taken out of the sources");
+      differs(key, "", "a row", "", causes::sources_changed,
+              "its rows were taken out of the sources");
     else
-      differs(key, "", "a row", "", pushed_only,
+      differs(key, "", "a row", "", causes::pushed_only,
               "offline has no such entity: it was pushed, or its rows were taken out of the "
               "sources");
   }
@@ -135,11 +138,11 @@ class Comparison {
   void missing(const Online::Pending& expected) {
     const std::string offline = to_rfc3339(expected.times.event_time);
     if (origin_.changed && origin_.then && !origin_.row_then(expected.key))
-      differs(expected.key, "", "", offline, late_data,
+      differs(expected.key, "", "", offline, causes::late_data,
               "the row came into the sources after the view was moved up to " +
                   to_rfc3339(origin_.watermark));
     else
-      differs(expected.key, "", "", offline, lost,
+      differs(expected.key, "", "", offline, causes::lost,
               "there is no online row: it was lost, or the view was materialized to another "
               "store");
   }
@@ -152,15 +155,16 @@ class Comparison {
               to_rfc3339(expected.times.event_time), cause, more);
     };
     if (online > expected.times)
-      moved_so ? say(sources_changed, "the row that is online was taken out of the sources")
-               : say(pushed_only, "the online row is newer than the watermark: it was pushed");
+      moved_so
+          ? say(causes::sources_changed, "the row that is online was taken out of the sources")
+          : say(causes::pushed_only, "the online row is newer than the watermark: it was pushed");
     else if (moved_so)
-      say(late_data, "a newer row came into the sources after the view was moved up to " +
-                         to_rfc3339(origin_.watermark));
+      say(causes::late_data, "a newer row came into the sources after the view was moved up to " +
+                                 to_rfc3339(origin_.watermark));
     else if (origin_.changed && !origin_.then)
-      say(sources_changed, "the online row is older, and the sources are others than then");
+      say(causes::sources_changed, "the online row is older, and the sources are others than then");
     else
-      say(lost, "the online row is older: a newer one was not moved");
+      say(causes::lost, "the online row is older: a newer one was not moved");
   }
 
   void other_value(const std::string& key, std::size_t feature, const Scalar& online,
@@ -171,13 +175,13 @@ class Comparison {
               cause, more);
     };
     if (was_so_then || (origin_.changed && !origin_.then))
-      say(sources_changed, "the same row has another value in the sources now");
+      say(causes::sources_changed, "the same row has another value in the sources now");
     else if (origin_.pushed)
-      say(pushed_only, "the same row was pushed with another value");
+      say(causes::pushed_only, "the same row was pushed with another value");
     else if (!origin_.written_by.empty())
-      say(code_version, "the row was written by " + origin_.written_by);
+      say(causes::code_version, "the row was written by " + origin_.written_by);
     else
-      say(transform,
+      say(causes::transform,
           "the same row has another value: the view's SQL gives others each time, or the row is "
           "damaged");
   }
@@ -229,6 +233,14 @@ std::optional<std::unordered_map<std::string, Online::Pending>> rows_then(
   return out;
 }
 
+// What wrote the rows, where that is not what runs now.
+std::string writer_of(const ViewWork& work, const ViewHandle& view, const std::string& program) {
+  if (work.definition.empty()) return "";
+  if (work.definition != definition_of(view))
+    return "another declaration of the view, its entity or its features";
+  return work.program == program ? "" : "Penstock " + work.program + ", and this is " + program;
+}
+
 }  // namespace
 
 Result<void> Service::verify_view(const Call& call, const BoundView& bound, std::int64_t sample,
@@ -241,35 +253,30 @@ Result<void> Service::verify_view(const Call& call, const BoundView& bound, std:
     return Error{Code::failed_precondition,
                  view.reference() + " was never materialized; run penstock features materialize"};
   Origin origin{.watermark = watermark->at, .changed = watermark->digest != table.digest};
-  if (origin.changed) {
-    const auto tables = TRY(db_.read(call, [&](sql::Tx& tx) {
-      return sql::select<OfflineTable>(
-          tx,
-          "SELECT " + columns<OfflineTable>() +
-              " FROM feature_tables WHERE project = $1 AND view = $2 AND version = $3 AND digest "
-              "= $4",
-          {call.project, view.view.name, view.version, watermark->digest});
-    }));
-    if (!tables.empty())
-      origin.then = rows_then(*online_, *offline_, view, tables.front(), *watermark);
-  }
+  std::optional<OfflineTable> then;
+  if (origin.changed) then = TRY(offline_->kept_table(call, view, watermark->digest));
   const auto works = TRY(operations_->works(call));
   if (const auto work = works.find({view.view.name, view.version}); work != works.end()) {
     origin.pushed = work->second.last_push.has_value();
-    if (!work->second.definition.empty() && work->second.definition != definition_of(view))
-      origin.written_by = "another declaration of the view, its entity or its features";
-    else if (!work->second.definition.empty() && work->second.program != program_)
-      origin.written_by = "Penstock " + work->second.program + ", and this is " + program_;
+    origin.written_by = writer_of(work->second, view, program_);
   }
-
   Comparison comparison(view, origin, out);
-  if (view.windows)
+  if (view.windows) {
+    windows::VerifyInput windowed{.view = view,
+                                  .now = {offline_->scan(table), table.digest},
+                                  .changed = origin.changed,
+                                  .then = {},
+                                  .watermark = watermark->at,
+                                  .sample = static_cast<std::size_t>(sample)};
+    if (then) windowed.then = windows::Table{offline_->scan(*then), then->digest};
     return online_->verify_windows(
-        view, table, watermark->at, static_cast<std::size_t>(sample), out,
+        windowed, out,
         [&](std::string_view key, const std::string& feature, const std::string& online,
-            const std::string& offline, const std::string& cause) {
-          comparison.differs(key, feature, online, offline, comparison.cause_of_windows(), cause);
+            const std::string& offline, std::string_view cause, const std::string& more) {
+          comparison.differs_in_windows(key, feature, online, offline, cause, more);
         });
+  }
+  if (then) origin.then = rows_then(*online_, *offline_, view, *then, *watermark);
   const std::string latest =
       latest_statement({&view, offline_->scan(table), table.ties}, watermark->at);
   const auto expected =

@@ -24,6 +24,17 @@ Result<Found> find(const ViewHandle& view, const std::optional<std::string>& val
   return out;
 }
 
+Result<std::optional<Scalar>> value_at(const ViewHandle& view, std::string_view value,
+                                       Timestamp watermark, Timestamp at, std::size_t feature) {
+  Parts parts = TRY(parts_of(*view.windows, value));
+  std::erase_if(parts.pushed, [&](const Pushed& one) { return one.event.arrived_at > at; });
+  const std::string until = joined(parts);
+  const Entity entity = TRY(Entity::open(*view.windows, until, watermark));
+  const auto newest = entity.newest();
+  if (!newest || newest->arrival > at) return std::optional<Scalar>();
+  return std::optional(TRY(entity.value(feature, at)));
+}
+
 std::vector<Field> pushed_fields(const ViewHandle& view) {
   std::vector<Field> out;
   if (view.windows)

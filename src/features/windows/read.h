@@ -17,6 +17,11 @@ struct Found {
 Result<Found> find(const ViewHandle& view, const std::optional<std::string>& value,
                    const std::optional<std::string>& watermark, Timestamp as_of);
 
+// A feature as of `at`, by what had arrived then, whatever is known of later; nothing where nothing
+// had.
+Result<std::optional<Scalar>> value_at(const ViewHandle& view, std::string_view value,
+                                       Timestamp watermark, Timestamp at, std::size_t feature);
+
 // A field of a row that is pushed. No type: any plain value.
 struct Field {
   std::string name;
