@@ -432,6 +432,10 @@ void System::Parts::join_components() {
   });
   quality->on_failure(open_incident);
   features->operations().on_trouble(tell_of_view);
+  features->on_logged([this](const Call& call, const std::string& schema, std::size_t most) {
+    static_cast<void>(telemetry->flush(std::chrono::seconds(1)));  // those of a moment ago, too
+    return feature_log->newest_reads(call, schema, most);
+  });
   describe_all({*catalog, *registry, *artifacts, *training, *serving, *costs, *release});
 }
 

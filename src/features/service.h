@@ -7,6 +7,7 @@
 
 #include "base/metrics.h"
 #include "catalog/service.h"
+#include "features/logged.h"
 #include "features/schema.h"
 #include "features/view_work.h"
 #include "ports/blob.h"
@@ -215,8 +216,11 @@ struct VerifyOutput {
   std::int64_t entities = 0, values = 0, differing = 0;
   std::vector<VerifyDifference> differences;   // at most 1,000
   std::map<std::string, std::int64_t> causes;  // of all differences
+  // Of a schema with transforms: the newest that were logged, whose transforms were computed anew.
+  std::int64_t predictions = 0;
 };
-BOOST_DESCRIBE_STRUCT(VerifyOutput, (), (entities, values, differing, differences, causes))
+BOOST_DESCRIBE_STRUCT(VerifyOutput, (),
+                      (entities, values, differing, differences, causes, predictions))
 
 struct Options {
   std::string scratch;  // a folder of the local disk for files that are being made
@@ -264,6 +268,8 @@ class Service {
   // `naive_times`: a time without an offset is UTC, as Feast reads it; else it is a fault.
   Result<PushOutput> push(const Call& call, const PushInput& input, bool naive_times = false);
   Result<VerifyOutput> verify(const Call& call, const VerifyInput& input);
+  // Who knows what models read; before the first call.
+  void on_logged(LoggedReads logged);
   // Online rows go, offline rows are left out from now on; what holds them still is told. What
   // comes of later events counts again. Idempotent.
   Result<EraseOutput> erase(const Call& call, const EraseInput& input);
@@ -308,6 +314,12 @@ class Service {
   Result<void> verify_view(const Call& call, const BoundView& view, std::int64_t sample,
                            VerifyOutput& out);
   Result<VerifyOutput> verify_one(const Call& call, const BoundView& view, std::int64_t sample);
+  // Each logged transform that differs from what its expression gives offline of what was read with
+  // it.
+  Result<void> verify_transforms(const Call& call, const SchemaHandle& schema, std::int64_t sample,
+                                 VerifyOutput& out);
+  Result<std::string> logged_statement(const Call& call, olap::Session& session,
+                                       const SchemaHandle& schema, const std::string& row_columns);
   Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
   Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
                                                         const std::vector<std::string>& features);
@@ -321,6 +333,7 @@ class Service {
   const Clock& clock_;
   const std::string program_;
   Counter& from_future_;
+  LoggedReads logged_;
   std::unique_ptr<Offline> offline_;
   std::unique_ptr<Online> online_;
   std::unique_ptr<OpenHandles> handles_;

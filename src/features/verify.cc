@@ -339,6 +339,7 @@ Result<VerifyOutput> Service::verify(const Call& call, const VerifyInput& input)
     if (!bound) return bound.error();
     TRY(verify_view(call, *bound, input.sample, out));
   }
+  if (schema) TRY(verify_transforms(call, **schema, input.sample, out));
   return out;
 }
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::int64_t predictions_max = 20'000'000;
 constexpr std::size_t records_read = 2'000;
+constexpr std::int64_t records_looked_at = 1'000'000;
 
 // A folder that goes with its owner.
 class Scratch {
@@ -197,6 +198,40 @@ Result<FeatureLog::Logged> FeatureLog::logged(const Call& call, const FromPredic
                     out.schema + " has a feature called " + name +
                         ", which the dataset has of its own; give the feature another `name`",
                     Code::failed_precondition);
+  return out;
+}
+
+Result<std::vector<features::LoggedRead>> FeatureLog::newest_reads(const Call& call,
+                                                                   const std::string& schema,
+                                                                   std::size_t most) {
+  std::vector<features::LoggedRead> out;
+  const std::int64_t end = TRY(log_.end(inference_topic));
+  const std::int64_t first = std::max<std::int64_t>(0, end - records_looked_at);
+  for (std::int64_t before = end; before > first && out.size() < most;) {
+    if (clock_.now() > call.deadline)
+      return Error{Code::deadline_exceeded, "the deadline passed while predictions were read"};
+    const std::int64_t from = std::max(first, before - static_cast<std::int64_t>(records_read));
+    std::vector<features::LoggedRead> some;
+    for (std::int64_t at = from; at < before;) {
+      const auto records =
+          TRY(log_.read(inference_topic, at, static_cast<std::size_t>(before - at)));
+      if (records.empty()) break;
+      for (const events::Record& record : records) {
+        if (record.offset >= before) continue;
+        const auto read = events_of(record.value);
+        if (!read || read->size() != 1) continue;
+        const InferenceEvent& event = read->front();
+        if (event.project == call.project && event.feature_schema == schema &&
+            event.error.empty() && !event.feature_statuses.empty() &&
+            (event.mode == Mode::online || event.mode == Mode::stream))
+          some.push_back({event.id, event.event_time, event.entities, event.features});
+      }
+      at = records.back().offset + 1;
+    }
+    for (auto one = some.rbegin(); one != some.rend() && out.size() < most; ++one)
+      out.push_back(std::move(*one));
+    before = from;
+  }
   return out;
 }
 

@@ -60,6 +60,11 @@ class FeatureLog {
   // or on a stream: prediction, event_time, model, join keys, features, feature_statuses, score,
   // label. Sorted, so that the same predictions and labels give the same dataset.
   Result<PredictionDataset> dataset(const Call& call, const FromPredictions& input);
+  // What predictions of the project read by a version of a schema, newest first; of the last
+  // 1,000,000 records of the log.
+  Result<std::vector<features::LoggedRead>> newest_reads(const Call& call,
+                                                         const std::string& schema,
+                                                         std::size_t most);
 
  private:
   struct Logged;

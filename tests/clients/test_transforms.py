@@ -213,6 +213,10 @@ def test_a_route_and_a_batch_decide_by_the_same_values(bank, tmp_path):
         done = predict(**wrong)
         assert done.returncode != 0 and problem in done.stdout + done.stderr, done.stdout + done.stderr
 
+    # What was read with the prediction gives the same transforms when it is computed offline.
+    verified = run(bank, "features", "verify", "payment")
+    assert verified == "3 entities, 9 values, 0 differ, with the transforms of 1 prediction\n", verified
+
     rows = "SELECT * FROM payments WHERE account = 1"
     scored = json.loads(run(bank, "batch", "score", "--route", "fraud", "--rows", rows, "--output", "all", "--json"))
     assert scored["rows"] == 10

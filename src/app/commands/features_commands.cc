@@ -150,7 +150,11 @@ void add_verify(CLI::App& features, Globals& globals) {
     if (!found) return;
     globals.show(*found, [&] {
       std::cout << text_of(*found, "entities") << " entities, " << text_of(*found, "values")
-                << " values, " << text_of(*found, "differing") << " differ\n";
+                << " values, " << text_of(*found, "differing") << " differ";
+      if (const std::string count = text_of(*found, "predictions"); count != "0")
+        std::cout << ", with the transforms of " << count
+                  << (count == "1" ? " prediction" : " predictions");
+      std::cout << "\n";
       std::vector<std::vector<std::string>> rows;
       for (const json::value& one : found->at("differences").as_array())
         rows.push_back({text_of(one, "view"), text_of(one, "entity"), text_of(one, "feature"),
