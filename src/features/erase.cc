@@ -5,7 +5,7 @@
 
 #include "audit/audit.h"
 #include "base/id.h"
-#include "features/erasure.h"
+#include "features/erased_marks.h"
 #include "features/online.h"
 
 namespace penstock::features {
@@ -149,8 +149,7 @@ Result<std::vector<ErasedView>> erase_online(Online& online, const Scope& scope,
     auto& some = rows.emplace_back(TRY(rows_of(online, *view, targets)));
     std::vector<std::string> keys;
     for (const Row& row : some) keys.push_back(row.key);
-    if (view->windows) continue;  // its tiles go as a whole, whatever they hold
-    const auto times = TRY(online.event_times(keys));
+    const auto times = TRY(online.event_times(*view, keys));
     for (std::size_t i = 0; i < some.size(); ++i)
       if (times[i])
         targets[some[i].target].until = std::max(targets[some[i].target].until, *times[i]);
@@ -158,18 +157,17 @@ Result<std::vector<ErasedView>> erase_online(Online& online, const Scope& scope,
   std::vector<ErasedView> out;
   for (std::size_t v = 0; v < scope.views.size(); ++v) {
     std::vector<Online::Gone> gone;
-    for (const Row& row : rows[v])
-      gone.push_back({row.key, targets[row.target].until, scope.views[v]->windows != nullptr});
-    const std::int64_t count = TRY(online.erase(gone));
+    for (const Row& row : rows[v]) gone.push_back({row.key, targets[row.target].until});
+    const std::int64_t count = TRY(online.erase(*scope.views[v], gone));
     out.push_back({scope.views[v]->reference(), count});
   }
   return out;
 }
 
-// Writes the erasures, takes the tables away and tells the audit log; gives the hashes.
-Result<std::vector<std::string>> record(sql::Tx& tx, const Call& call, const EraseInput& input,
-                                        const Scope& scope, const std::vector<Target>& targets,
-                                        Timestamp now, const EraseOutput& out) {
+// Writes the erasures, takes the tables away and tells the audit log.
+Result<std::vector<Erasure>> record(sql::Tx& tx, const Call& call, const EraseInput& input,
+                                    const Scope& scope, const std::vector<Target>& targets,
+                                    Timestamp now, const EraseOutput& out) {
   const auto known = TRY(tx.run(
       "SELECT coalesce(max(number), 0), count(*), min(salt) FROM feature_erasures WHERE project = "
       "$1",
@@ -185,6 +183,7 @@ Result<std::vector<std::string>> record(sql::Tx& tx, const Call& call, const Era
               .salt = salt ? *salt : new_ulid(now),
               .reason = input.reason,
               .erased_by = call.actor};
+  std::vector<Erasure> erasures;
   std::vector<std::string> hashes;
   for (const Target& target : targets) {
     one.entity = entity_hash(one.salt, target.values);
@@ -195,6 +194,7 @@ Result<std::vector<std::string>> record(sql::Tx& tx, const Call& call, const Era
                     "excluded.erased_at, reason = excluded.reason, erased_by = excluded.erased_by, "
                     "number = excluded.number"));
     hashes.push_back(one.entity);
+    erasures.push_back(one);
   }
   json::array views;
   for (const auto& view : scope.views) {
@@ -210,7 +210,7 @@ Result<std::vector<std::string>> record(sql::Tx& tx, const Call& call, const Era
                       {"views", std::move(views)},
                       {"online_rows", out.rows},
                       {"reason", input.reason}}}));
-  return hashes;
+  return erasures;
 }
 
 // Looks for the entities where nothing can be taken out.
@@ -270,19 +270,20 @@ Result<EraseOutput> Service::erase(const Call& call, const EraseInput& input) {
   // Online first: what is recorded is done. Whoever is stopped in between asks again.
   out.views = TRY(erase_online(*online_, *scope, targets));
   for (const ErasedView& view : out.views) out.rows += view.rows;
-  out.entities = TRY(db_.write(call, [&](sql::Tx& tx) {
+  const auto erasures = TRY(db_.write(call, [&](sql::Tx& tx) {
     return record(tx, call, input, *scope, targets, out.erased_at, out);
   }));
+  for (const Erasure& one : erasures) out.entities.push_back(one.entity);
   TRY(offline_->forget(call.project, scope->views));
-  // A mark keeps out whoever moves a row meanwhile; where only some keys were given, a row that
-  // nobody had seen before has none. No table holds such rows any more.
-  Scope by_some = *scope;
-  std::erase_if(by_some.views, [&](const auto& view) {
-    return view->keys.size() == targets.front().values.size();
-  });
-  for (const ErasedView& late : TRY(erase_online(*online_, by_some, targets)))
-    for (ErasedView& view : out.views)
-      if (view.view == late.view) view.rows += late.rows;
+  // From here on nobody writes their rows; what came in between, of rows that nobody had seen
+  // before, goes now.
+  TRY(erased_->put(call.project, erasures));
+  for (std::size_t v = 0; v < scope->views.size(); ++v) {
+    std::vector<std::string> keys;
+    for (Row& row : TRY(rows_of(*online_, *scope->views[v], targets)))
+      keys.push_back(std::move(row.key));
+    out.views[v].rows += TRY(online_->erase_again(call, *scope->views[v], keys));
+  }
   out.rows = 0;
   for (const ErasedView& view : out.views) out.rows += view.rows;
 

@@ -1,7 +1,6 @@
 #include "features/online.h"
 
 #include <algorithm>
-#include <set>
 
 #include "features/values.h"
 
@@ -318,62 +317,7 @@ Result<std::vector<std::string>> Online::keys_there(const ViewHandle& view, std:
   return keys;
 }
 
-Result<std::vector<std::optional<Timestamp>>> Online::event_times(
-    const std::vector<std::string>& keys) {
-  std::vector<std::optional<Timestamp>> out;
-  for (const auto& row : TRY(kv_.multi_get(keys)))
-    out.push_back(row && !is_erased(*row) ? std::optional(TRY(times_of(*row)).event_time)
-                                          : std::nullopt);
-  return out;
-}
-
-Result<std::int64_t> Online::erase(const std::vector<Gone>& gone) {
-  std::int64_t rows = 0;
-  std::vector<Gone> open = gone;
-  for (int turns = 0; !open.empty(); ++turns) {
-    if (turns == turns_max)
-      return Error{Code::unavailable, "others write these entities all the time; ask again"};
-    std::vector<std::string> keys;
-    for (const Gone& one : open) keys.push_back(one.key);
-    const auto there = TRY(kv_.multi_get(keys));
-    std::vector<kv::Swap> swaps;
-    std::vector<Gone> of;
-    for (std::size_t at = 0; at < open.size(); ++at) {
-      Timestamp until = open[at].until;
-      if (open[at].windowed) {
-        if (!there[at]) continue;
-        swaps.push_back({keys[at], there[at], std::nullopt});
-        of.push_back(open[at]);
-        continue;
-      }
-      if (there[at]) {
-        const RowTimes times = TRY(times_of(*there[at]));
-        if (is_erased(*there[at]) && times.event_time >= until) continue;
-        until = std::max(until, times.event_time);
-      }
-      swaps.push_back({keys[at], there[at], encode_erased(until)});
-      of.push_back(open[at]);
-    }
-    const auto lost = TRY(kv_.swap(swaps, kv::Durability::disk));
-    std::set<std::size_t> missed(lost.begin(), lost.end());
-    open.clear();
-    for (std::size_t at = 0; at < swaps.size(); ++at) {
-      if (missed.contains(at))
-        open.push_back(of[at]);
-      else if (swaps[at].expected && (of[at].windowed || !is_erased(*swaps[at].expected)))
-        ++rows;
-    }
-  }
-  return rows;
-}
-
-Result<void> Online::for_each_key(const ViewHandle& view,
-                                  const std::function<bool(std::string_view key)>& visit) {
-  return kv_.scan(view.prefix + "r", view.prefix + "s",
-                  [&](std::string_view key, std::string_view) { return visit(key); });
-}
-
-Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<Row>& rows) {
+Result<Online::Written> Online::push_rows(const ViewHandle& view, const std::vector<Row>& rows) {
   if (view.windows) {
     std::vector<windows::Store::PushedRow> events;
     for (const Row& row : rows) {
@@ -390,11 +334,11 @@ Result<Online::Written> Online::push(const ViewHandle& view, const std::vector<R
   }
   std::vector<Pending> pending;
   pending.reserve(rows.size());
-  for (const Row& row : rows)
-    pending.push_back({row.row.event_time,
-                       {row.row.event_time, row.row.created_time},
-                       row.key,
-                       encode_row(view, row.row)});
+  for (const Row& row : rows) {
+    std::string value = row.deleted ? encode_erased(row.row.event_time) : encode_row(view, row.row);
+    const RowTimes times = TRY(times_of(value));
+    pending.push_back({row.row.event_time, times, row.key, std::move(value)});
+  }
   return put(pending, std::nullopt);
 }
 

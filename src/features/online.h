@@ -6,6 +6,7 @@
 #include <span>
 
 #include "features/codec.h"
+#include "features/erased_marks.h"
 #include "features/offline.h"
 #include "features/windows/verify.h"
 #include "ports/kv.h"
@@ -16,8 +17,14 @@ namespace penstock::features {
 class Online {
  public:
   // Without `lookup` the rows come to one thread only.
-  Online(kv::Store& kv, olap::Engine& olap, Offline& offline, olap::Lookup* lookup)
-      : kv_(kv), olap_(olap), offline_(offline), lookup_(lookup), windows_(kv, olap) {}
+  Online(kv::Store& kv, olap::Engine& olap, Offline& offline, ErasedMarks& erased,
+         olap::Lookup* lookup)
+      : kv_(kv),
+        olap_(olap),
+        offline_(offline),
+        erased_(erased),
+        lookup_(lookup),
+        windows_(kv, olap) {}
 
   Result<std::optional<Watermark>> watermark(const ViewHandle& view);
   // Moves the rows that arrived after the watermark and not after `until`; of `given`, where
@@ -40,24 +47,33 @@ class Online {
     std::string key;  // row_key
     StoredRow row;    // of a windowed view, the inputs of an event
     std::optional<std::string> event_id;
+    bool deleted = false;  // the entity has no row from its event time on
   };
-  Result<Written> push(const ViewHandle& view, const std::vector<Row>& rows);
+  // Rows of events that were erased are ignored.
+  Result<Written> push(const Call& call, const ViewHandle& view, const std::vector<Row>& rows);
   // Compares a windowed view with its offline events.
   Result<void> verify_windows(const windows::VerifyInput& input, VerifyOutput& out,
                               const windows::Differs& differs) {
     return windows::verify(kv_, windows_, input, out, differs);
   }
 
-  // A row that is to go, and up to which event no other may take its place.
-  struct Gone {
-    std::string key;
-    Timestamp until;
-    bool windowed = false;  // tiles go without a mark: no offline event brings them back
-  };
+  // A row that is to go, and up to which event no other may take its place. Tiles go without a
+  // mark: no offline event brings them back, and ErasedMarks keep pushed ones away.
+  using Gone = windows::Store::Gone;
   // How many rows stood there.
-  Result<std::int64_t> erase(const std::vector<Gone>& gone);
-  // Of the rows of `keys`; nothing where there is none.
-  Result<std::vector<std::optional<Timestamp>>> event_times(const std::vector<std::string>& keys);
+  Result<std::int64_t> erase(const ViewHandle& view, const std::vector<Gone>& gone);
+  // Of the rows of `keys`, of windowed views of their newest events; nothing where there is none.
+  Result<std::vector<std::optional<Timestamp>>> event_times(const ViewHandle& view,
+                                                            const std::vector<std::string>& keys);
+  // Those of rows that an erasure reached while they were on their way; how many.
+  Result<std::int64_t> erase_again(const Call& call, const ViewHandle& view,
+                                   const std::vector<std::string>& keys);
+  // For those who write rows of a view: takes out what was erased since erased_state() was asked.
+  Result<std::string> erased_state(const Call& call) { return erased_.state(call); }
+  Result<void> keep_erased(const Call& call, const ViewHandle& view,
+                           const std::string& state_before);
+  // Writes anew what counts at the watermark by `table`, which the rows were moved from.
+  Result<Materialized> repair(const ViewHandle& view, const OfflineTable& table);
   // Of every row of a view, until visit returns false.
   Result<void> for_each_key(const ViewHandle& view,
                             const std::function<bool(std::string_view key)>& visit);
@@ -93,6 +109,9 @@ class Online {
     std::span<Pending> take(Timestamp until, bool fresh);
   };
   Cursor& cursor_of(const ViewHandle& view);
+  Result<Written> push_rows(const ViewHandle& view, const std::vector<Row>& rows);
+  Result<void> erase_pushed(const Call& call, const ViewHandle& view, const std::vector<Row>& rows,
+                            const std::string& state_before);
   Result<void> read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
                           Cursor& cursor);
   // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
@@ -109,6 +128,7 @@ class Online {
   kv::Store& kv_;
   olap::Engine& olap_;
   Offline& offline_;
+  ErasedMarks& erased_;
   olap::Lookup* const lookup_;
   windows::Store windows_;
   std::mutex cursors_turn_;

@@ -143,7 +143,9 @@ Result<Materialized> Operations::move(const Call& call, const BoundView& bound, 
     TRY(check_gates(call, view, table, before, until, run));
     if (const GateResult* failed = run.report.failed()) return stopped_by(view, *failed, before);
   }
+  const std::string erased = TRY(parts_.online.erased_state(call));
   Materialized out = TRY(move_stretches(call, bound, table, until, run));
+  TRY(parts_.online.keep_erased(call, view, erased));
   out.rejected = run.report.rejected;
   out.rows += out.rejected;
   for (const GateResult& result : run.report.checks)
@@ -234,7 +236,7 @@ Result<GateInput::Changed> Operations::changed(const ViewHandle& view, const std
   const auto there = TRY(parts_.online.stored(keys));
   GateInput::Changed out;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (!there[i]) continue;  // a new entity has changed nothing
+    if (!there[i] || is_erased(*there[i])) continue;  // a new entity has changed nothing
     ++out.compared;
     const StoredRow now = TRY(decode_row(view, *there[i]));
     const StoredRow then = TRY(decode_row(view, rows[i].value));

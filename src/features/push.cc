@@ -19,10 +19,50 @@ class RowReader {
       : view_(view), fields_(windows::pushed_fields(view)), naive_times_(naive_times) {}
 
   Online::Row read(const json::object& row) {
-    faults.clear();
     std::size_t known = 0;  // of the row's fields
-    Online::Row out;
     std::vector<std::string> keys;
+    Online::Row out = read_head(row, keys, known);
+    if (view_.view.created_time)
+      out.row.created_time =
+          time(*view_.view.created_time, field(row, *view_.view.created_time, known))
+              .value_or(out.row.event_time);
+    if (view_.windows)
+      read_event(row, known, out);
+    else
+      read_values(row, keys, known, out);
+    if (known < row.size()) tell_unknown(row);
+    return out;
+  }
+
+  // Of an entity that has no row any more.
+  Online::Row read_delete(const json::object& row) {
+    std::size_t known = 0;
+    std::vector<std::string> keys;
+    Online::Row out = read_head(row, keys, known);
+    out.deleted = true;
+    if (view_.windows)
+      faults.push_back({.field = "",
+                        .value = "",
+                        .reason = "cannot be of view " + view_.view.name +
+                                  ": its rows are events, and what happened stays; features erase "
+                                  "takes an entity out"});
+    else if (known < row.size())
+      faults.push_back({.field = "",
+                        .value = "",
+                        .reason = "must have join keys and " + view_.view.event_time + " alone"});
+    return out;
+  }
+
+  static constexpr std::string_view no_column = "is no column of the view";
+
+  std::vector<RejectedRow> faults;  // of the row that was read last
+
+ private:
+  // What every row has: whose it is, and when.
+  Online::Row read_head(const json::object& row, std::vector<std::string>& keys,
+                        std::size_t& known) {
+    faults.clear();
+    Online::Row out;
     for (const catalog::JoinKey& key : view_.keys) {
       const json::value* given = field(row, key.name, known);
       const auto text = given ? spelling(key, *given) : std::nullopt;
@@ -37,23 +77,9 @@ class RowReader {
     if (!event || event->is_null()) fault(view_.view.event_time, event, "is missing");
     out.row.event_time = time(view_.view.event_time, event).value_or(Timestamp{});
     out.row.created_time = out.row.event_time;
-    if (view_.view.created_time)
-      out.row.created_time =
-          time(*view_.view.created_time, field(row, *view_.view.created_time, known))
-              .value_or(out.row.event_time);
-    if (view_.windows)
-      read_event(row, known, out);
-    else
-      read_values(row, keys, known, out);
-    if (known < row.size()) tell_unknown(row);
     return out;
   }
 
-  static constexpr std::string_view no_column = "is no column of the view";
-
-  std::vector<RejectedRow> faults;  // of the row that was read last
-
- private:
   void read_values(const json::object& row, const std::vector<std::string>& keys,
                    std::size_t& known, Online::Row& out) {
     for (const Feature& feature : view_.view.features) {
@@ -201,32 +227,61 @@ std::vector<Online::Row> of_older(const ViewHandle& view, const PushInput& input
   return out;
 }
 
-Error refusal(const std::vector<RejectedRow>& rejects) {
+Error refusal(const std::vector<RejectedRow>& rejects, const std::string& of = "rows") {
   Error error{Code::invalid_argument};
   for (const RejectedRow& fault : rejects) {
     if (error.violations.size() >= 100) break;
-    error.violations.push_back(
-        {"rows[" + std::to_string(fault.row) + "]." + fault.field, fault.reason});
+    error.violations.push_back({of + "[" + std::to_string(fault.row) + "]" +
+                                    (fault.field.empty() ? "" : "." + fault.field),
+                                fault.reason});
   }
   error.message = error.violations.front().field + " " + error.violations.front().problem +
                   "; nothing was written";
   return error;
 }
 
+// All of them are good, or none is written.
+Result<std::vector<Online::Row>> deletes_of(const ViewHandle& view, const PushInput& input,
+                                            bool naive_times) {
+  std::vector<Online::Row> out;
+  std::vector<RejectedRow> rejects;
+  RowReader reader(view, naive_times);
+  for (std::size_t i = 0; i < input.deletes.size(); ++i) {
+    out.push_back(reader.read_delete(input.deletes[i]));
+    for (RejectedRow& fault : reader.faults) {
+      if (rejects.size() >= rejects_max) break;
+      fault.row = static_cast<std::int64_t>(i);
+      rejects.push_back(std::move(fault));
+    }
+  }
+  if (!rejects.empty()) return refusal(rejects, "deletes");
+  return out;
+}
+
 }  // namespace
 
 Result<PushOutput> Service::push(const Call& call, const PushInput& input, bool naive_times) {
+  if (input.rows.empty() && input.deletes.empty())
+    return Error{Code::invalid_argument,
+                 "rows must have 1 to 10000 items, where there are no deletes",
+                 {{"rows", "must have 1 to 10000 items"}}};
   const auto views = TRY(chosen(call, {input.view}));
+  auto deletes = TRY(deletes_of(*views.back().handle, input, naive_times));
   Sorted good = sort(*views.back().handle, input, naive_times);
   // That all are bad is most likely not what was meant, and must not look like success.
-  if (good.rows.empty() || (good.rejected > 0 && input.all_or_nothing))
+  if (good.rejected > 0 && (good.rows.empty() || input.all_or_nothing))
     return refusal(good.rejects);
+  good.rows.insert(good.rows.end(), std::make_move_iterator(deletes.begin()),
+                   std::make_move_iterator(deletes.end()));
   for (std::size_t v = 0; v + 1 < views.size(); ++v) {
     const ViewHandle& older = *views[v].handle;
-    const auto rows = of_older(older, input, good.places, naive_times);
-    operations_->pushed(call.project, older, rows, TRY(online_->push(older, rows)));
+    auto rows = of_older(older, input, good.places, naive_times);
+    RowReader reader(older, naive_times);
+    for (const json::object& row : input.deletes)
+      if (auto one = reader.read_delete(row); reader.faults.empty()) rows.push_back(std::move(one));
+    operations_->pushed(call.project, older, rows, TRY(online_->push(call, older, rows)));
   }
-  const auto written = TRY(online_->push(*views.back().handle, good.rows));
+  const auto written = TRY(online_->push(call, *views.back().handle, good.rows));
   operations_->pushed(call.project, *views.back().handle, good.rows, written);
   return PushOutput{.written = written.written,
                     .ignored = written.ignored,

@@ -125,7 +125,8 @@ Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::
       from_future_(metrics.counter("penstock_features_from_future_total",
                                    "Reads that found only a row from after their instant")),
       offline_(std::make_unique<Offline>(db, olap, blobs, catalog, clock, options)),
-      online_(std::make_unique<Online>(kv_, olap, *offline_, options.lookup)),
+      erased_(std::make_unique<ErasedMarks>(kv_, db)),
+      online_(std::make_unique<Online>(kv_, olap, *offline_, *erased_, options.lookup)),
       handles_(std::make_unique<OpenHandles>()),
       operations_(std::make_unique<Operations>(Operations::Parts{
           .db = db,

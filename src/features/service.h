@@ -21,6 +21,7 @@ class Nearest;
 class Offline;
 class Online;
 class EntityUploads;
+class ErasedMarks;
 class OpenHandles;
 class Operations;
 struct BoundView;
@@ -167,11 +168,17 @@ struct PushInput {
   std::string view;                // its newest version and those in use all get the rows
   std::vector<json::object> rows;  // join keys, the view's event_time (and created_time), features
   bool all_or_nothing = false;     // one bad row: none is written
+  std::vector<json::object> deletes;  // join keys and the view's event_time
 };
-BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows, all_or_nothing))
+BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows, all_or_nothing, deletes))
 constexpr auto rules_of(const PushInput&) {
   return std::array{
-      Rule{.field = "rows", .min = 1, .max = 10'000},
+      Rule{.field = "rows", .max = 10'000, .may_miss = true},
+      Rule{.field = "deletes",
+           .doc = "Entities that have no row any more from an event time on, until a later one "
+                  "comes. One that is bad refuses the call.",
+           .max = 10'000,
+           .may_miss = true},
       Rule{.field = "all_or_nothing",
            .doc = "Write none of the rows where one is bad. Else good rows are written, and those "
                   "that are not come back in `rejects`; where all are bad, that is an error.",
@@ -184,7 +191,7 @@ struct RejectedRow {
   std::string reason;  // completes "<field> ..."
 };
 BOOST_DESCRIBE_STRUCT(RejectedRow, (), (row, field, value, reason))
-// written + ignored + rejected are the rows that came.
+// written + ignored + rejected are the rows and deletes that came.
 struct PushOutput {
   std::int64_t written = 0;
   std::int64_t ignored = 0;  // older than what is there, or there already
@@ -335,6 +342,7 @@ class Service {
   Counter& from_future_;
   LoggedReads logged_;
   std::unique_ptr<Offline> offline_;
+  std::unique_ptr<ErasedMarks> erased_;
   std::unique_ptr<Online> online_;
   std::unique_ptr<OpenHandles> handles_;
   std::unique_ptr<Operations> operations_;

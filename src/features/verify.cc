@@ -79,8 +79,17 @@ class Comparison {
   // Views whose online row is the latest offline row.
   Result<void> compare(const Online::Pending& expected, const std::optional<std::string>& stored) {
     ++out_.entities;
-    if (!stored || is_erased(*stored)) {
+    if (!stored) {
       missing(expected);
+      return {};
+    }
+    if (is_erased(*stored)) {
+      const Timestamp until = TRY(times_of(*stored)).event_time;
+      if (until < expected.times.event_time)
+        missing(expected);
+      else
+        differs(expected.key, "", "", to_rfc3339(expected.times.event_time), causes::pushed_only,
+                "the entity was deleted by a push as of " + to_rfc3339(until));
       return {};
     }
     const StoredRow online = TRY(decode_row(view_, *stored));

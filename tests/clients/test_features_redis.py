@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import requests
 from conftest import PENSTOCK, Server
 from redis_server import RedisServer
 
@@ -182,6 +183,14 @@ def test_an_entity_that_is_erased_stays_away_on_both(town):
     events = json.loads(one.run("audit", "list", "--json").stdout)["events"]
     told = [event for event in events if event["action"] == "features.entity.erased"]
     assert len(told) == 1 and "c4" not in json.dumps(told[0]["detail"]["keys"])
+    # A line of that city that nobody had seen: an old event stays away, a later one is a new fact.
+    for second, ignored in ((1_050, 1), (400_000_000, 0)):
+        pushed = requests.post(two.url + "/api/v1/features:push", timeout=30,
+                               headers={"Authorization": f"Bearer {two.token}"},
+                               json={"view": "line_delay", "rows": [
+                                   {"city": "c4", "line": 99, "seen": instant(second), "delay": 1.0}]})
+        assert pushed.status_code == 200 and pushed.json()["ignored"] == ignored, pushed.text
+    assert values(one, "c4", 99, 400_000_001)[0] == (1.0, "PRESENT")
     unknown = one.run("features", "erase", "--entity", "carrier=UA")
     assert unknown.returncode == 1 and "no feature view has the join keys carrier" in unknown.stderr
 

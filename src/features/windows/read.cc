@@ -35,6 +35,12 @@ Result<std::optional<Scalar>> value_at(const ViewHandle& view, std::string_view 
   return std::optional(TRY(entity.value(feature, at)));
 }
 
+Result<std::optional<Timestamp>> newest_event(const ViewHandle& view, std::string_view value) {
+  const Entity entity = TRY(Entity::open(*view.windows, value, Timestamp::min()));
+  const auto newest = entity.newest();
+  return newest ? std::optional(newest->event) : std::nullopt;
+}
+
 std::vector<Field> pushed_fields(const ViewHandle& view) {
   std::vector<Field> out;
   if (view.windows)

@@ -22,6 +22,9 @@ Result<Found> find(const ViewHandle& view, const std::optional<std::string>& val
 Result<std::optional<Scalar>> value_at(const ViewHandle& view, std::string_view value,
                                        Timestamp watermark, Timestamp at, std::size_t feature);
 
+// The event time of the newest event; nothing where none is known.
+Result<std::optional<Timestamp>> newest_event(const ViewHandle& view, std::string_view value);
+
 // A field of a row that is pushed. No type: any plain value.
 struct Field {
   std::string name;

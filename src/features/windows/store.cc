@@ -158,7 +158,8 @@ Result<void> Store::begin(const ViewHandle& view, const Watermark& goal) {
 
 // Reads, changes and writes each key in one step of its own, whoever else writes it meanwhile.
 Result<void> Store::update(const std::vector<std::string>& keys, const Change& change,
-                           const std::function<void(std::size_t)>& written) {
+                           const std::function<void(std::size_t)>& written,
+                           kv::Durability durability) {
   std::vector<std::size_t> open(keys.size());
   std::iota(open.begin(), open.end(), std::size_t{0});
   for (int turns = 0; !open.empty(); ++turns) {
@@ -177,7 +178,7 @@ Result<void> Store::update(const std::vector<std::string>& keys, const Change& c
     }
     open.clear();
     if (swaps.empty()) break;
-    const auto lost = TRY(kv_.swap(swaps, kv::Durability::process));
+    const auto lost = TRY(kv_.swap(swaps, durability));
     const std::set<std::size_t> missed(lost.begin(), lost.end());
     for (std::size_t i = 0; i < of.size(); ++i) {
       if (missed.contains(i))
@@ -309,6 +310,31 @@ Result<std::int64_t> Store::sweep(const ViewHandle& view, Timestamp at,
         [&](std::size_t) { ++gone; }));
   }
   return gone;
+}
+
+Result<std::int64_t> Store::forget(const ViewHandle& view, const std::vector<Gone>& gone) {
+  std::vector<std::string> keys;
+  for (const Gone& one : gone) keys.push_back(one.key);
+  std::int64_t had = 0;
+  TRY(update(
+      keys,
+      [&](std::size_t at, std::string_view stored) -> Result<After> {
+        if (stored.empty()) return After();
+        Parts parts = TRY(parts_of(*view.windows, stored));
+        const std::size_t dropped = std::erase_if(parts.pushed, [&](const Pushed& one) {
+          return one.event.event_time <= gone[at].until;
+        });
+        const bool tiles =
+            !parts.tiles.empty() &&
+            !(gone[at].older_only &&
+              TRY(Tiles::decode(*view.windows, parts.tiles)).newest_event() > gone[at].until);
+        if (!tiles && dropped == 0) return After();
+        if (tiles) parts.tiles = {};
+        if (parts.tiles.empty() && parts.pushed.empty()) return After(std::optional<std::string>());
+        return After(joined(parts));
+      },
+      [&](std::size_t) { ++had; }, kv::Durability::disk));
+  return had;
 }
 
 Result<Materialized> Store::materialize(const ViewHandle& view, const Table& table,

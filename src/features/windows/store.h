@@ -46,6 +46,19 @@ class Store {
   // resource_exhausted beyond pushed_max.
   Result<Written> push(const ViewHandle& view, const std::vector<PushedRow>& rows);
 
+  // Takes entities' tiles away, and their pushed events up to an instant. How many had any.
+  struct Gone {
+    std::string key;
+    Timestamp until;
+    bool older_only = false;  // tiles with a later event stay
+  };
+  Result<std::int64_t> forget(const ViewHandle& view, const std::vector<Gone>& gone);
+  // Writes the entities anew that are not as the events up to the watermark make them; how many.
+  // As materialize, not for two threads of one view at once.
+  Result<std::int64_t> repair(const ViewHandle& view, const Table& table, Timestamp watermark) {
+    return renew(view, table, watermark, true);
+  }
+
   struct Folded {
     std::string key, tiles;
     std::int64_t events = 0;
@@ -84,7 +97,8 @@ class Store {
   using After = std::optional<std::optional<std::string>>;
   using Change = std::function<Result<After>(std::size_t at, std::string_view stored)>;
   Result<void> update(const std::vector<std::string>& keys, const Change& change,
-                      const std::function<void(std::size_t)>& written);
+                      const std::function<void(std::size_t)>& written,
+                      kv::Durability durability = kv::Durability::process);
   Result<After> merged(const ViewHandle& view, const Batch& batch, const Folded& entity,
                        std::string_view stored);
   Result<void> begin(const ViewHandle& view, const Watermark& goal);

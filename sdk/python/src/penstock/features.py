@@ -80,11 +80,18 @@ class Features:
 
     def push(self, view: str, rows) -> dict:
         """Writes rows of a view (a table or dicts: join keys, event time, features) into the online store; gives the counts."""
+        return self._push(view, "rows", rows)
+
+    def delete(self, view: str, rows) -> dict:
+        """Entities that have no row of the view any more, from an event time on (a table or dicts of both); the counts."""
+        return self._push(view, "deletes", rows)
+
+    def _push(self, view: str, kind: str, rows) -> dict:
         total: dict = {}
         told = [{name: _json(value) for name, value in row.items()} for row in _dicts(rows)]
         for begin in range(0, len(told), ROWS_A_CALL):
             answer = self._client.call("POST", "/api/v1/features:push",
-                                       {"view": view, "rows": told[begin:begin + ROWS_A_CALL]})
+                                       {"view": view, kind: told[begin:begin + ROWS_A_CALL]})
             for name, value in answer.items():
                 if isinstance(value, int):
                     total[name] = total.get(name, 0) + value
