@@ -98,20 +98,25 @@ Result<bool> Operations::take(const Call& call, const states::Key& key) {
 
 Result<Materialized> Operations::materialize(const Call& call, const BoundView& view,
                                              Timestamp until) {
-  const auto busy = [&](const std::string& who) {
-    return Error{Code::unavailable, "feature view " + view.handle->reference() +
-                                        " is being materialized" + who + "; ask again"};
-  };
+  return while_held(
+      call, view, [&](const states::Key& key) { return materialize_held(call, view, until, key); });
+}
+
+Result<Materialized> Operations::while_held(
+    const Call& call, const BoundView& view,
+    const std::function<Result<Materialized>(const states::Key& key)>& work) {
   for (int waits = 0; waits < waits_max; ++waits) {
     if (parts_.clock.now() > call.deadline) break;
     const Hold hold(*this, view.handle->prefix);
     if (hold) {
       const auto key = TRY(key_of(call, *view.handle));
-      if (TRY(take(call, key))) return materialize_held(call, view, until, key);
+      if (TRY(take(call, key))) return work(key);
     }
     pause();
   }
-  return busy(" by a schedule or somebody else");
+  return Error{Code::unavailable, "feature view " + view.handle->reference() +
+                                      " is being materialized by a schedule or somebody else; ask "
+                                      "again"};
 }
 
 Result<Materialized> Operations::materialize_held(const Call& call, const BoundView& view,

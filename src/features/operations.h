@@ -45,6 +45,10 @@ class Operations {
   // not, and then nothing is moved. Waits for whoever has the view now, at most half a minute.
   Result<Materialized> materialize(const Call& call, const BoundView& view, Timestamp until);
 
+  // Writes rows behind the watermark anew that the store lost, as after a failover of Redis; waits
+  // as materialize does. failed_precondition where the rows that were moved are gone.
+  Result<Materialized> repair(const Call& call, const BoundView& view);
+
   // One turn of the background: materializes the view that waits longest, or profiles days that
   // were moved. A failure is kept with its view, and put off longer each time; the third in a row
   // is told. True: there may be more.
@@ -113,6 +117,10 @@ class Operations {
   Result<states::Key> key_of(const Call& call, const ViewHandle& view);
   static json::object detail_of(const GateResult& result);
   Result<bool> take(const Call& call, const states::Key& key);
+  // Once nobody else works on the view.
+  Result<Materialized> while_held(
+      const Call& call, const BoundView& view,
+      const std::function<Result<Materialized>(const states::Key& key)>& work);
   void pause() const;
   Result<Materialized> materialize_held(const Call& call, const BoundView& view, Timestamp until,
                                         const states::Key& key);

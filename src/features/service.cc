@@ -284,13 +284,26 @@ Result<OfflineTable> Service::materialize_offline(const Call& call, const ViewNa
   return offline_->table(call, *bound);
 }
 
-// A view that fails holds up none of the others; what failed is said once all had their turn.
 Result<MaterializeOutput> Service::materialize(const Call& call, const MaterializeInput& input) {
+  return for_each(call, input.views, [&](const BoundView& view) {
+    return operations_->materialize(call, view, input.until);
+  });
+}
+
+Result<MaterializeOutput> Service::repair(const Call& call, const RepairInput& input) {
+  return for_each(call, input.views,
+                  [&](const BoundView& view) { return operations_->repair(call, view); });
+}
+
+// A view that fails holds up none of the others; what failed is said once all had their turn.
+Result<MaterializeOutput> Service::for_each(
+    const Call& call, const std::vector<std::string>& names,
+    const std::function<Result<Materialized>(const BoundView& view)>& work) {
   MaterializeOutput out;
   std::optional<Error> first;
   std::size_t failed = 0;
-  for (const BoundView& view : TRY(chosen(call, input.views))) {
-    auto moved = operations_->materialize(call, view, input.until);
+  for (const BoundView& view : TRY(chosen(call, names))) {
+    auto moved = work(view);
     if (!moved) {
       ++failed;
       if (!first) first = moved.error();

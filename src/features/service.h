@@ -66,6 +66,10 @@ struct Materialized {
   std::vector<GateResult> checks;  // that did not hold, or kept rows out
 };
 BOOST_DESCRIBE_STRUCT(Materialized, (), (view, rows, watermark, written, ignored, rejected, checks))
+struct RepairInput {
+  std::vector<std::string> views;  // names, all their versions in use; empty: every online view
+};
+BOOST_DESCRIBE_STRUCT(RepairInput, (), (views))
 struct MaterializeOutput {
   std::int64_t rows = 0;
   std::vector<Materialized> views;
@@ -274,6 +278,8 @@ class Service {
   Result<MaterializeOutput> materialize(const Call& call, const MaterializeInput& input);
   // `naive_times`: a time without an offset is UTC, as Feast reads it; else it is a fault.
   Result<PushOutput> push(const Call& call, const PushInput& input, bool naive_times = false);
+  // Writes rows behind the watermarks anew that the store lost. Idempotent.
+  Result<MaterializeOutput> repair(const Call& call, const RepairInput& input);
   Result<VerifyOutput> verify(const Call& call, const VerifyInput& input);
   // Who knows what models read; before the first call.
   void on_logged(LoggedReads logged);
@@ -328,6 +334,9 @@ class Service {
   Result<std::string> logged_statement(const Call& call, olap::Session& session,
                                        const SchemaHandle& schema, const std::string& row_columns);
   Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
+  Result<MaterializeOutput> for_each(
+      const Call& call, const std::vector<std::string>& names,
+      const std::function<Result<Materialized>(const BoundView& view)>& work);
   Result<std::shared_ptr<const SchemaHandle>> schema_of(const Call& call, const std::string& schema,
                                                         const std::vector<std::string>& features);
 

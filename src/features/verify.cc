@@ -153,7 +153,7 @@ class Comparison {
     else
       differs(expected.key, "", "", offline, causes::lost,
               "there is no online row: it was lost, or the view was materialized to another "
-              "store");
+              "store; penstock features repair writes it anew");
   }
 
   void other_row(const Online::Pending& expected, const RowTimes& online) {

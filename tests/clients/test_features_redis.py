@@ -195,6 +195,21 @@ def test_an_entity_that_is_erased_stays_away_on_both(town):
     assert unknown.returncode == 1 and "no feature view has the join keys carrier" in unknown.stderr
 
 
+def test_rows_that_redis_lost_are_found_and_written_anew(town):
+    redis, one, two = town
+    lost = redis.ask("EVAL", "local n = 0 for _, k in ipairs(redis.call('KEYS', '*line_delay@1*c5*')) do "
+                             "if n < 10 then redis.call('DEL', k) n = n + 1 end end return n", "0")
+    assert lost == "10"
+    found = one.run("features", "verify", "line_delay", "--sample", "5000", "--json")
+    assert json.loads(found.stdout)["causes"]["lost"] == 10, found.stdout
+    repaired = one.run("features", "repair", "line_delay", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    assert json.loads(repaired.stdout)["views"][0]["written"] == 10
+    again = one.run("features", "verify", "line_delay", "--sample", "5000", "--json")
+    assert "lost" not in json.loads(again.stdout)["causes"], again.stdout
+    assert "line_delay@1             0" in one.run("features", "repair", "line_delay").stdout
+
+
 def test_a_store_that_is_none_is_refused_at_the_start(tmp_path):
     for line, message in (("redis://u:open-sesame@h/x", "the database after / must be a number"),
                           ("rediss://h?ca_file=/no/such", "ca_file"),

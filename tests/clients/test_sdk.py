@@ -154,6 +154,10 @@ def test_online_push_materialize_and_verify(client):
     table = client.features.get_online(polars.DataFrame({"place": ["p1", "p9"]}), features=["place_heat:heat"],
                                        event_time=minutes(400)).to_arrow()
     assert table.to_pydict() == {"heat": [1.5, None]}
+    assert client.features.delete("place_heat", [{"place": "p9", "seen": minutes(302)}])["written"] == 1
+    gone = client.features.get_online([{"place": "p9"}], features=["place_heat:heat"], event_time=minutes(400))
+    assert gone.statuses == [["NOT_FOUND"]]
+    assert client.features.repair(["place_heat"])["views"][0]["written"] == 0
     assert [view["view"]["name"] for view in client.features.list()] == ["place_heat"]
 
 

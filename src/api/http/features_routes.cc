@@ -152,6 +152,10 @@ std::vector<Route> features_routes(features::Service& features) {
                                                  [&](const Call& call, const MaterializeInput& in) {
                                                    return features.materialize(call, in);
                                                  }),
+      route<RepairInput, MaterializeOutput>(
+          "POST", "/api/v1/features:repair",
+          "Write rows anew that the online store lost behind its watermark", Permission::write,
+          [&](const Call& call, const RepairInput& in) { return features.repair(call, in); }),
       route<HistoricalInput, HistoricalOutput>("POST", "/api/v1/features:historical",
                                                "Join features as of each row's instant",
                                                Permission::write,

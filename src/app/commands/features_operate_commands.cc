@@ -1,4 +1,4 @@
-// features: profile, from-predictions.
+// features: profile, from-predictions, repair.
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -105,11 +105,33 @@ void add_from_predictions(CLI::App& features, Globals& globals) {
   });
 }
 
+void add_repair(CLI::App& features, Globals& globals) {
+  auto views = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = features.add_subcommand(
+      "repair", "Write rows anew that the online store lost behind its watermark");
+  command->add_option("view", *views, "Names of views")->required();
+  command->callback([&globals, views] {
+    json::array names;
+    for (const std::string& view : *views) names.push_back(json::value(view));
+    const auto done =
+        ask_long(globals, "/api/v1/features:repair", json::object{{"views", std::move(names)}});
+    if (!done) return;
+    globals.show(*done, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& view : done->at("views").as_array())
+        rows.push_back(
+            {text_of(view, "view"), text_of(view, "written"), text_of(view, "watermark")});
+      print_table({"VIEW", "WRITTEN ANEW", "ONLINE UNTIL"}, rows);
+    });
+  });
+}
+
 }  // namespace
 
 void add_features_operate_commands(CLI::App& features, Globals& globals) {
   add_profile(features, globals);
   add_from_predictions(features, globals);
+  add_repair(features, globals);
 }
 
 }  // namespace penstock::app

@@ -104,6 +104,10 @@ class Features:
         return self._client.call("POST", "/api/v1/features:materialize",
                                  {"until": _instant(until), "views": views or []}, long=True)
 
+    def repair(self, views: list[str]) -> dict:
+        """Writes rows of views anew that the online store lost behind its watermark."""
+        return self._client.call("POST", "/api/v1/features:repair", {"views": views}, long=True)
+
     def verify(self, name: str, sample: int = 1000) -> dict:
         """Compares online values of a view or a schema with what the offline join gives for the same instant."""
         return self._client.call("POST", "/api/v1/features:verify", {"name": name, "sample": sample}, long=True)
