@@ -81,10 +81,32 @@ Result<std::vector<LedgerLine>> chosen(sql::Tx& tx, const Call& call, const Corr
        TRY(store::standing_of(tx, call.project, which.source, which.id, lines_max + 1)))
     if (!which.meter || line.meter == *which.meter) lines.push_back(std::move(line));
   if (!lines.empty()) return lines;
+  std::string name = which.source + (which.id.empty() ? "" : " " + which.id);
+  if (which.meter) name += " of meter " + std::string(name_of(*which.meter));
+  const auto taken = TRY(tx.run(
+      "SELECT correction FROM ledger_lines WHERE project = $1 AND source = $2 AND ($3 = '' OR id = "
+      "$3) AND ($4 = '' OR meter = $4) AND entry % 2 = 1 ORDER BY posted_at DESC LIMIT 1",
+      {call.project, which.source, which.id,
+       which.meter ? sql::to_sql(*which.meter) : Scalar(std::string())}));
+  if (taken.empty())
+    return Error{Code::not_found,
+                 "no line of " + name + " was ever posted",
+                 {{field, "names no line (penstock cost lines SOURCE ID shows those of a call)"}}};
   return Error{Code::not_found,
-               "no line stands of " + which.source + " " + which.id +
-                   ": it was never posted, or was taken back (penstock cost lines shows all)",
-               {{field, "names no standing line"}}};
+               name + " was already taken back, by correction " +
+                   std::get<std::string>(taken[0][0]) + "; nothing was changed",
+               {{field, "names no standing line (penstock cost lines SOURCE ID shows all)"}}};
+}
+
+CorrectOutput told(const Correction& made, bool repeated) {
+  return {.id = made.id,
+          .at = made.at,
+          .actor = made.actor,
+          .reason = made.reason,
+          .reversed = made.reversed,
+          .reposted = made.reposted,
+          .difference = made.difference,
+          .repeated = repeated};
 }
 
 Result<LedgerLine> replaced(sql::Tx& tx, const LedgerLine& line, const Replacement& with,
@@ -106,10 +128,10 @@ Result<LedgerLine> replaced(sql::Tx& tx, const LedgerLine& line, const Replaceme
 
 }  // namespace
 
-Result<Correction> correct(sql::Tx& tx, const Call& call, Timestamp now,
-                           const CorrectInput& input) {
+Result<CorrectOutput> correct(sql::Tx& tx, const Call& call, Timestamp now,
+                              const CorrectInput& input) {
   const std::string digest = sha256_hex(canonical(encode(input)));
-  if (const auto before = TRY(found(tx, call, input.id, digest))) return *before;
+  if (const auto before = TRY(found(tx, call, input.id, digest))) return told(*before, true);
   Rewriting rewriting{
       .made = {.id = input.id, .at = now, .actor = call.actor, .reason = input.reason}};
   Pricer pricer(TRY(PriceBook::read(tx, call)), Pricer::Order::arrival);
@@ -136,7 +158,7 @@ Result<Correction> correct(sql::Tx& tx, const Call& call, Timestamp now,
           "a correction has at most " + std::to_string(lines_max) + " lines: make several"};
   }
   TRY(keep(tx, call, rewriting, "costs.corrected", digest));
-  return rewriting.made;
+  return told(rewriting.made, false);
 }
 
 Result<RepriceOutput> reprice(sql::Tx& tx, const Call& call, Timestamp now,

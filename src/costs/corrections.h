@@ -53,6 +53,17 @@ struct Correction {
 };
 BOOST_DESCRIBE_STRUCT(Correction, (), (id, at, actor, reason, reversed, reposted, difference))
 
+struct CorrectOutput {
+  std::string id;
+  Timestamp at;
+  std::string actor, reason;
+  std::int64_t reversed = 0, reposted = 0;
+  Money difference;
+  bool repeated = false;  // it was made before, and nothing was changed now
+};
+BOOST_DESCRIBE_STRUCT(CorrectOutput, (),
+                      (id, at, actor, reason, reversed, reposted, difference, repeated))
+
 // Where a reprice has come to: after this line.
 struct RepricePosition {
   Timestamp at;
@@ -86,7 +97,8 @@ struct RepriceOutput {
 BOOST_DESCRIBE_STRUCT(RepriceOutput, (),
                       (examined, repriced, unpriced, difference, correction, next))
 
-Result<Correction> correct(sql::Tx& tx, const Call& call, Timestamp now, const CorrectInput& input);
+Result<CorrectOutput> correct(sql::Tx& tx, const Call& call, Timestamp now,
+                              const CorrectInput& input);
 // Takes back and posts again every standing line that the prices say otherwise of. A line whose
 // price is gone keeps it. Done twice it changes nothing.
 Result<RepriceOutput> reprice(sql::Tx& tx, const Call& call, Timestamp now,

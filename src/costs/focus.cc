@@ -79,10 +79,8 @@ std::vector<Column> columns_of(const Charge& charge, const store::Sum& sum, cons
                                                                : ourselves;
   const std::string sku =
       (charge.upstream_model.empty() ? service : charge.upstream_model) + "/" + meter;
-  const json::object tags{{"model", charge.model},
-                          {"model_version", std::to_string(charge.version)},
-                          {"route", charge.route},
-                          {"mode", charge.mode}};
+  json::object tags{{"model", charge.model}, {"route", charge.route}, {"mode", charge.mode}};
+  if (charge.version != 0) tags["model_version"] = std::to_string(charge.version);
   return {{"BilledCost", cost},
           {"BillingAccountId", call.project},
           {"BillingAccountName", call.project},

@@ -17,7 +17,7 @@ enum class Meter {
   retrieval_calls,
   reranker_calls,
   human_review_seconds,
-  shared_cost,  // a part of a bill that was split; quantity is the measure that it was split by
+  shared_cost,  // a part of a bill that was split; its quantity is 1
 };
 BOOST_DESCRIBE_ENUM(Meter, requests, prompt_tokens, cached_prompt_tokens, cache_write_tokens,
                     output_tokens, reasoning_tokens, compute_microseconds, gpu_microseconds,

@@ -53,8 +53,7 @@ std::vector<std::string> columns_of(Dimension dimension) {
 std::string key_of(Dimension dimension, const Call& call, const Scalar* columns) {
   const auto number = [&](std::size_t at) { return std::get<std::int64_t>(columns[at]); };
   switch (dimension) {
-    case Dimension::version:
-      return std::get<std::string>(columns[0]) + "@v" + std::to_string(number(1));
+    case Dimension::version: return name_of_version(std::get<std::string>(columns[0]), number(1));
     case Dimension::project: return call.project;
     case Dimension::hour: return to_rfc3339(hour_at(number(0)));
     case Dimension::day: return to_rfc3339(hour_at(number(0) * 24)).substr(0, 10);
@@ -97,6 +96,10 @@ Error too_many() {
 }
 
 }  // namespace
+
+std::string name_of_version(const std::string& model, std::int64_t version) {
+  return version == 0 ? model : model + "@v" + std::to_string(version);
+}
 
 Result<std::int64_t> hour_bound(const std::string& field, const std::string& text,
                                 std::int64_t open) {

@@ -93,6 +93,9 @@ struct Showback {
 };
 BOOST_DESCRIBE_STRUCT(Showback, (), (tenants, total, currency))
 
+// "assistant@v2"; "assistant" where no version is known, and empty where the model is not either.
+std::string name_of_version(const std::string& model, std::int64_t version);
+
 // A bound of a period as an hour; `open` where it is empty.
 Result<std::int64_t> hour_bound(const std::string& field, const std::string& text,
                                 std::int64_t open);

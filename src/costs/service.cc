@@ -97,7 +97,7 @@ Result<Lines> Service::lines(const Call& call, const LinesInput& input) {
   });
 }
 
-Result<Correction> Service::correct(const Call& call, const CorrectInput& input) {
+Result<CorrectOutput> Service::correct(const Call& call, const CorrectInput& input) {
   return db_.write(call,
                    [&](sql::Tx& tx) { return costs::correct(tx, call, clock_.now(), input); });
 }

@@ -62,7 +62,7 @@ class Service {
   // The lines of one call, and all its corrections.
   Result<Lines> lines(const Call& call, const LinesInput& input);
 
-  Result<Correction> correct(const Call& call, const CorrectInput& input);
+  Result<CorrectOutput> correct(const Call& call, const CorrectInput& input);
   // One turn of it: `next` says where to go on.
   Result<RepriceOutput> reprice(const Call& call, const RepriceInput& input);
   Result<ShareOutput> share(const Call& call, const ShareInput& input);

@@ -1,6 +1,8 @@
 #include "costs/shares.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <numeric>
 #include <sstream>
 
@@ -64,25 +66,30 @@ Result<void> check(const ShareInput& input) {
   return faults;
 }
 
-// What a share's lines say of it.
-Result<ShareOutput> as_posted(sql::Tx& tx, const Call& call, const std::string& source) {
+// What still stands of a share. `kept` is what was answered when it was split.
+Result<ShareOutput> as_posted(sql::Tx& tx, const Call& call, const std::string& source,
+                              const ShareOutput& kept) {
+  std::map<std::array<std::string, 3>, std::string> measured;
+  for (const Share& part : kept.shares)
+    measured[{part.tenant, part.route, part.model}] = part.measured;
   ShareOutput out{.source = source, .repeated = true};
   for (const LedgerLine& line : TRY(store::standing_of(tx, call.project, source, "", shares_max))) {
-    out.shares.push_back(
-        {line.tenant, line.route, line.model, std::to_string(line.quantity), line.amount});
+    out.shares.push_back({line.tenant, line.route, line.model,
+                          measured[{line.tenant, line.route, line.model}], line.amount});
     out.total = out.total + line.amount;
   }
   return out;
 }
 
-LedgerLine line_of(const Call& call, Timestamp now, const ShareInput& input, const Share& share,
-                   std::int64_t measured) {
+// Its quantity is the share itself, not what it was measured with: bills that are split by requests
+// and by tokens add up in one sum.
+LedgerLine line_of(const Call& call, Timestamp now, const ShareInput& input, const Share& share) {
   const std::string who = share.tenant + "/" + share.route + "/" + share.model;
   return {.project = call.project,
           .source = "share:" + input.id,
           .id = sha256_hex(who).substr(0, 32),
           .meter = Meter::shared_cost,
-          .quantity = measured,
+          .quantity = 1,
           .at = input.from,
           .tenant = share.tenant,
           .route = share.route,
@@ -137,11 +144,15 @@ Result<ShareOutput> share(sql::Tx& tx, const Call& call, Timestamp now, const Sh
   TRY(check(input));
   const auto over = TRY(dimensions_of(input.over));
   const std::string digest = sha256_hex(canonical(encode(input)));
-  const auto before = TRY(tx.run("SELECT digest FROM ledger_shares WHERE project = $1 AND id = $2",
-                                 {call.project, input.id}));
+  const auto before =
+      TRY(tx.run("SELECT digest, output FROM ledger_shares WHERE project = $1 AND id = $2",
+                 {call.project, input.id}));
   if (!before.empty()) {
-    if (std::get<std::string>(before[0][0]) == digest)
-      return as_posted(tx, call, "share:" + input.id);
+    if (std::get<std::string>(before[0][0]) == digest) {
+      ShareOutput kept;
+      if (!std::get<std::string>(before[0][1]).empty()) sql::from_sql(before[0][1], kept);
+      return as_posted(tx, call, "share:" + input.id, kept);
+    }
     return Error{Code::already_exists,
                  "share " + input.id +
                      " was split otherwise: take its lines back (penstock cost "
@@ -153,7 +164,6 @@ Result<ShareOutput> share(sql::Tx& tx, const Call& call, Timestamp now, const Sh
   const std::string condition = condition_of(input, more);
   ShareOutput out{.source = "share:" + input.id, .total = input.amount};
   std::vector<Wide> weights;
-  std::vector<std::int64_t> quantities;
   for (const store::Sum& sum : TRY(store::sums(tx, call.project, hour_of(input.from),
                                                hour_of(input.until), over, condition, more))) {
     const Wide weight = input.by == Measure::cost ? sum.amount.units : Wide{sum.quantity};
@@ -165,7 +175,6 @@ Result<ShareOutput> share(sql::Tx& tx, const Call& call, Timestamp now, const Sh
                              : part.model) = std::get<std::string>(sum.keys[at]);
     part.measured = input.by == Measure::cost ? to_text(sum.amount) : std::to_string(sum.quantity);
     weights.push_back(weight);
-    quantities.push_back(input.by == Measure::cost ? 1 : sum.quantity);
   }
   const auto parts = split(input.amount, weights);
   if (!parts || out.shares.size() > shares_max)
@@ -177,14 +186,15 @@ Result<ShareOutput> share(sql::Tx& tx, const Call& call, Timestamp now, const Sh
   std::vector<LedgerLine> lines;
   for (std::size_t at = 0; at < parts->size(); ++at) {
     out.shares[at].amount = (*parts)[at];
-    lines.push_back(line_of(call, now, input, out.shares[at], quantities[at]));
+    lines.push_back(line_of(call, now, input, out.shares[at]));
   }
   // One bill is no hour's habit: limits see it with the next call, surprises do not.
   TRY(write(tx, call, now, lines, false));
   TRY(
-      tx.run("INSERT INTO ledger_shares (project, id, at, actor, digest, input) VALUES ($1, $2, "
-             "$3, $4, $5, $6)",
-             {call.project, input.id, sql::to_sql(now), call.actor, digest, sql::to_sql(input)}));
+      tx.run("INSERT INTO ledger_shares (project, id, at, actor, digest, input, output) VALUES "
+             "($1, $2, $3, $4, $5, $6, $7)",
+             {call.project, input.id, sql::to_sql(now), call.actor, digest, sql::to_sql(input),
+              sql::to_sql(out)}));
   TRY(audit::record(tx, call, now,
                     {"costs.shared",
                      "share:" + input.id,

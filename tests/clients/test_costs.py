@@ -84,6 +84,8 @@ def test_reports_are_tables_csv_and_json(priced):
     done = priced.run("cost", "--by", "colour")
     assert done.returncode == 2 and "one or two of model" in done.stderr
     assert "tenant hotels" in run(priced, "cost", "showback", "--from", "2026-10-01", "--until", "2026-11-01")
+    post_usages(priced, usage("notebook", "requests", 1, day="2026-06-01", version=0))
+    assert "@v0" not in run(priced, "cost", "showback", "--from", "2026-06-01", "--until", "2026-07-01")
 
 
 def test_focus_has_every_mandatory_column(priced):
@@ -115,7 +117,8 @@ def test_a_price_that_comes_later_and_a_correction(priced, tmp_path):
            "--reason", "counted twice", "--correction", "fix-1"]
     first = run(priced, *fix)
     assert "1 lines taken back, 1 posted instead; the total changed by -0.03" in first
-    assert run(priced, *fix) == first
+    again = run(priced, *fix)
+    assert again.startswith("correction fix-1 was already made at 20") and "nothing changed now" in again
     assert ask(priced, "cost", "--from", "2026-10-01", "--until", "2026-11-01")["total"] == "1.63"
     assert "costs.corrected" in run(priced, "audit", "list", "--subject", "correction:fix-1")
     assert priced.run("cost", "reverse", "test-meter", "nothing", "--reason", "x").returncode == 1
@@ -129,7 +132,10 @@ def test_a_bill_is_split_exactly(server):
     assert [part["amount"] for part in out["shares"]] == ["33.333333333334", "33.333333333333", "33.333333333333"]
     assert ask(server, *share)["repeated"] is True
     assert ask(server, "cost", "--meter", "shared_cost", "--by", "tenant")["total"] == "100"
-    assert "3 lines taken back" in run(server, "cost", "reverse", "share:gpu-2026-08", "--reason", "wrong bill")
+    reverse = ["cost", "reverse", "share:gpu-2026-08", "--reason", "wrong bill"]
+    assert "3 lines taken back" in run(server, *reverse, "--correction", "bill-1")
+    again = server.run(*reverse)
+    assert again.returncode == 1 and "was already taken back, by correction bill-1" in again.stderr, again.stderr
     assert ask(server, "cost", "--meter", "shared_cost", "--by", "tenant")["total"] == "0"
 
 

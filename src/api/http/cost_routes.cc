@@ -6,11 +6,11 @@
 namespace penstock::api {
 
 std::vector<Route> cost_routes(costs::Service& costs) {
-  using costs::CorrectInput, costs::Correction, costs::FocusOutput, costs::Lines, costs::LinesInput,
-      costs::PeriodInput, costs::PostInput, costs::PostOutput, costs::ReconcileInput,
-      costs::Reconciliation, costs::ReconciliationsInput, costs::Report, costs::ReportInput,
-      costs::RepriceInput, costs::RepriceOutput, costs::ShareInput, costs::ShareOutput,
-      costs::Showback;
+  using costs::CorrectInput, costs::CorrectOutput, costs::FocusOutput, costs::Lines,
+      costs::LinesInput, costs::PeriodInput, costs::PostInput, costs::PostOutput,
+      costs::ReconcileInput, costs::Reconciliation, costs::ReconciliationsInput, costs::Report,
+      costs::ReportInput, costs::RepriceInput, costs::RepriceOutput, costs::ShareInput,
+      costs::ShareOutput, costs::Showback;
   return {
       route<ReportInput, Report>(
           "GET", "/api/v1/costs", "Report spending by one or two dimensions", Permission::read,
@@ -28,7 +28,7 @@ std::vector<Route> cost_routes(costs::Service& costs) {
           "POST", "/api/v1/costs/usages", "Post what an outside meter counted", Permission::write,
           [&](const Call& call, const PostInput& in) { return costs.post(call, in.usages); }),
       cost_events_route(costs),
-      route<CorrectInput, Correction>(
+      route<CorrectInput, CorrectOutput>(
           "POST", "/api/v1/costs/corrections", "Take lines back, and post what is right instead",
           Permission::operate,
           [&](const Call& call, const CorrectInput& in) { return costs.correct(call, in); }),

@@ -37,9 +37,12 @@ void run_reverse(Globals& globals, const ReverseOptions& options) {
       json::object{{"id", id}, {"reason", options.reason}, {"lines", json::array{line}}});
   if (!answer) return;
   globals.show(*answer, [&] {
-    std::cout << "correction " << text_of(*answer, "id") << ": " << text_of(*answer, "reversed")
-              << " lines taken back, " << text_of(*answer, "reposted")
-              << " posted instead; the total changed by " << text_of(*answer, "difference") << "\n";
+    std::cout << "correction " << text_of(*answer, "id");
+    if (answer->at("repeated").as_bool())
+      std::cout << " was already made at " << text_of(*answer, "at") << ", and nothing changed now";
+    std::cout << ": " << text_of(*answer, "reversed") << " lines taken back, "
+              << text_of(*answer, "reposted") << " posted instead; the total changed by "
+              << text_of(*answer, "difference") << "\n";
   });
 }
 

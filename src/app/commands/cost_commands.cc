@@ -7,6 +7,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "costs/reports.h"
+
 namespace penstock::app {
 namespace {
 
@@ -103,9 +105,10 @@ void print_showback(const json::value& answer) {
     std::cout << "tenant " << text_of(tenant, "tenant") << "\n";
     std::vector<std::vector<std::string>> rows;
     for (const json::value& row : tenant.at("rows").as_array())
-      rows.push_back({text_of(row, "model") + "@v" + text_of(row, "version"), text_of(row, "meter"),
-                      text_of(row, "quantity"),
-                      text_of(row, "pricing") == "priced" ? text_of(row, "amount") : "unpriced"});
+      rows.push_back(
+          {costs::name_of_version(text_of(row, "model"), row.at("version").to_number<int>()),
+           text_of(row, "meter"), text_of(row, "quantity"),
+           text_of(row, "pricing") == "priced" ? text_of(row, "amount") : "unpriced"});
     print_table({"MODEL", "METER", "QUANTITY", "AMOUNT"}, rows);
     std::cout << "total " << text_of(tenant, "total") << "\n\n";
   }

@@ -31,11 +31,14 @@ TEST_F(CorrectionsTest, ReversesAndRepostsOnceAndKeepsTheHistory) {
                                       .meter = Meter::output_tokens,
                                       .replacement = Replacement{.quantity = 40}}}};
   clock_.advance(std::chrono::hours(1));
-  const Correction made = test::must(costs_.correct(call_, input));
+  const CorrectOutput made = test::must(costs_.correct(call_, input));
   EXPECT_EQ(to_text(made.difference), "-120");
   EXPECT_EQ(made.actor, "user:ana");
   clock_.advance(std::chrono::hours(1));
-  EXPECT_EQ(test::must(costs_.correct(call_, input)).at, made.at);
+  EXPECT_FALSE(made.repeated);
+  const CorrectOutput again = test::must(costs_.correct(call_, input));
+  EXPECT_TRUE(again.repeated);
+  EXPECT_EQ(again.at, made.at);
   const auto all = lines("a");
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(to_text(all[0].amount) + to_text(all[1].amount) + " " + to_text(all[2].amount),
@@ -63,6 +66,8 @@ TEST_F(CorrectionsTest, TakesBackWithoutReplacementAndNotTwice) {
   EXPECT_EQ(test::must(take_back("c1")).reversed, 2);
   EXPECT_EQ(total(), "0");
   EXPECT_EQ(take_back("c2").error().code, Code::not_found);
+  EXPECT_EQ(take_back("c2").error().message,
+            "inference a was already taken back, by correction c1; nothing was changed");
   EXPECT_EQ(post({usage("a", Meter::output_tokens, 1)}).repeated, 1);
   EXPECT_EQ(costs_.correct(call_, {.id = "c3", .reason = "x", .lines = {{"inference", "b"}}})
                 .error()

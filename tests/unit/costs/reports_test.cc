@@ -61,6 +61,14 @@ TEST_F(ReportsTest, FiltersAndPeriods) {
   EXPECT_EQ(report({.by = "model", .from = "2026-12-01"}).at("assistant"), "0.333333333333");
   EXPECT_EQ(report({.by = "meter", .mode = "shadow"}).size(), 1u);
   EXPECT_EQ(report({.by = "day", .meter = "requests"}).size(), 1u);
+  Usage unknown = usage("e", Meter::requests, 3);
+  unknown.version = 0;
+  Usage nothing = usage("f", Meter::requests, 3);
+  nothing.model = "";
+  nothing.version = 0;
+  post({unknown, nothing});
+  const auto by_version = report({.by = "version", .meter = "requests"});
+  EXPECT_EQ(by_version.at("assistant") + by_version.at(""), "11");
   EXPECT_TRUE(report({.by = "day", .tenant = "nobody"}).empty());
   EXPECT_EQ(costs_.report(call_, {.by = "day", .meter = "colours"}).error().code,
             Code::invalid_argument);

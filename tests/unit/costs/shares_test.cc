@@ -111,6 +111,32 @@ TEST_F(SharesTest, SplitsABillByWhatWasUsed) {
   expect_sums_are_lines();
 }
 
+// Two bills, split by two measures, are shares of one kind: their quantities count shares.
+TEST_F(SharesTest, AddsBillsOfDifferentMeasures) {
+  prices(R"({"meter": "requests", "price": "1", "from": "2026-01-01", "per": 1},
+            {"meter": "output_tokens", "price": "0", "from": "2026-01-01", "per": 1})");
+  Usage call = usage("r", Meter::requests, 7), tokens = usage("r", Meter::output_tokens, 900);
+  post({call, tokens});
+  ShareInput input{.id = "seats",
+                   .amount = Money::whole(10),
+                   .from = *from_rfc3339("2026-11-01"),
+                   .until = *from_rfc3339("2026-12-01")};
+  EXPECT_EQ(test::must(costs_.share(call_, input)).shares.at(0).measured, "7");
+  input.id = "tokens";
+  input.by = Measure::tokens;
+  EXPECT_EQ(test::must(costs_.share(call_, input)).shares.at(0).measured, "900");
+  EXPECT_EQ(test::must(costs_.share(call_, input)).shares.at(0).measured, "900");  // repeated
+  int seen = 0;
+  for (const StatementRow& row : test::must(costs_.showback(call_, {})).tenants.at(0).rows)
+    if (row.meter == Meter::shared_cost) {
+      ++seen;
+      EXPECT_EQ(row.quantity, 2);
+      EXPECT_EQ(to_text(row.amount), "20");
+    }
+  EXPECT_EQ(seen, 1);
+  expect_sums_are_lines();
+}
+
 TEST_F(SharesTest, RefusesWhatCannotBeSplit) {
   const ShareInput fine{.id = "b",
                         .amount = Money::whole(1),
