@@ -18,6 +18,17 @@ std::string missing(const RouteView& route) {
   return versions;
 }
 
+// A route without a released version is, to a caller, no model: as for one that is not declared,
+// there is nothing to load and nothing to unload.
+Result<void> check_in_service(serving::Service& service, const Call& call,
+                              const std::string& route) {
+  const RouteView view = TRY(service.show(call, {route}));
+  if (!view.targets.empty()) return {};
+  return Error{Code::not_found, "no version is released on route " + route +
+                                    ", so there is nothing to load or to unload; a release says "
+                                    "which version answers"};
+}
+
 }  // namespace
 
 Result<std::vector<IndexEntry>> repository_index(serving::Service& service, const Call& call,
@@ -39,11 +50,7 @@ Result<std::vector<IndexEntry>> repository_index(serving::Service& service, cons
 
 Result<void> repository_load(serving::Service& service, const Call& call,
                              const std::string& route) {
-  const RouteView before = TRY(service.show(call, {route}));
-  if (before.targets.empty())
-    return Error{Code::failed_precondition,
-                 "no version is released on route " + route +
-                     ", so there is nothing to load; a release says which version answers"};
+  TRY(check_in_service(service, call, route));
   const auto published = service.publish(call);
   const std::string still = missing(TRY(service.show(call, {route})));
   if (still.empty()) return {};  // another route's fault is not this one's
@@ -54,8 +61,7 @@ Result<void> repository_load(serving::Service& service, const Call& call,
 
 Result<void> repository_unload(serving::Service& service, const Call& call,
                                const std::string& route) {
-  const RouteView view = TRY(service.show(call, {route}));
-  if (view.targets.empty()) return {};  // nothing of it is loaded
+  TRY(check_in_service(service, call, route));
   return Error{Code::failed_precondition,
                "route " + route +
                    " is in service and stays so: what answers on it is said by a "

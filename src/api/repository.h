@@ -14,9 +14,10 @@ struct IndexEntry {
 Result<std::vector<IndexEntry>> repository_index(serving::Service& service, const Call& call,
                                                  bool ready);
 // Loads again what of the route is not loaded, for example after its artifact came back.
-// failed_precondition where no version is released on it.
+// not_found where there is no such route, or no version is released on it.
 Result<void> repository_load(serving::Service& service, const Call& call, const std::string& route);
-// failed_precondition where the route is in service: a version leaves traffic by a release.
+// failed_precondition where the route is in service: a version leaves traffic by a release;
+// not_found as above.
 Result<void> repository_unload(serving::Service& service, const Call& call,
                                const std::string& route);
 
