@@ -104,11 +104,14 @@ Result<void> Controller::count_call(sql::Tx& tx, Turn& turn, const serving::Infe
   if (release->state == State::shadow && event.error.empty() &&
       release->live_micros.size() < live_micros_max)
     release->live_micros.push_back(event.total_micros);
-  const bool canary = event.arm == serving::Arm::canary;
-  if (release->state == State::bake || release->state == State::watch ||
-      (release->state == State::canary && canary))
+  // A caller who names the version, or whom a rule sends to it, was not drawn: such calls are no
+  // sample of all calls, so neither a stage nor its tests count them. Nothing is drawn in the
+  // watch.
+  const bool drawn = event.assignment_probability < 1;
+  const bool canary = release->state == State::canary && event.arm == serving::Arm::canary;
+  if (release->state == State::watch || ((canary || release->state == State::bake) && drawn))
     ++release->stage_calls;
-  if (release->plan.guards.empty() || event.assignment_probability >= 1) return {};
+  if (release->plan.guards.empty() || !drawn) return {};
   if (!TRY(store::count_unit(tx, *release, "call", event.unit))) return {};
   for (const Guard& guard : release->plan.guards) {
     if (guard.quantity == Quantity::error) turn.add(*release, guard, event, !event.error.empty());

@@ -37,9 +37,9 @@ constexpr auto rules_of(const Span&) {
 struct Plan {
   Span shadow{200};  // mirrored calls before the first that count; 0 skips the stage
   std::vector<std::int64_t> canary;  // weights, parts of 10,000, one stage each
-  Span stage{200};                   // canary calls of each stage at least
-  Span bake{500};                    // calls at the last weight once every required guard is proven
-  Span watch{500};                   // calls after the promotion before the release is closed
+  Span stage{200};                   // calls drawn for the canary, of each stage at least
+  Span bake{500};   // calls drawn at the last weight once every required guard is proven
+  Span watch{500};  // calls after the promotion before the release is closed
   std::int64_t approvals = 1;
   std::vector<Guard> guards;
   double alpha = 0.05;  // chance of a false rollback over the whole release

@@ -131,6 +131,40 @@ TEST_F(ReleaseTest, OneUnitCountsOnce) {
   EXPECT_EQ(must(service_.get(ana_, {id})).last_looks.at(0).canary_calls, 1);
 }
 
+// Whom a rule sends to the canary is no sample of all callers: a stage of a thousand such calls has
+// had none, whatever was proven before.
+TEST_F(ReleaseTest, CallsThatWereNotDrawnCountForNoStage) {
+  first();
+  const std::string id = start(2);
+  play(id, 100);
+  ASSERT_EQ(state(id), State::canary);
+  const Release before = get(id);
+  std::vector<serving::InferenceEvent> events(1'000, {.at = clock_.now(),
+                                                      .project = "p1",
+                                                      .route = "flight-delay",
+                                                      .release = id,
+                                                      .model = "flight-delay",
+                                                      .version = 2,
+                                                      .arm = serving::Arm::canary,
+                                                      .assignment_probability = 1});
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    events[i].id = "ruled-" + std::to_string(i);
+    events[i].unit = events[i].id;
+  }
+  must(serving::record(world_.log(), events));
+  turn();
+  EXPECT_EQ(get(id).stage_calls, before.stage_calls);
+  events.resize(2);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    events[i].id = "drawn-" + std::to_string(i);
+    events[i].unit = events[i].id;
+    events[i].assignment_probability = 0.2;
+  }
+  must(serving::record(world_.log(), events));
+  turn();
+  EXPECT_EQ(get(id).stage_calls, before.stage_calls + 2);
+}
+
 // Between the commit of a move and its publication the process may die.
 TEST_F(ReleaseTest, AMoveThatWasNotPublishedIsPublishedByTheNextStart) {
   first();
