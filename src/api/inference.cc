@@ -304,6 +304,7 @@ Result<InferReply> infer(Gateway& gateway, const Call& call, const std::string& 
   InferAnswer answer = TRY(gateway.infer(TRY(within(gateway, call, body)), asked));
   InferReply reply{
       .model = route->declaration.name, .version = versions_text(answer), .id = body.id};
+  reply.experiment = std::move(answer.experiment);
   reply.own_outputs = !answer.outputs.empty();
   reply.outputs = TRY(chosen(tensors_of(answer), body.outputs));
   reply.after = std::move(answer.after);

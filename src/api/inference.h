@@ -42,6 +42,7 @@ struct InferReply {
   std::string version;  // "2", or "1,2" where rows of one call went to several
   std::string id;
   std::vector<infer::Tensor> outputs;  // those that were asked for, in that order
+  std::string experiment;              // that drew a version of these; empty: none did
   bool own_outputs = false;            // the model's are among them: the caller sent its inputs
   std::function<void()> after;         // run it once the answer was sent
 };

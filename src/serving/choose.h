@@ -9,6 +9,8 @@ namespace penstock::serving {
 // What the edge reads of every call.
 inline constexpr std::string_view user_header = "x-penstock-user";
 inline constexpr std::size_t user_max = 200;  // a longer tag is cut there
+// What the edge says of an answer: the experiment that drew its version.
+inline constexpr std::string_view experiment_header = "x-penstock-experiment";
 inline constexpr std::string_view priority_header = "x-penstock-priority";
 // 0 to 9; 9 is the most urgent. What is no such digit counts as none.
 int priority_of(std::string_view said);

@@ -133,6 +133,7 @@ Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
     TRY(check_same(*stored, route, request, row));
     answer.predictions.push_back(prediction_of(*stored));
     answer.predictions.back().repeated = true;
+    if (answer.experiment.empty()) answer.experiment = stored->experiment;
     if (const LiveTarget* target = target_of(route, *stored)) ++target->counters->repeated;
   }
   return std::optional(std::move(answer));
@@ -189,8 +190,10 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   InferAnswer answer;
   if (!decided.error) {
     answer.predictions.reserve(decided.events.size());
-    for (const InferenceEvent& event : decided.events)
+    for (const InferenceEvent& event : decided.events) {
       answer.predictions.push_back(prediction_of(event));
+      if (answer.experiment.empty()) answer.experiment = event.experiment;
+    }
     // Where another route stood in, there is no live answer of this one to compare with.
     if (by == live) answer.after = mirror(live, request, decided.events);
     if (auto keep = keep_payloads(by, request, decided.events))

@@ -42,6 +42,7 @@ struct Prediction {
 struct InferAnswer {
   std::vector<Prediction> predictions;  // one for each row, in order
   std::vector<infer::Tensor> outputs;   // the model's own, where the caller sent its inputs
+  std::string experiment;               // that drew the version of a row; empty: none did
   std::function<void()> after;          // mirrors to shadows; run it once the answer was sent
 };
 

@@ -64,6 +64,10 @@ Result<void> check_experiment(sql::Tx& tx, const Call& call, Timestamp now,
                               const RouteDeclaration& route) {
   if (!route.experiment) return {};
   const Experiment& experiment = *route.experiment;
+  if (!std::all_of(experiment.id.begin(), experiment.id.end(),
+                   [](char letter) { return letter > ' ' && letter <= '~'; }))
+    return faulty("experiment.id",
+                  "must be of visible ASCII signs without spaces: answers name it in a header");
   for (const auto& [name, other] : TRY(declared_with(tx, call, route)))
     if (name != route.name && other.experiment && other.experiment->id == experiment.id)
       return faulty("experiment.id", "is " + experiment.id + ", which is of route " + name);

@@ -164,6 +164,17 @@ def test_rules_and_stickiness_choose_who_gets_the_canary(desk, server):
     assert event["assignment_probability"] == 0.5 and event["experiment"] == "desk-1", event
     assert event["unit"] and "s1" not in event["unit"], "a header may be a secret"
     assert desk.versions(3, version=1) == {"1"} and desk.versions(3, version=2) == {"2"}
+    # Who was drawn reads of which experiment, and into which arm; who was not reads of none.
+    drawn = desk.predict(headers={"X-Session": "s1"})
+    assert drawn.headers["x-penstock-experiment"] == "desk-1"
+    assert drawn.headers["x-penstock-version"] == drawn.json()["model_version"]
+    rows = requests.post(f"{desk.server.url}/routes/desk/invocations", json={"inputs": {"X": [[1.0, 2.0]]}},
+                         headers={"Authorization": f"Bearer {desk.caller}", "X-Session": "s1"})
+    assert rows.status_code == 200, rows.text
+    assert (rows.headers["x-penstock-experiment"], rows.headers["x-penstock-version"]) == (
+        "desk-1", drawn.headers["x-penstock-version"])
+    for apart in (desk.predict(headers=beta), desk.predict(version=1)):
+        assert "x-penstock-experiment" not in apart.headers
 
     # Rewards of the experiment's arms.
     labels = []

@@ -1,6 +1,7 @@
 #include "api/http/invocations.h"
 
 #include "api/http/rows.h"
+#include "api/http/v2_codec.h"
 #include "api/mlflow/protocol.h"
 #include "serving/text.h"
 
@@ -39,6 +40,7 @@ Result<Response> invoke(Gateway& gateway, const Call& call, const Request& reque
     body = TRY(rows::read_json(TRY(serving::parse_exact(request.body)), model));
   v2::InferReply reply = TRY(v2::infer(gateway, call, route, "", body, request.body.size()));
   Response response{.body = TRY(rows::answer_text(reply, model))};
+  v2::name_arm(reply, response);
   response.after = std::move(reply.after);
   return response;
 }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <simdjson.h>
 
+#include "serving/choose.h"
 #include "serving/text.h"
 #include "traffic/ask.h"
 
@@ -326,6 +327,12 @@ Result<Response> write_answer(const InferReply& reply, const InferBody& asked) {
   }
   response.body = std::move(text);
   return response;
+}
+
+void name_arm(const InferReply& reply, Response& response) {
+  if (reply.experiment.empty()) return;
+  response.headers.emplace_back(serving::experiment_header, reply.experiment);
+  response.headers.emplace_back("x-penstock-version", reply.version);
 }
 
 Response refusal(const Error& error) {

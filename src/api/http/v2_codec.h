@@ -16,6 +16,9 @@ Result<InferBody> read_body(std::string_view body, const std::string* header_len
 // has no JSON form.
 Result<Response> write_answer(const InferReply& reply, const InferBody& asked);
 
+// Says by headers which experiment drew the version, and which version that is.
+void name_arm(const InferReply& reply, Response& response);
+
 // The tensor's elements in JSON, with commas and without brackets; invalid_argument as above.
 Result<void> write_data(std::string& out, const infer::Tensor& tensor);
 

@@ -79,6 +79,7 @@ Result<Response> infer(Gateway& gateway, const Call& call, const Request& reques
   v2::InferReply reply = TRY(v2::infer(gateway, call, *request.path_value("model"),
                                        version_in(request), body, request.body.size()));
   Response response = TRY(v2::write_answer(reply, body));
+  v2::name_arm(reply, response);
   response.after = std::move(reply.after);
   return response;
 }

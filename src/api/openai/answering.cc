@@ -121,6 +121,7 @@ void Exchange::add_headers(Response& response) const {
   headers.emplace_back("x-penstock-model", deployment().model);
   headers.emplace_back("x-penstock-version", std::to_string(deployment().version));
   headers.emplace_back("x-penstock-route", leg_.route->declaration.name);
+  if (!leg_.experiment.empty()) headers.emplace_back(serving::experiment_header, leg_.experiment);
 }
 
 std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
