@@ -5,6 +5,8 @@
 #include <limits>
 #include <simdjson.h>
 
+#include "traffic/ask.h"
+
 namespace penstock::api::mlflow {
 namespace {
 
@@ -89,11 +91,15 @@ bool owns(std::string_view path) {
 
 Response error_response(const Error& error, int status) {
   const Said words = said(error.code);
-  return json_response(json::object{{"error_code", status == 404 && error.code != Code::not_found
-                                                       ? "ENDPOINT_NOT_FOUND"
-                                                       : words.word},
-                                    {"message", error.message}},
-                       status ? status : words.status);
+  Response response =
+      json_response(json::object{{"error_code", status == 404 && error.code != Code::not_found
+                                                    ? "ENDPOINT_NOT_FOUND"
+                                                    : words.word},
+                                 {"message", error.message}},
+                    status ? status : words.status);
+  if (const auto seconds = traffic::retry_after_of(error))
+    response.headers.emplace_back("Retry-After", std::to_string(*seconds));
+  return response;
 }
 
 Result<Arguments> Arguments::read(const Request& request) {
