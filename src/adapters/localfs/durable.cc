@@ -71,10 +71,6 @@ Result<void> copy_tree(const std::string& from, const std::string& to, int depth
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) close(number_);
-}
-
 Error fault(const std::string& path) {
   const int number = errno;
   const std::string text = path + ": " + std::generic_category().message(number);

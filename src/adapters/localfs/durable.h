@@ -5,28 +5,11 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "base/result.h"
+#include "ports/descriptor.h"
 
 namespace penstock::localfs {
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor();
-  Descriptor(const Descriptor&) = delete;
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  int number() const { return number_; }
-  explicit operator bool() const { return number_ >= 0; }
-
- private:
-  int number_;
-};
 
 // The fault of the last system call, about `path`.
 Error fault(const std::string& path);

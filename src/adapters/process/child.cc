@@ -125,10 +125,6 @@ struct Launch {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) close(number_);
-}
-
 Error fault(const std::string& what) {
   const int number = errno;
   const Code code = number == ENOENT || number == ENOTDIR  ? Code::not_found

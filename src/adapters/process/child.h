@@ -6,26 +6,10 @@
 #include <vector>
 #include <sys/types.h>
 
+#include "ports/descriptor.h"
 #include "ports/jobs.h"
 
 namespace penstock::process {
-
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor();
-  int number() const { return number_; }
-  explicit operator bool() const { return number_ >= 0; }
-
- private:
-  int number_;
-};
 
 // The fault of the last system call.
 Error fault(const std::string& what);

@@ -26,10 +26,6 @@ int milliseconds_to(Deadline deadline) {
 
 }  // namespace
 
-Descriptor::~Descriptor() {
-  if (number_ >= 0) close(number_);
-}
-
 void WorkerLog::take(std::string_view bytes) {
   tail_.append(bytes.substr(bytes.size() - std::min(bytes.size(), tail_max)));
   if (tail_.size() > tail_max) tail_.erase(0, tail_.size() - tail_max);

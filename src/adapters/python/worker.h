@@ -8,27 +8,12 @@
 #include <utility>
 
 #include "base/time.h"
+#include "ports/descriptor.h"
 #include "ports/jobs.h"
 
 namespace penstock::python {
 
 using Deadline = std::chrono::steady_clock::time_point;
-
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor();
-  int number() const { return number_; }
-  explicit operator bool() const { return number_ >= 0; }
-
- private:
-  int number_;
-};
 
 enum class Kind : std::uint32_t { run = 1, done = 2, refused = 3, failed = 4, ready = 5 };
 
