@@ -9,13 +9,9 @@ namespace penstock::api {
 namespace {
 
 using mlflow::Arguments;
+using mlflow::experiment_of;
 using Object = Result<json::object>;
 using enum Permission;
-
-Result<std::int64_t> experiment_of(const Arguments& in) {
-  TRY(in.text("experiment_id"));
-  return TRY(in.whole("experiment_id")).value_or(0);
-}
 
 Result<std::vector<std::int64_t>> experiments_of(const Arguments& in) {
   std::vector<std::int64_t> out;

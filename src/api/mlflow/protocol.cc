@@ -222,6 +222,12 @@ Result<Arguments> Arguments::object(std::string_view name) const {
   return Arguments(root_, value->as_object());
 }
 
+Result<std::int64_t> experiment_of(const Arguments& in) {
+  const auto id = TRY(in.whole("experiment_id"));
+  if (!id) TRY(in.text("experiment_id"));  // says that it is missing
+  return id.value_or(0);
+}
+
 void add(std::vector<Route>& routes, std::string method, const std::string& path,
          std::string summary, Permission permission, Handler handler, const std::string& version) {
   const auto handle = [handler = std::move(handler)](const Call& call, const Request& request) {

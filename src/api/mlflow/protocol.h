@@ -45,6 +45,9 @@ class Arguments {
   const json::object* fields_;
 };
 
+// The field experiment_id, which must be there; empty is 0.
+Result<std::int64_t> experiment_of(const Arguments& in);
+
 // Path values and query as they are; a handler gives the answer's body.
 using Handler = std::function<Result<json::object>(const Call&, const Arguments&)>;
 

@@ -8,13 +8,9 @@ namespace penstock::api {
 namespace {
 
 using mlflow::Arguments;
+using mlflow::experiment_of;
 using Object = Result<json::object>;
 using enum Permission;
-
-Result<std::int64_t> experiment_of(const Arguments& in) {
-  TRY(in.text("experiment_id"));
-  return TRY(in.whole("experiment_id")).value_or(0);
-}
 
 // Who asks, as MLflow names people; empty where nobody had to say who they are (--auth none).
 std::string user_of(const Call& call) {

@@ -12,18 +12,10 @@ namespace penstock::api {
 namespace {
 
 using mlflow::Arguments;
+using mlflow::experiment_of;
 using Object = Result<json::object>;
 
 constexpr const char* server_version = "3.17.2";  // the MLflow whose protocol this is
-
-Result<std::int64_t> experiment_of(const Arguments& in) {
-  const auto id = TRY(in.whole("experiment_id"));
-  if (!id) {
-    TRY(in.text("experiment_id"));
-    return std::int64_t{0};
-  }
-  return *id;
-}
 
 // Old clients say run_uuid.
 Result<std::string> run_of(const Arguments& in) {
