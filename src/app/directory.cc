@@ -7,6 +7,9 @@
 
 #include <array>
 #include <filesystem>
+#include <fstream>
+
+#include "base/id.h"
 
 namespace penstock::app {
 
@@ -71,6 +74,15 @@ Result<void> keep_secret(const std::string& path, const std::string& secret) {
   if (file >= 0) ::close(file);
   if (written) return {};
   return Error{Code::unavailable, "cannot write " + path};
+}
+
+Result<std::string> server_id(const std::string& directory) {
+  const std::string path = directory + "/server_id";
+  std::string id;
+  if (std::ifstream(path) >> id && is_ulid(id)) return id;
+  id = new_ulid(SystemClock().now());
+  TRY(keep_secret(path, id));
+  return id;
 }
 
 }  // namespace penstock::app

@@ -19,6 +19,8 @@ class DirectoryLock {
 };
 
 Result<void> make_directory(const std::string& path);
+// Which server this directory is of, the same in all its lives: made when it is first asked for.
+Result<std::string> server_id(const std::string& directory);
 // One line that only this user may read, durable when it returns.
 Result<void> keep_secret(const std::string& path, const std::string& secret);
 

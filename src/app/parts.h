@@ -188,6 +188,7 @@ struct System::Parts {
   void start_background();
   Result<bool> tend_artifacts();
   Result<void> open_budgets();
+  Result<void> close_budgets();
   Result<bool> tend_traffic();
   Result<bool> tend_routing();
   Result<void> read_prices();

@@ -237,6 +237,9 @@ void System::stop() {
   if (!parts_->telemetry) return;
   if (const auto done = parts_->telemetry->flush(parts_->options.limits.drain_time); !done)
     log::error("telemetry_not_written", {{"error", done.error().message}});
+  if (!parts_->guard.leases()) return;
+  if (const auto done = parts_->close_budgets(); !done)
+    log::error("budgets_not_given_back", {{"error", done.error().message}});
 }
 
 }  // namespace penstock::app

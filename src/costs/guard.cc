@@ -14,10 +14,6 @@ constexpr std::size_t notices_max = 1'000;
 // After its deadline a call may take this long to say what it cost.
 constexpr Micros grace = std::chrono::minutes(1);
 
-std::int64_t hour_of(Timestamp at) {
-  return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
-}
-
 Money share(Money limit, double part) {
   return price_of(static_cast<std::int64_t>(part * 1'000'000), limit, 1'000'000);
 }
@@ -36,6 +32,7 @@ struct Opinion {
   Decision decision = Decision::allow;
   std::string message;
   std::optional<Micros> retry_after;
+  bool passing = false;  // nothing is spent: other servers hold what the call would take
 };
 
 Opinion stop(const Node& node, Timestamp now, std::string why) {
@@ -50,6 +47,19 @@ Opinion throttle(Node& node, Timestamp now) {
           "budget " + node.budget.name + " is nearly spent and lets " + std::to_string(limit) +
               " calls a minute through",
           Timestamp(std::chrono::seconds(node.throttled.fits_at(1, limit))) - now};
+}
+
+Opinion wait_for_portion(Node& node, Money worst) {
+  node.wanted = node.wanted + worst;
+  node.wanted_most = std::max(node.wanted_most, worst);
+  const Money left = std::max(node.portion - node.held(), Money{});
+  return {.decision = Decision::throttle,
+          .message = "budget " + node.budget.name +
+                     " is shared by servers, and this one may spend " + to_text(left) +
+                     " of it at this moment, where the call may cost " + to_text(worst) +
+                     ": ask again",
+          .retry_after = std::chrono::seconds(1),
+          .passing = true};
 }
 
 Opinion judge(Node& node, const Spend& spend, Timestamp now, bool downgraded) {
@@ -67,6 +77,7 @@ Opinion judge(Node& node, const Spend& spend, Timestamp now, bool downgraded) {
     return stop(node, now,
                 "has " + left_of(node) + " left, and this call may cost " + to_text(worst));
   }
+  if (node.leased && node.held() + worst > node.portion) return wait_for_portion(node, worst);
   if (used < (budget.hard ? share(budget.limit, budget.warn_at) : budget.limit)) return {};
   switch (budget.action) {
     case BudgetAction::warn: return {};
@@ -136,7 +147,7 @@ void Project::roll(Timestamp now) {
     if (hour < node.until) continue;
     node.from = period_start(node.budget.period, hour);
     node.until = period_end(node.budget.period, hour);
-    node.ledger = Money{};
+    node.ledger = node.unsettled = node.portion = node.elsewhere = Money{};
     node.told.clear();
     rolled = true;
   }
@@ -245,7 +256,10 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
     if (node.used() + one.amount >= share(node.budget.limit, node.budget.warn_at))
       project->notice(node, Decision::allow);
     if (opinion.decision == Decision::allow) continue;
-    project->notice(node, opinion.decision);
+    if (opinion.passing)
+      hungry_ = true;
+    else
+      project->notice(node, opinion.decision);
     if (opinion.decision < out.decision) continue;  // the strictest counts
     out.decision = opinion.decision;
     out.budget = node.budget.name;
@@ -254,9 +268,12 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
     if (opinion.decision == Decision::downgrade) out.version = *node.budget.downgrade_to;
   }
   if (!covered || out.decision != Decision::allow) return out;
-  for (Node& node : project->nodes)
-    if (node.budget.action == BudgetAction::throttle && node.covers(one))
+  for (Node& node : project->nodes) {
+    if (!node.covers(one)) continue;
+    if (node.leased) node.taken = node.taken + one.amount;
+    if (node.budget.action == BudgetAction::throttle)
       node.throttled.add(1, node.throttled.turn_to(traffic::second_of(now)));
+  }
   out.project_ = project;
   out.number_ = project->next++;
   project->count(one, true);
@@ -296,6 +313,9 @@ std::vector<BudgetStatus> Guard::list(std::string_view name, Timestamp now) cons
                    .spent = node.ledger,
                    .pending = node.pending,
                    .reserved = node.reserved,
+                   .unsettled = node.unsettled,
+                   .portion = node.leased ? std::optional(node.portion) : std::nullopt,
+                   .elsewhere = node.leased ? std::optional(node.elsewhere) : std::nullopt,
                    .from = node.begins(),
                    .until = Timestamp(std::chrono::hours(node.until)),
                    .note = node.note});

@@ -64,15 +64,19 @@ struct BudgetStatus {
   BudgetAction action = BudgetAction::warn;
   bool hard = false;
   Money limit;
-  Money spent;     // as the ledger has it
-  Money pending;   // of calls that ended, and are not in the ledger yet
-  Money reserved;  // the most that calls which run may cost
+  Money spent;      // as the ledger has it
+  Money pending;    // of calls that ended, and are not in the ledger yet
+  Money reserved;   // the most that calls which run may cost
+  Money unsettled;  // the most that calls cost which ended with their server; counted as spent
+  // Of a hard budget that servers share: what this one may spend without asking, pending and
+  // reserved included, and what the others may.
+  std::optional<Money> portion, elsewhere;
   Timestamp from, until;
   std::string note;  // "its limit is above that of its parent acme"
 };
 BOOST_DESCRIBE_STRUCT(BudgetStatus, (),
                       (name, parent, tenant, route, model, period, action, hard, limit, spent,
-                       pending, reserved, from, until, note))
+                       pending, reserved, unsettled, portion, elsewhere, from, until, note))
 
 // What a person should hear of: once a period and budget.
 struct Notice {
@@ -83,10 +87,34 @@ struct Notice {
   Timestamp from;                       // of the period
 };
 
+// On whose behalf a guard holds portions of hard budgets in the database.
+struct Lessee {
+  std::string holder;   // this life of the server
+  std::string server;   // the same in its next life
+  bool shared = false;  // other servers may spend from the same budgets
+  bool closing = false;
+};
+
+// Where several servers share a database, each holds a portion of a hard budget and spends it
+// without asking: portions and the ledger together never pass the limit. A portion that is too
+// small for now is no verdict: such a call is throttled, and the next refresh asks for more.
 class Guard {
  public:
   Guard();
   ~Guard();
+
+  // Before the first refresh, if at all. Without it this is the only process, and what runs is
+  // forgotten where it ends.
+  void lease_as(Lessee lessee);
+  // At start, once the ledger has all that this server logged: gives back what its former lives
+  // held, but for calls that ran then and that the ledger has nothing of; these stay counted, and
+  // an incident names their sum.
+  Result<void> recover(sql::Database& db, Timestamp now);
+  bool leases() const { return !lessee_.holder.empty(); }
+  // At stop, when no call runs.
+  Result<void> give_back(sql::Database& db, Timestamp now);
+  // True where a call was refused since the last refresh, for want of a larger portion.
+  bool hungry() const { return hungry_.load(std::memory_order_relaxed); }
 
   // With `downgraded`, the call goes to the cheapest there is, and is not sent further down.
   Reservation reserve(const Spend& spend, Timestamp now, bool downgraded = false);
@@ -120,6 +148,8 @@ class Guard {
   mutable std::shared_mutex turn_;
   std::unordered_map<std::string, std::shared_ptr<Project>, Hash, std::equal_to<>> projects_;
   std::atomic<bool> any_{false};  // budgets at all
+  std::atomic<bool> hungry_{false};
+  Lessee lessee_;
 };
 
 // Opens an incident for each and writes it to the audit log. Those that are told are taken out.

@@ -1,6 +1,9 @@
 // What the guard reads and writes of the database.
+#include <algorithm>
+#include <utility>
+
 #include "audit/audit.h"
-#include "costs/guard_state.h"
+#include "costs/leases.h"
 #include "costs/store.h"
 #include "incidents/service.h"
 #include "resources/projects.h"
@@ -8,10 +11,6 @@
 
 namespace penstock::costs {
 namespace {
-
-std::int64_t hour_of(Timestamp at) {
-  return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
-}
 
 void add_notes(std::vector<Node>& nodes) {
   for (Node& node : nodes)
@@ -61,6 +60,18 @@ Words words_of(Decision decision) {
   return {"warned", "", "warned", incidents::Severity::warning};
 }
 
+// Whether this refresh writes what this server holds, or merely reads. Where no other server asks,
+// it is written only when calls have come or gone since.
+bool must_write(Project& project, const Lessee& me) {
+  if (me.holder.empty()) return false;
+  const std::lock_guard lock(project.turn);
+  const bool any = std::any_of(project.nodes.begin(), project.nodes.end(),
+                               [](const Node& node) { return node.budget.hard; });
+  if (me.shared) return any || project.nodes.empty();
+  const std::pair now_is(project.next, project.by_deadline.size());
+  return any && std::exchange(project.journal, now_is) != now_is;
+}
+
 }  // namespace
 
 Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestamp now) {
@@ -72,20 +83,37 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
   const std::lock_guard alone(project->refreshing);
   // What is marked now, the transaction below sees. What is marked later waits for the next time:
   // counted twice for that long, never not at all.
-  std::vector<std::uint64_t> seen;
+  std::set<std::uint64_t> seen;
+  hungry_ = false;
   {
     const std::lock_guard lock(project->turn);
     for (const auto& [number, one] : project->held)
-      if (one.posted && one.settled) seen.push_back(number);
+      if (one.posted && one.settled) seen.insert(number);
   }
   const Call call{.actor = "service:budgets", .project = name};
   std::vector<Node> nodes;
   std::shared_ptr<const PriceBook> prices;
-  TRY(db.read(call, [&](sql::Tx& tx) -> Result<void> {
+  std::vector<Lease> leases;
+  const auto read = [&](sql::Tx& tx) -> Result<void> {
     nodes = TRY(read_nodes(tx, name, now));
     prices = std::make_shared<const PriceBook>(TRY(PriceBook::read(tx, call)));
+    if (lessee_.holder.empty()) return {};
+    leases = TRY(read_leases(tx, name));
+    note_leases(nodes, leases, lessee_);
     return {};
-  }));
+  };
+  if (must_write(*project, lessee_)) {
+    const auto done = db.write(call, [&](sql::Tx& tx) -> Result<void> {
+      TRY(read(tx));
+      return renew(tx, *project, lessee_, nodes, leases, seen, now);
+    });
+    if (!done) {
+      project->journal.reset();
+      return done.error();
+    }
+  } else {
+    TRY(db.read(call, read));
+  }
   {
     const std::lock_guard lock(project->turn);
     for (Node& node : nodes)
@@ -93,21 +121,22 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
         if (old.budget.name == node.budget.name && old.from == node.from) {
           node.throttled = std::move(old.throttled);
           node.told = std::move(old.told);
+          node.taken = old.taken;
+          node.wanted = old.wanted;
+          node.wanted_most = old.wanted_most;
         }
+    // A budget that has just become hard has its portion with the next refresh.
     project->nodes = std::move(nodes);
+    for (Node& node : project->nodes)
+      node.leased = node.leased || (node.budget.hard && lessee_.shared);
     project->prices = std::move(prices);
     project->recount();
     for (const std::uint64_t number : seen) {
       const auto found = project->held.find(number);
       if (found == project->held.end()) continue;
-      const Held& one = found->second;
       // Lines of an instant outside of the period are not among what was read: the call stays
       // counted, or a caller could name another instant to spend more.
-      bool read = true;
-      for (const Node& node : project->nodes)
-        if (node.counts(one) && one.began >= node.begins())
-          read = read && hour_of(one.at) >= node.from && hour_of(one.at) < node.until;
-      if (read) project->forget(found);
+      if (was_read(project->nodes, found->second)) project->forget(found);
     }
     any_ = any_.load() || !project->nodes.empty();
   }

@@ -7,6 +7,7 @@
 
 #include "costs/budgets.h"
 #include "costs/guard.h"
+#include "costs/posting.h"
 #include "traffic/window.h"
 
 namespace penstock::costs {
@@ -26,11 +27,21 @@ struct Node {
   std::int64_t from = 0, until = 0;  // hours
   Money ledger;                      // as of the last refresh
   Money pending, reserved;           // of Held
+  Money unsettled;                   // of calls that ended with their server, as leases.h has it
+  // Of a hard budget that other servers spend from too: what calls here may take together.
+  bool leased = false;
+  Money portion;
+  Money elsewhere;           // what the others hold, as of the last refresh
+  bool others_want = false;  // one of them needs more than it can have
+  // Since the last refresh: what was reserved, what was refused for want of a portion, and the
+  // largest of that.
+  Money taken, wanted, wanted_most;
   traffic::Window throttled;
   std::set<Decision> told;  // this period
   std::string note;
 
-  Money used() const { return ledger + pending + reserved; }
+  Money held() const { return pending + reserved; }
+  Money used() const { return ledger + unsettled + held(); }
   bool covers(const Held& held) const {
     return costs::covers(budget, held.tenant, held.route, held.model);
   }
@@ -51,7 +62,10 @@ struct Project {
   std::shared_ptr<const PriceBook> prices;
   std::vector<Notice> notices;
   std::uint64_t next = 1;
-  std::mutex refreshing;
+  std::mutex refreshing;  // stands over what follows
+  // What was true of the running calls that the database has: how many there were ever and now.
+  std::optional<std::pair<std::uint64_t, std::size_t>> journal;
+  std::set<std::string> silent;  // leases that an incident tells of
 
   // Both move sums of every node that counts it, one way or the other.
   void count(const Held& one, bool add);

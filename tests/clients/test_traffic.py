@@ -1,6 +1,7 @@
 """Limits, budgets and breakers, as OpenAI's own client and callers of tables meet them."""
 
 import concurrent.futures
+import sqlite3
 
 import openai
 import pytest
@@ -54,6 +55,7 @@ def desk(tmp_path_factory, stand_in):
             ("fine", "watched", ""),
             ("sick", "unwell", ""),
             ("frugal", "calm", ""),
+            ("killed", "calm", ""),
             ("crowded", "calm", "queue: {max_concurrency: 2, max_waiting: 0}\n")):
         one.apply(ROUTE.format(model=route, more=more))
         one.start_release(route, one.register(
@@ -171,6 +173,37 @@ def test_a_hard_budget_remembers_across_a_restart(desk):
     assert told.value.code == "insufficient_quota"
     found = budget(desk, "frugal")
     assert float(found["spent"]) + float(found["pending"]) <= 8
+
+
+def test_calls_under_which_the_server_was_killed_stay_counted(desk, stand_in):
+    desk.apply(BUDGET.format(name="killed", limit="100"))
+    before = budget(desk, "killed")
+    stand_in.set_faults({"hang": 20})
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(chat, desk, "killed", max_tokens=50)
+        kept = sqlite3.connect(f"file:{desk.server.data}/metadata.db?mode=ro", uri=True)
+        desk.server.wait(lambda: kept.execute(
+            "SELECT 1 FROM budget_leases WHERE budget = 'killed' AND running <> '0'").fetchone())
+        kept.close()
+        worst = float(budget(desk, "killed")["reserved"])
+        assert worst > 1 and float(before["reserved"]) == 0
+        desk.server.process.kill()
+        desk.server.process.wait()
+        assert running.exception() is not None
+    stand_in.set_faults({})
+    desk.server.start()
+    found = budget(desk, "killed")
+    assert float(found["unsettled"]) == worst and float(found["reserved"]) == 0 and found["spent"] == before["spent"]
+    listed = desk.server.run("incidents", "list").stdout
+    assert f"The server ended under calls that may have cost up to {found['unsettled']}" in listed, listed
+    assert "costs.budget.unsettled" in desk.server.run("audit", "list", "--subject", "budget:killed").stdout
+    # They count: what is left is less by them, also after a start that has nothing to tell.
+    desk.server.stop()
+    desk.server.start()
+    assert budget(desk, "killed")["unsettled"] == found["unsettled"]
+    desk.apply(BUDGET.format(name="killed", limit=str(worst + 0.5)))
+    with pytest.raises(openai.RateLimitError):
+        chat(desk, "killed", max_tokens=50)
 
 
 @pytest.mark.parametrize("change, says", [

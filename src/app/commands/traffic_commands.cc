@@ -35,8 +35,14 @@ void add_traffic_commands(CLI::App& parent, Globals& globals) {
                   rows);
     });
   });
+  // What is counted though nobody knows whether it was spent.
+  const auto note_of = [](const json::value& budget) {
+    const std::string unsettled = text_of(budget, "unsettled"), note = text_of(budget, "note");
+    if (unsettled == "0") return note;
+    return note + (note.empty() ? "" : "; ") + unsettled + " unsettled";
+  };
   CLI::App* budgets = parent.add_subcommand("budgets", "What is spent and reserved of each budget");
-  budgets->callback([&globals] {
+  budgets->callback([&globals, note_of] {
     const auto answer = globals.ask("GET", "/api/v1/budgets");
     if (!answer) return;
     globals.show(*answer, [&] {
@@ -46,7 +52,7 @@ void add_traffic_commands(CLI::App& parent, Globals& globals) {
                         text_of(one, "limit"), text_of(one, "spent"), text_of(one, "pending"),
                         text_of(one, "reserved"),
                         text_of(one, "action") + (one.at("hard").as_bool() ? ", hard" : ""),
-                        text_of(one, "note")});
+                        note_of(one)});
       print_table(
           {"NAME", "PARENT", "PERIOD", "LIMIT", "SPENT", "PENDING", "RESERVED", "ACTION", "NOTE"},
           rows);
