@@ -1,8 +1,10 @@
 // A language model that costs nothing, for benches: it answers every POST with the same completion,
 // and a request with "stream":true with a stream of pieces. It says that it is a stand-in.
 //
-//   mock_upstream [--port N] [--pieces N] [--gap MICROSECONDS]
+//   mock_upstream [--port N] [--pieces N] [--gap MICROSECONDS] [--mark TEXT]
 //
+// With --mark, a whole answer repeats the first word of the request that begins with TEXT, and on
+// SIGTERM it says how many requests came, and how many with a word that had come before.
 // Each piece says when it was sent (CLOCK_MONOTONIC, ns), so that a reader on the same machine
 // knows how long it was under way.
 #include <netinet/in.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -20,13 +23,17 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace {
 
 struct Options {
   int port = 0, pieces = 20;
   long gap = 1'000;
+  std::string mark;
 };
+
+volatile std::sig_atomic_t ended = 0;
 
 long long now_ns() {
   timespec now{};
@@ -34,11 +41,13 @@ long long now_ns() {
   return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
 }
 
-std::string whole_answer() {
+std::string whole_answer(std::string_view says) {
   const std::string body =
       R"({"id":"chatcmpl-mock","object":"chat.completion","created":1767225600,"model":"mock",)"
       R"("system_fingerprint":"a stand-in of the bench","choices":[{"index":0,"message":{"role":)"
-      R"("assistant","content":"The flight is likely to leave on time."},"finish_reason":"stop"}],)"
+      R"("assistant","content":")" +
+      std::string(says) +
+      R"("},"finish_reason":"stop"}],)"
       R"("usage":{"prompt_tokens":25,"completion_tokens":9,"total_tokens":34}})";
   return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\n\r\n" + body;
@@ -85,7 +94,7 @@ class Mock {
 
   void run() {
     std::array<epoll_event, 256> ready{};
-    while (true) {
+    while (!ended) {
       const int count = epoll_wait(events_, ready.data(), static_cast<int>(ready.size()), -1);
       for (int at = 0; at < count; ++at) {
         const int file = ready[static_cast<std::size_t>(at)].data.fd;
@@ -97,6 +106,8 @@ class Mock {
           read(*open->second);
       }
     }
+    if (!options_.mark.empty())
+      std::printf("{\"requests\": %zu, \"repeated\": %zu}\n", requests_, repeated_);
   }
 
  private:
@@ -147,12 +158,21 @@ class Mock {
     const std::string_view body = std::string_view(one.read).substr(end + 4, length);
     const bool streams =
         body.find("\"stream\":true") != body.npos || body.find("\"stream\": true") != body.npos;
+    const std::string word = options_.mark.empty() ? "" : marked(body);
     one.read.erase(0, end + 4 + length);
     if (streams)
       begin_stream(one);
     else
-      send_all(one, whole_);
+      send_all(one, word.empty() ? whole_ : whole_answer(word));
     return true;
+  }
+  std::string marked(std::string_view body) {
+    const std::size_t at = body.find(options_.mark);
+    if (at == body.npos) return "";
+    std::string word(body.substr(at, body.find_first_of("\"\\ ", at) - at));
+    ++requests_;
+    if (!seen_.insert(word).second) ++repeated_;
+    return word;
   }
   void send_all(Connection& one, const std::string& bytes) {
     [[maybe_unused]] const auto sent =
@@ -200,7 +220,9 @@ class Mock {
   }
 
   const Options options_;
-  const std::string whole_ = whole_answer();
+  const std::string whole_ = whole_answer("The flight is likely to leave on time.");
+  std::size_t requests_ = 0, repeated_ = 0;
+  std::unordered_set<std::string> seen_;
   int events_, listening_ = -1;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
   std::unordered_map<int, Connection*> timers_;
@@ -216,6 +238,8 @@ int main(int count, char** words) {
     if (name == "--port") options.port = static_cast<int>(value);
     if (name == "--pieces") options.pieces = static_cast<int>(value);
     if (name == "--gap") options.gap = value;
+    if (name == "--mark") options.mark = words[at + 1];
   }
+  std::signal(SIGTERM, [](int) { ended = 1; });
   Mock(options).run();
 }

@@ -57,10 +57,10 @@ def trained(folder: pathlib.Path) -> str:
 
 
 class Penstock:
-    def __init__(self, binary: str, folder: pathlib.Path, path: str):
+    def __init__(self, binary: str, folder: pathlib.Path, path: str, config: str = ""):
         self.binary = binary
         self.grpc = f"127.0.0.1:{peers.free_port()}"
-        (folder / "penstock.yaml").write_text(f"grpc: {self.grpc}\n")
+        (folder / "penstock.yaml").write_text(f"grpc: {self.grpc}\n{config}")
         self.url = f"http://127.0.0.1:{peers.free_port()}"
         self.process = peers.Process(
             [binary, "serve", "--data", folder / "data", "--http", self.url.removeprefix("http://"), "--config",
