@@ -139,6 +139,20 @@ Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
   return std::optional(std::move(answer));
 }
 
+Result<std::vector<infer::Tensor>> Gateway::outputs_again(
+    const Call& call, const std::shared_ptr<const LiveRoute>& live, const InferRequest& request,
+    const std::vector<std::string>& ids, const InferAnswer& known) const {
+  InferRequest same = request;
+  same.version = known.predictions.front().version;
+  if (known.predictions.front().model != live->declaration.model)
+    return std::vector<infer::Tensor>();  // another route had stood in
+  // Never settled: the call was posted when it was first answered.
+  const Grant grant = TRY(admit(call, *live, same, ids, clock_.now()));
+  Decided decided = TRY(decide(call, *live, same, ids, Mode::online));
+  if (decided.error) return *decided.error;
+  return std::move(decided.outputs);
+}
+
 // Prices go by the model, so any of its versions says what the call may cost.
 Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const InferRequest& request,
                              const std::vector<std::string>& ids, Timestamp now) const {
@@ -160,7 +174,12 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   const auto live = TRY(route(call, request.route));
   const auto ids = TRY(ids_of(request, start));
   if (!request.id.empty())
-    if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
+    if (auto known = TRY(repeated(*live, request, ids))) {
+      // What the record keeps of a call are its scores; the model's own outputs are made again.
+      if (!request.tensors.empty())
+        known->outputs = TRY(outputs_again(call, live, request, ids, *known));
+      return std::move(*known);
+    }
 
   Grant grant = TRY(admit(call, *live, request, ids, start));
   Decided decided = grant.instead
@@ -178,7 +197,11 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   if (!request.id.empty()) {
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
-    if (auto known = TRY(repeated(*live, request, ids))) return std::move(*known);
+    if (auto known = TRY(repeated(*live, request, ids))) {
+      if (!decided.error && known->predictions.front().version == decided.events.front().version)
+        known->outputs = std::move(decided.outputs);
+      return std::move(*known);
+    }
     TRY(telemetry_.put_now(decided.events));
   }
   count(*by, decided.events);

@@ -240,6 +240,7 @@ TEST_F(GatewayTest, TakesTheModelsOwnInputs) {
 TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
   world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
   std::string bytes;
+  std::vector<infer::Tensor> outputs;
   for (const float value : {0.5F, 1.0F, -1.0F, std::nanf(""), 0.1F, 7.0F})
     bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
   const infer::Tensor tensor{"features", "FP32", {3, 2}, bytes};
@@ -250,6 +251,7 @@ TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
         test::call(), {.route = "flight-delay", .id = id, .tensors = {tensor}}));
     must(world_.telemetry.flush(std::chrono::seconds(10)));
     EXPECT_EQ(must(world_.log().end(inference_topic)), before + 1);
+    outputs = answer.outputs;
     for (std::size_t row = 0; row < 3; ++row) {
       const auto found =
           must(recorded(world_.log(), gateway_group, "p1", answer.predictions[row].id));
@@ -262,6 +264,9 @@ TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
   const auto again = must(world_.gateway.infer(
       test::call(), {.route = "flight-delay", .id = "call", .tensors = {tensor}}));
   EXPECT_TRUE(again.predictions[2].repeated);
+  ASSERT_FALSE(outputs.empty());
+  ASSERT_EQ(again.outputs.size(), outputs.size()) << "a retry may name the model's own outputs";
+  EXPECT_EQ(again.outputs[0].bytes, outputs[0].bytes);
   EXPECT_EQ(world_.events().size(), 6u) << "a retry is not logged again";
 }
 
