@@ -5,7 +5,8 @@ Gradient boosting of 100 trees on 30 features, registered and released as any ot
 audit are on. Defends, load generator included, on 2 cores: one row p50 at most 150 us and at least 12,000 calls a second
 at 32 callers; 64 rows at least 3 times FastAPI's rate; gRPC no slower than HTTP.
 
-`serving_tabular_bench.py [BINARY [SECONDS]]`; ask make for `serving_load` first.
+`serving_tabular_bench.py [BINARY [SECONDS [PEER...]]]`, peers: `mlserver`, `kserve`, each installed on first use; ask
+make for `serving_load` first.
 """
 
 import json
@@ -154,14 +155,41 @@ def main() -> None:
                  "--log-level", "warning", "--app-dir", peers.ROOT / "bench"],
                 url + "/healthz", folder / "fastapi.log", MODEL=path)
             running.append(fastapi)
-            measure(load, folder, seconds, ours, fastapi, url)
+            others = {}
+            for name in sys.argv[3:]:
+                others[name] = {"mlserver": mlserver, "kserve": kserve}[name](folder, path)
+                running.append(others[name][0])
+            measure(load, folder, seconds, ours, fastapi, url, others)
         finally:
             for process in running:
                 process.stop()
 
 
+def mlserver(folder: pathlib.Path, path: str) -> tuple[peers.Process, str]:
+    """MLServer binds every address by default; here loopback alone."""
+    ports = [peers.free_port() for _ in range(3)]
+    place = folder / "mlserver"
+    place.mkdir()
+    (place / "settings.json").write_text(json.dumps(
+        {"host": "127.0.0.1", "http_port": ports[0], "grpc_port": ports[1], "metrics_port": ports[2], "debug": False,
+         "parallel_workers": 0}))
+    (place / "model-settings.json").write_text(json.dumps(
+        {"name": "delay", "implementation": "mlserver_peer.Delay", "parameters": {"uri": path}}))
+    venv = peers.environment("bench-mlserver")
+    url = f"http://127.0.0.1:{ports[0]}"
+    return peers.Process([venv / "bin/mlserver", "start", place], url + "/v2/models/delay/ready", folder / "mlserver.log",
+                         PYTHONPATH=str(peers.ROOT / "bench")), url
+
+
+def kserve(folder: pathlib.Path, path: str) -> tuple[peers.Process, str]:
+    port = peers.free_port()
+    url = f"http://127.0.0.1:{port}"
+    return peers.Process([peers.environment("bench-kserve") / "bin/python", peers.ROOT / "bench/kserve_peer.py", path, port],
+                         url + "/v2/models/delay/ready", folder / "kserve.log"), url
+
+
 def measure(load: pathlib.Path, folder: pathlib.Path, seconds: str, ours: Penstock, fastapi: peers.Process,
-            url: str) -> None:
+            url: str, others: dict) -> None:
     rates = {}
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     print(f"{'who':<16}{'rows':>5}{'callers':>8}{'calls/s':>10}{'p50 us':>9}{'p99 us':>9}{'cpu us/call':>13}")
@@ -169,6 +197,8 @@ def measure(load: pathlib.Path, folder: pathlib.Path, seconds: str, ours: Pensto
         ways = [("penstock http", "http", ours.url, request_of(folder, rows, ours.token), ours.process),
                 ("penstock grpc", "grpc", ours.grpc, message_of(folder, rows), ours.process),
                 ("fastapi http", "http", url, request_of(folder, rows, ""), fastapi)]
+        ways += [(f"{name} http", "http", other, request_of(folder, rows, ""), process)
+                 for name, (process, other) in others.items()]
         for callers in (1, 32):
             for who, protocol, address, file, process in ways:
                 metadata = {"PENSTOCK_TOKEN": ours.token}
@@ -184,6 +214,9 @@ def measure(load: pathlib.Path, folder: pathlib.Path, seconds: str, ours: Pensto
                       flush=True)
     one, many = rates["penstock http", 1, 1], rates["penstock http", 1, 32]
     print(f"one row: p50 {one['p50']:.0f} us (goal 150), {many['rate']} calls/s at 32 callers (goal 12,000)")
+    for name in others:
+        peer, busy = rates[f"{name} http", 1, 1], rates[f"{name} http", 1, 32]
+        print(f"beside {name}: p50 {peer['p50'] / one['p50']:.0f} times shorter, {many['rate'] / busy['rate']:.0f} times the calls")
     times = rates["penstock http", 64, 32]["rate"] / rates["fastapi http", 64, 32]["rate"]
     print(f"64 rows: {times:.1f} times FastAPI's rate (goal 3)")
     print(f"gRPC beside HTTP at 32 callers: {rates['penstock grpc', 1, 32]['rate'] / many['rate']:.2f} (goal 1)")
