@@ -5,11 +5,13 @@ Defends, on 2 cores with the load generator and the mock on them: added p50 at m
 concurrency 1; 10,000 requests per second at concurrency 32; CPU per request at most 2x nginx's; under 60 MB; on
 streams at most 60 us more for a piece and for the first one.
 
-    gateway_bench.py [--url URL --pid PID --body FILE --stream-body FILE --header H] [--seconds S] [--rounds N]
+    gateway_bench.py [--edge | --binary PENSTOCK | --url URL --pid PID --mock-port N --header H]
+                     [--body FILE --stream-body FILE] [--seconds S] [--rounds N]
 
-Without --url the edge alone is measured (plain_proxy). With it, a running `penstock serve` that has its route's
-upstream at the address of --mock-port: the load is the same. Direct, nginx and penstock take turns, so that the
-machine's mood hits all alike; medians over the rounds are told.
+A `penstock serve` with limits, prices, a budget and tokens is made and measured (gateway_server.py); with --edge the
+edge alone (plain_proxy), with --url a server that runs already and has its route's upstream at the address of
+--mock-port. Direct, nginx and penstock take turns, so that the machine's mood hits all alike; medians over the rounds
+are told. CPU is of all threads, until what the calls leave behind is done: ledger, statistics, guards.
 """
 
 import argparse
@@ -22,7 +24,9 @@ import signal
 import statistics
 import subprocess
 import tempfile
+import time
 
+import gateway_server
 import peers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -86,8 +90,31 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_megabytes(pid: int) -> float:
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+def until_quiet(pid: int) -> None:
+    """Until what calls left to do behind them is done: ledger, statistics, guards."""
+    seen = cpu_seconds(pid)
+    for _ in range(60):
+        time.sleep(0.5)
+        now = cpu_seconds(pid)
+        if now - seen < 0.03:
+            return
+        seen = now
+
+
+def switches(pid: int) -> int:
+    """How often its threads gave the processor up to wait."""
+    found = 0
+    for one in family(pid):
+        for status in pathlib.Path(f"/proc/{one}/task").glob("*/status"):
+            found += int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read_text())[1])
+    return found
+
+
+def memory(pid: int) -> str:
+    """What is resident: of its own (heap, stacks, what it wrote), and of files (program and libraries) that others share."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    of = {name: int(size) / 1024 for name, size in re.findall(r"(\w+):\s+(\d+) kB", text)}
+    return f"{of['Rss']:.0f} MB, own {of['Private_Dirty']:.0f}"
 
 
 def load(url: str, body: pathlib.Path, concurrency: int, seconds: float, headers: list[str], *more: str) -> dict:
@@ -112,14 +139,18 @@ def median(rounds: list, *path):
 def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, headers: list[str]) -> None:
     """`targets`: name -> (url, pid). Each round asks each target in its turn."""
     plain, stream = bodies
-    one, many, streams, cost = ({name: [] for name in targets} for _ in range(4))
+    one, many, streams, cost, during, waits = ({name: [] for name in targets} for _ in range(6))
     for _ in range(rounds):
         for name, (url, pid) in targets.items():
             one[name].append(load(url, plain, 1, seconds, headers))
-            before = cpu_seconds(pid)
+            before, waited = cpu_seconds(pid), switches(pid)
             busy = load(url, plain, 32, seconds, headers)
             many[name].append(busy)
-            cost[name].append((cpu_seconds(pid) - before) * 1e6 / (busy["rate"] * seconds))
+            answered = busy["rate"] * seconds
+            waits[name].append((switches(pid) - waited) / answered)
+            during[name].append((cpu_seconds(pid) - before) * 1e6 / answered)
+            until_quiet(pid)
+            cost[name].append((cpu_seconds(pid) - before) * 1e6 / answered)
             streams[name].append(load(url, stream, 1, seconds, headers, "--stream"))
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     direct = {part: median(one["direct"], "microseconds", part) for part in ("p50", "p99")}
@@ -129,14 +160,17 @@ def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, headers: 
                         for part in ("piece", "first"))
         cpu = statistics.median(cost[name])
         print(f"{name:9}: added p50 {p50:5.0f} us, p99 {p99:5.0f} us; at 32 {median(many[name], 'rate'):6.0f} req/s, "
-              f"CPU {cpu:5.1f} us/req; stream: piece +{piece:3.0f} us, first +{first:3.0f} us; "
-              f"{resident_megabytes(pid):.0f} MB")
+              f"CPU {cpu:5.1f} us/req ({statistics.median(during[name]):.1f} until the last answer), "
+              f"{statistics.median(waits[name]):.2f} waits; "
+              f"stream: piece +{piece:3.0f} us, first +{first:3.0f} us; {memory(pid)}")
     print(f"CPU of penstock: {statistics.median(cost['penstock']) / statistics.median(cost['nginx']):.2f}x nginx's "
           "(goal 2x); goals: p50 100 us, p99 1000 us, 10000 req/s, pieces 60 us, 60 MB")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edge", action="store_true", help="plain_proxy alone")
+    parser.add_argument("--binary", default="", help="another penstock than the one that was built here")
     parser.add_argument("--url", help="of a running penstock")
     parser.add_argument("--pid", type=int)
     parser.add_argument("--mock-port", type=int, default=0)
@@ -155,8 +189,13 @@ def main() -> None:
             bodies[1].write_text(json.dumps({**BODY, "stream": True}, separators=(",", ":")))
         mock = Program(BIN / "mock_upstream", "--port", given.mock_port)
         nginx, nginx_url = start_nginx(folder, mock.url)
-        ours = None if given.url else Program(BIN / "plain_proxy", mock.url.removeprefix("http://"))
-        penstock = (given.url, given.pid) if given.url else (ours.url, ours.pid)
+        ours = None
+        if given.edge:
+            ours = Program(BIN / "plain_proxy", mock.url.removeprefix("http://"))
+        elif not given.url:
+            ours = gateway_server.GatewayServer(folder, mock.url, given.binary)
+            given.header += ours.headers
+        penstock = (ours.url, ours.pid) if ours else (given.url, given.pid)
         try:
             measure({"direct": (mock.url, mock.pid), "nginx": (nginx_url, nginx.pid), "penstock": penstock}, bodies,
                     given.rounds, given.seconds, given.header)

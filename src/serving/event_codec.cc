@@ -179,6 +179,61 @@ Result<std::vector<InferenceEvent>> expanded(const InferenceEvent& shared, const
 // Every reader of the log reads every event, so this is written for speed: the same as decode(),
 // but that what it cannot read is left to decode(), which says what is wrong.
 template <class T>
+bool read(dom::element in, T& out);
+
+template <class T>
+struct Field {
+  std::string_view name;
+  bool required = false;
+  bool (*read)(dom::element, T&) = nullptr;
+};
+
+template <Struct T>
+const std::vector<Field<T>>& fields() {
+  static const std::vector<Field<T>> known = [] {
+    std::vector<Field<T>> out;
+    boost::mp11::mp_for_each<Members<T>>([&]<class Member>(Member) {
+      out.push_back({Member::name, false, [](dom::element in, T& value) {
+                       return penstock::serving::read(in, value.*Member::pointer);
+                     }});
+    });
+    std::size_t place = 0;
+    for_each_member(T{}, [&]<class Value>(auto, Value&, const Rule& rule) {
+      out[place++].required = is_required<std::remove_cvref_t<Value>>(rule);
+    });
+    return out;
+  }();
+  return known;
+}
+
+// Members are written in their order, so the next one is mostly a few places on. `other` takes
+// what is no member.
+template <Struct T, class Other>
+bool read_members(dom::element in, T& out, Other other) {
+  dom::object object;
+  if (in.get(object)) return false;
+  const std::vector<Field<T>>& known = fields<T>();
+  std::size_t required = 0, at = 0;
+  for (const auto& [key, value] : object) {
+    std::size_t passed = 0;
+    while (passed < known.size() && known[at].name != key) {
+      ++passed;
+      if (++at == known.size()) at = 0;
+    }
+    if (passed == known.size()) {
+      if (!other(key, value)) return false;
+      continue;
+    }
+    if (!known[at].read(value, out)) return false;
+    required += known[at].required;
+    if (++at == known.size()) at = 0;
+  }
+  static const auto wanted = static_cast<std::size_t>(std::count_if(
+      known.begin(), known.end(), [](const Field<T>& field) { return field.required; }));
+  return required == wanted;
+}
+
+template <class T>
 bool read(dom::element in, T& out) {
   if constexpr (is_optional<T>) {
     return in.is_null() || read(in, out.emplace());
@@ -196,7 +251,7 @@ bool read(dom::element in, T& out) {
       if (!read(value, out[std::string(key)])) return false;
     return true;
   } else if constexpr (Struct<T>) {
-    return false;  // rare
+    return read_members(in, out, [](auto, auto) { return false; });
   } else if constexpr (std::same_as<T, std::string>) {
     std::string_view text;
     if (in.get(text)) return false;
@@ -211,42 +266,12 @@ bool read(dom::element in, T& out) {
   }
 }
 
-struct Field {
-  std::size_t place;
-  bool (*read)(dom::element, InferenceEvent&);
-};
-
-const std::unordered_map<std::string_view, Field>& fields() {
-  static const std::unordered_map<std::string_view, Field> known = [] {
-    std::unordered_map<std::string_view, Field> out;
-    boost::mp11::mp_for_each<Members<InferenceEvent>>([&]<class Member>(Member) {
-      out.emplace(Member::name, Field{out.size(), [](dom::element in, InferenceEvent& event) {
-                                        return read(in, event.*Member::pointer);
-                                      }});
-    });
-    return out;
-  }();
-  return known;
-}
-
 // False where decode() must look at it.
 bool read_event(dom::element in, InferenceEvent& out, std::optional<dom::element>& rows) {
-  dom::object object;
-  if (in.get(object)) return false;
-  const std::vector<bool>& optional = may_miss();
-  std::size_t required = 0;
-  for (const auto& [key, value] : object) {
-    if (key == "rows") {
-      rows = value;
-      continue;
-    }
-    const auto found = fields().find(key);
-    if (found == fields().end() || !found->second.read(value, out)) return false;
-    required += !optional[found->second.place];
-  }
-  static const auto wanted =
-      static_cast<std::size_t>(std::count(optional.begin(), optional.end(), false));
-  return required == wanted;
+  return read_members(in, out, [&](std::string_view key, dom::element value) {
+    if (key == "rows") rows = value;
+    return key == "rows";
+  });
 }
 
 Result<Rows> read_rows(dom::element in) {
