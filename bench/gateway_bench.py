@@ -6,12 +6,12 @@ concurrency 1; 10,000 requests per second at concurrency 32; CPU per request at 
 streams at most 60 us more for a piece and for the first one.
 
     gateway_bench.py [--edge | --binary PENSTOCK | --url URL --pid PID --mock-port N --header H]
-                     [--body FILE --stream-body FILE] [--seconds S] [--rounds N]
+                     [--body FILE --stream-body FILE] [--seconds S] [--rounds N] [--litellm]
 
 A `penstock serve` with limits, prices, a budget and tokens is made and measured (gateway_server.py); with --edge the
 edge alone (plain_proxy), with --url a server that runs already and has its route's upstream at the address of
 --mock-port. Direct, nginx and penstock take turns, so that the machine's mood hits all alike; medians over the rounds
-are told. CPU is of all threads, until what the calls leave behind is done: ledger, statistics, guards.
+are told. --litellm: LiteLLM's proxy takes its turns, too (installed on first use). CPU is of all threads, until what the calls leave behind is done: ledger, statistics, guards.
 """
 
 import argparse
@@ -74,6 +74,20 @@ def start_nginx(folder: pathlib.Path, mock: str):
     while subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], stderr=subprocess.DEVNULL).returncode:
         assert process.poll() is None, (folder / "error.log").read_text()
     return process, f"http://127.0.0.1:{port}"
+
+
+def start_litellm(folder: pathlib.Path, mock: str, headers: list[str]) -> tuple[peers.Process, str]:
+    """Its proxy with two workers, without a database; it binds every address by default, here loopback alone."""
+    port = peers.free_port()
+    config = folder / "litellm.yaml"
+    config.write_text("model_list:\n  - model_name: chat\n    litellm_params:\n"
+                      f"      {{model: openai/mock, api_base: '{mock}/v1', api_key: none}}\n")
+    url = f"http://127.0.0.1:{port}"
+    return peers.Process([peers.environment("bench-litellm") / "bin/litellm", "--host", "127.0.0.1", "--port", port,
+                          "--num_workers", 2, "--config", config], url + "/health/liveliness", folder / "litellm.log",
+                         LITELLM_TELEMETRY="False", LITELLM_LOCAL_MODEL_COST_MAP="True",
+                         LITELLM_MASTER_KEY="".join(headers).rpartition(" ")[2] or "sk-for-the-bench-alone", PYTHONUNBUFFERED="1",
+                         PATH=f"{peers.environment('bench-litellm')}/bin:{os.environ['PATH']}"), url
 
 
 def family(pid: int) -> list[int]:
@@ -179,6 +193,7 @@ def main() -> None:
     parser.add_argument("--header", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--litellm", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
@@ -196,10 +211,16 @@ def main() -> None:
             ours = gateway_server.GatewayServer(folder, mock.url, given.binary)
             given.header += ours.headers
         penstock = (ours.url, ours.pid) if ours else (given.url, given.pid)
+        targets = {"direct": (mock.url, mock.pid), "nginx": (nginx_url, nginx.pid), "penstock": penstock}
+        litellm = None
         try:
-            measure({"direct": (mock.url, mock.pid), "nginx": (nginx_url, nginx.pid), "penstock": penstock}, bodies,
-                    given.rounds, given.seconds, given.header)
+            if given.litellm:
+                litellm, url = start_litellm(folder, mock.url, given.header)
+                targets["litellm"] = (url, litellm.process.pid)
+            measure(targets, bodies, given.rounds, given.seconds, given.header)
         finally:
+            if litellm:
+                litellm.stop()
             if ours:
                 ours.stop()
             nginx.send_signal(signal.SIGTERM)
