@@ -364,6 +364,7 @@ void System::Parts::make_serving() {
                               .connect = connect});
   registry->check_with(serving::runtime_check_of(*artifacts));
   telemetry = std::make_unique<serving::Telemetry>(log, metrics);
+  event_reader = std::make_unique<serving::EventReader>(log);
   telemetry->on_trouble(
       [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
   serving->reads_after(*telemetry);
@@ -377,11 +378,11 @@ void System::Parts::make_serving() {
   feature_log = std::make_unique<serving::FeatureLog>(*db, log, *olap_in_order, *blobs, *catalog,
                                                       *features, clock, path("scratch"));
   streams = std::make_unique<serving::Streams>(*db, *gateway, log);
-  metering = std::make_unique<monitor::Metering>(log, *costs);
-  observer = std::make_unique<monitor::Observer>(*db, log, *olap, clock);
+  metering = std::make_unique<monitor::Metering>(*event_reader, *costs);
+  observer = std::make_unique<monitor::Observer>(*db, *event_reader, *olap, clock);
   monitor = std::make_unique<monitor::Service>(*db, clock);
   release = std::make_unique<release::Service>(*db, *serving, clock);
-  controller = std::make_unique<release::Controller>(*release, *db, log, *serving, clock);
+  controller = std::make_unique<release::Controller>(*release, *db, *event_reader, *serving, clock);
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
                              *registered_models, *tracked_artifacts, *files});

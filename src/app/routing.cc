@@ -29,7 +29,7 @@ incidents::Opening opening_of(const serving::Capped& capped) {
 
 void System::Parts::make_routing() {
   serving->classes_by(serving::classes_of(*db, *catalog));
-  reports = std::make_unique<serving::Reports>(rocks->log(), serving->table(), gateway->mirrors());
+  reports = std::make_unique<serving::Reports>(*event_reader, serving->table(), gateway->mirrors());
   experiments =
       std::make_unique<serving::Experiments>(*db, rocks->log(), *serving, *reports, clock);
   payloads = std::make_unique<serving::Payloads>(*db, gateway->payloads(), clock);

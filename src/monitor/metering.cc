@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "serving/event_codec.h"
 
 namespace penstock::monitor {
 namespace {
 
 constexpr std::string_view group = "penstock.metering";
-constexpr std::size_t batch = 2'000;
 
 // No database keeps a zero byte in a text, and one such event must not hold up all after it.
 bool can_be_kept(const serving::InferenceEvent& event) {
@@ -35,6 +33,7 @@ costs::UsageMode mode_of(const serving::InferenceEvent& event) {
 
 std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
   std::vector<costs::Usage> usages;
+  usages.reserve(4);  // most have a request, tokens of the prompt and of the output
   const costs::Usage call{
       .source = "inference",
       .id = event.id,
@@ -78,8 +77,8 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
 }
 
 Result<bool> Metering::run_once() {
-  const std::int64_t from = TRY(log_.position(group, serving::inference_topic));
-  const auto stretch = TRY(serving::read_events(log_, from, batch));
+  const std::int64_t from = TRY(events_.log().position(group, serving::inference_topic));
+  const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return false;
   // A post belongs to one project: prices and budgets are its own.
   std::map<std::string, std::vector<costs::Usage>> by_project;
@@ -96,7 +95,7 @@ Result<bool> Metering::run_once() {
   const events::Step step{.group = std::string(group),
                           .topic = std::string(serving::inference_topic),
                           .next_offset = stretch.next};
-  TRY(log_.commit(step, from, kv::Durability::process));
+  TRY(events_.log().commit(step, from, kv::Durability::process));
   return stretch.more;
 }
 

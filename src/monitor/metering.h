@@ -2,8 +2,7 @@
 #pragma once
 
 #include "costs/service.h"
-#include "ports/log.h"
-#include "serving/inference_event.h"
+#include "serving/event_reader.h"
 
 namespace penstock::monitor {
 
@@ -15,14 +14,14 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event);
 
 class Metering {
  public:
-  Metering(events::Log& log, costs::Service& costs) : log_(log), costs_(costs) {}
+  Metering(serving::EventReader& events, costs::Service& costs) : events_(events), costs_(costs) {}
 
   // Posts what came since the last turn, then moves on; true if there is more. The ledger counts a
   // line once, so a crash between both posts it again without counting it again.
   Result<bool> run_once();
 
  private:
-  events::Log& log_;
+  serving::EventReader& events_;
   costs::Service& costs_;
 };
 

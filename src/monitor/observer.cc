@@ -54,7 +54,7 @@ Result<std::vector<std::string>> feature_names(sql::Tx& tx, const std::string& p
 
 struct Observer::Input {
   std::int64_t calls_from = 0, labels_from = 0, calls_next = 0, labels_next = 0;
-  std::vector<serving::InferenceEvent> calls;
+  serving::EventStretch calls;
   std::vector<JoinedLabel> labels;
   bool more = false;
 };
@@ -66,14 +66,12 @@ Result<void> Observer::read(Input& input) {
     input.labels_from = TRY(store::position(tx, serving::label_topic));
     return {};
   }));
-  auto calls = TRY(serving::read_events(log_, input.calls_from, batch));
+  input.calls = TRY(events_.read(input.calls_from));
   const auto labels = TRY(log_.read(serving::label_topic, input.labels_from, batch));
-  input.calls_next = calls.next;
+  input.calls_next = input.calls.next;
   input.labels_next = labels.empty() ? input.labels_from : labels.back().offset + 1;
   // A stretch may end by its size: there is more until nothing comes.
-  input.more = calls.next != input.calls_from || !labels.empty();
-  input.calls = std::move(calls.events);
-  std::erase_if(input.calls, [](const auto& event) { return event.mode == serving::Mode::batch; });
+  input.more = input.calls_next != input.calls_from || !labels.empty();
 
   std::map<std::string, std::vector<std::string>> groups;  // by project
   for (const serving::Label& label : decoded<serving::Label>(labels)) {
@@ -99,7 +97,14 @@ Result<void> Observer::read(Input& input) {
 // it takes as long as the data is large.
 Result<void> Observer::prepare(const Input& input) {
   std::set<std::string> seen;
-  for (const serving::InferenceEvent& event : input.calls) {
+  const auto is_same = [](const auto& a, const auto& b) {
+    return a.version == b.version && a.route == b.route && a.model == b.model &&
+           a.project == b.project && a.feature_schema == b.feature_schema;
+  };
+  const serving::InferenceEvent* last = nullptr;
+  for (const serving::InferenceEvent& event : input.calls.events) {
+    if (event.mode == serving::Mode::batch || (last && is_same(*last, event))) continue;
+    last = &event;
     const std::string key = event.project + "\n" + event.route + "\n" + event.feature_schema +
                             "\n" + event.model + "\n" + std::to_string(event.version);
     if (prepared_.contains(key) || !seen.insert(key).second) continue;
@@ -110,7 +115,7 @@ Result<void> Observer::prepare(const Input& input) {
   for (const std::string& key : seen) {
     if (prepared_.size() >= prepared_max) prepared_.clear();
     const serving::InferenceEvent* of = nullptr;
-    for (const serving::InferenceEvent& event : input.calls)
+    for (const serving::InferenceEvent& event : input.calls.events)
       if (key == event.project + "\n" + event.route + "\n" + event.feature_schema + "\n" +
                      event.model + "\n" + std::to_string(event.version))
         of = &event;
@@ -192,7 +197,8 @@ Result<bool> Observer::run_once() {
         TRY(store::position(tx, serving::label_topic)) != input.labels_from)
       return {};
     Turn turn(tx, clock_.now(), options_);
-    for (const serving::InferenceEvent& event : input.calls) TRY(turn.add(event));
+    for (const serving::InferenceEvent& event : input.calls.events)
+      if (event.mode != serving::Mode::batch) TRY(turn.add(event));
     for (const JoinedLabel& label : input.labels) TRY(turn.add(label));
     TRY(turn.finish());
     TRY(store::set_position(tx, serving::inference_topic, input.calls_next));

@@ -4,9 +4,9 @@
 #include <set>
 #include <string>
 
-#include "ports/log.h"
 #include "ports/olap.h"
 #include "ports/sql.h"
+#include "serving/event_reader.h"
 
 namespace penstock::monitor {
 
@@ -19,9 +19,14 @@ struct ObserverOptions {
 
 class Observer {
  public:
-  Observer(sql::Database& db, events::Log& log, olap::Engine& olap, const Clock& clock,
+  Observer(sql::Database& db, serving::EventReader& events, olap::Engine& olap, const Clock& clock,
            ObserverOptions options = {})
-      : db_(db), log_(log), olap_(olap), clock_(clock), options_(options) {}
+      : db_(db),
+        events_(events),
+        log_(events.log()),
+        olap_(olap),
+        clock_(clock),
+        options_(options) {}
 
   // Counts what came since the last turn; true if there is more. Statistics, verdicts, incidents
   // and the positions in the topics commit together, so a crash repeats nothing and loses nothing.
@@ -39,6 +44,7 @@ class Observer {
                         const std::string& model, std::int64_t version);
 
   sql::Database& db_;
+  serving::EventReader& events_;
   events::Log& log_;
   olap::Engine& olap_;
   const Clock& clock_;

@@ -125,12 +125,10 @@ Result<void> Controller::read_calls(sql::Tx& tx, Turn& turn) {
   const std::int64_t from = TRY(store::position(tx, serving::inference_topic));
   // Without an open release there is nothing to count, only to pass.
   if (turn.releases.empty()) {
-    const auto records = TRY(log_.read(serving::inference_topic, from, batch));
-    if (records.empty()) return {};
-    turn.more = turn.more || records.size() == batch;
-    return store::set_position(tx, serving::inference_topic, records.back().offset + 1);
+    const std::int64_t end = TRY(log_.end(serving::inference_topic));
+    return end == from ? Result<void>() : store::set_position(tx, serving::inference_topic, end);
   }
-  const auto stretch = TRY(serving::read_events(log_, from, batch));
+  const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return {};
   for (const serving::InferenceEvent& event : stretch.events) TRY(count_call(tx, turn, event));
   turn.more = turn.more || stretch.more;

@@ -1,16 +1,21 @@
 // Reads what calls and labels said, looks at the guards, and moves releases on or back.
 #pragma once
 
-#include "ports/log.h"
 #include "release/service.h"
+#include "serving/event_reader.h"
 
 namespace penstock::release {
 
 class Controller {
  public:
-  Controller(Service& service, sql::Database& db, events::Log& log, serving::Service& serving,
-             const Clock& clock)
-      : service_(service), db_(db), log_(log), serving_(serving), clock_(clock) {}
+  Controller(Service& service, sql::Database& db, serving::EventReader& events,
+             serving::Service& serving, const Clock& clock)
+      : service_(service),
+        db_(db),
+        events_(events),
+        log_(events.log()),
+        serving_(serving),
+        clock_(clock) {}
 
   // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash
   // repeats nothing and loses nothing. True if there is more to read.
@@ -26,6 +31,7 @@ class Controller {
 
   Service& service_;
   sql::Database& db_;
+  serving::EventReader& events_;
   events::Log& log_;
   serving::Service& serving_;
   const Clock& clock_;

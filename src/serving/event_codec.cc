@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <unordered_map>
 #include <simdjson.h>
 
-#include "base/log.h"
 #include "serving/gateway.h"
 #include "serving/text.h"
 
@@ -260,6 +258,12 @@ bool read(dom::element in, T& out) {
   } else if constexpr (std::same_as<T, bool> || std::same_as<T, double> ||
                        std::same_as<T, std::int64_t>) {
     return !in.get(out);
+  } else if constexpr (std::same_as<T, Timestamp>) {
+    std::string_view text;
+    if (in.get(text)) return false;
+    const auto at = from_rfc3339(text);
+    if (at) out = *at;
+    return at.has_value();
   } else {
     std::string_view text;
     return !in.get(text) && Kind<T>::hear(std::string(text), out);
@@ -367,27 +371,6 @@ Result<std::vector<InferenceEvent>> events_of(std::string_view text) {
   std::vector<InferenceEvent> one;
   one.push_back(std::move(event));
   return one;
-}
-
-Result<EventStretch> read_events(events::Log& log, std::int64_t from, std::size_t count) {
-  EventStretch out{.next = from};
-  const auto records = TRY(log.read(inference_topic, from, count));
-  for (const events::Record& record : records) {
-    if (out.events.size() >= count) {
-      out.more = true;
-      return out;
-    }
-    out.next = record.offset + 1;
-    auto events = events_of(record.value);
-    if (!events) {
-      log::error("event_unreadable",
-                 {{"offset", record.offset}, {"error", events.error().message}});
-      continue;
-    }
-    for (InferenceEvent& event : *events) out.events.push_back(std::move(event));
-  }
-  out.more = records.size() == count;
-  return out;
 }
 
 }  // namespace penstock::serving

@@ -31,13 +31,4 @@ std::vector<EventRecord> records_of(std::span<const InferenceEvent> call);
 // The events of a record, in order. data_loss or invalid_argument where it is none.
 Result<std::vector<InferenceEvent>> events_of(std::string_view text);
 
-struct EventStretch {
-  std::vector<InferenceEvent> events;
-  std::int64_t next = 0;  // the offset to go on from; the one asked for where nothing is there
-  bool more = false;
-};
-// Events from `from` on, about `count` of them: the last record may have some more. What cannot be
-// read is logged and passed.
-Result<EventStretch> read_events(events::Log& log, std::int64_t from, std::size_t count);
-
 }  // namespace penstock::serving

@@ -128,7 +128,7 @@ Result<void> Reports::add_label(Turn& turn, const Label& label) {
 
 Result<bool> Reports::read_calls() {
   const std::int64_t from = TRY(log_.position(group, inference_topic));
-  const auto stretch = TRY(read_events(log_, from, batch));
+  const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return false;
   Turn turn{log_};
   for (const InferenceEvent& event : stretch.events) TRY(add_call(turn, event));

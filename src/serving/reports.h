@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/call.h"
-#include "ports/log.h"
 #include "serving/arms.h"
+#include "serving/event_reader.h"
 #include "serving/mirror.h"
 #include "serving/spread.h"
 
@@ -65,8 +65,8 @@ BOOST_DESCRIBE_STRUCT(ShadowReport, (), (route, spent_today, max_cost_per_day, s
 
 class Reports {
  public:
-  Reports(events::Log& log, const TableHolder& table, Mirrors& mirrors)
-      : log_(log), table_(table), mirrors_(mirrors) {}
+  Reports(EventReader& events, const TableHolder& table, Mirrors& mirrors)
+      : events_(events), log_(events.log()), table_(table), mirrors_(mirrors) {}
 
   // Adds what came since the last turn, calls first, then labels; true if there is more.
   Result<bool> run_once();
@@ -87,6 +87,7 @@ class Reports {
   Result<void> add_call(Turn& turn, const InferenceEvent& event);
   Result<void> add_label(Turn& turn, const Label& label);
 
+  EventReader& events_;
   events::Log& log_;
   const TableHolder& table_;
   Mirrors& mirrors_;

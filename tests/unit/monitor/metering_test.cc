@@ -85,10 +85,11 @@ TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
         {std::string(serving::inference_topic), event.id, json::serialize(encode(event))});
   appends.push_back({std::string(serving::inference_topic), "x", "no event"});
   must(rocks->log().append(appends, kv::Durability::process));
-  Metering metering(rocks->log(), costs);
+  serving::EventReader events(rocks->log());
+  Metering metering(events, costs);
   EXPECT_FALSE(must(metering.run_once()));
   // As after a crash between the post and the position.
-  Metering again(rocks->log(), costs);
+  Metering again(events, costs);
   EXPECT_FALSE(must(again.run_once()));
   EXPECT_EQ(test::count(*db, "ledger_lines"), 3 * 4);
   EXPECT_EQ(test::count(*db,

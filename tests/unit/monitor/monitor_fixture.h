@@ -52,7 +52,8 @@ feature_schema: features_v1
     observer_.reset();
     rocks_.reset();
     rocks_ = must(rocksdb::open(folder_ / "events"));
-    observer_ = std::make_unique<Observer>(*db_, rocks_->log(), *olap_, clock_, options_);
+    events_ = std::make_unique<serving::EventReader>(rocks_->log());
+    observer_ = std::make_unique<Observer>(*db_, *events_, *olap_, clock_, options_);
   }
 
   Result<resources::ApplyOutput> try_apply(const std::string& text) {
@@ -119,6 +120,7 @@ feature_schema: features_v1
   std::unique_ptr<olap::Engine> olap_ = duckdb::open({.threads = 1});
   std::unique_ptr<rocksdb::Database> rocks_;
   ObserverOptions options_;
+  std::unique_ptr<serving::EventReader> events_;
   std::unique_ptr<Observer> observer_;
   resources::Service resources_{*db_, clock_};
   catalog::Service catalog_{*db_, *olap_, clock_, {.data_directory = folder_.path()}};

@@ -123,7 +123,7 @@ TEST_F(MonitorObserver, ATurnThatFailsIsAsIfItWasNot) {
 }
 
 TEST_F(MonitorObserver, TwoAtOnceCountOnce) {
-  Observer other(*db_, rocks_->log(), *olap_, clock_);
+  Observer other(*db_, *events_, *olap_, clock_);
   for (int number = 1; number <= 4; ++number) {
     send(day(number, 500));
     must(observer_->run_once());

@@ -59,7 +59,7 @@ class ReleaseTest : public ::testing::Test {
 
   // As a new process: nothing is known but what the database, the log and the table's file keep.
   void restart() {
-    controller_ = std::make_unique<Controller>(service_, *db_, world_.log(), serving_, clock_);
+    controller_ = std::make_unique<Controller>(service_, *db_, events_, serving_, clock_);
   }
 
   static Plan plan(std::vector<Guard> guards = {{.name = "errors", .safe_ratio = 2}}) {
@@ -214,6 +214,7 @@ class ReleaseTest : public ::testing::Test {
       },
       {.table_path = folder_ / "routing_table.json"}};
   Service service_{*db_, serving_, clock_};
+  serving::EventReader events_{world_.log()};
   std::unique_ptr<Controller> controller_;
   std::mt19937 random_{1};
   std::int64_t calls_ = 0;

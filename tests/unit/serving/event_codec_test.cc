@@ -180,25 +180,6 @@ TEST(EventCodec, EveryRowIsFoundByItsId) {
   EXPECT_FALSE(must(recorded(world.log(), gateway_group, "p2", "01J.1"))) << "another project's";
 }
 
-TEST(EventCodec, ReadersGetAboutAsManyEventsAsTheyAskFor) {
-  test::TempDir directory;
-  test::World world(directory.path());
-  for (int i = 0; i < 10; ++i) must(record_call(world.log(), call_of(64)));
-  must(world.log().append({{std::string(inference_topic), "x", "{\"id\": 3"}},
-                          kv::Durability::process));
-  std::int64_t next = 0;
-  std::size_t events = 0;
-  for (bool more = true; more;) {
-    const auto stretch = must(read_events(world.log(), next, 100));
-    EXPECT_LE(stretch.events.size(), 128u);
-    events += stretch.events.size();
-    next = stretch.next;
-    more = stretch.more;
-  }
-  EXPECT_EQ(events, 640u);
-  EXPECT_EQ(must(read_events(world.log(), next, 100)).next, 11) << "past what cannot be read";
-}
-
 TEST(EventCodec, NoRecordCrashesItsReader) {
   const std::string good = records_of(call_of(5)).at(0).text;
   std::mt19937 random(3);

@@ -98,7 +98,8 @@ class ExperimentTest : public ::testing::Test {
       [](const Call&, const std::string&) -> Result<OpenSchema> { return test::flight_schema(); },
       {}};
   Gateway gateway_{service_.table(), world_.telemetry, world_.log(), clock_};
-  Reports reports_{world_.log(), service_.table(), gateway_.mirrors()};
+  EventReader events_{world_.log()};
+  Reports reports_{events_, service_.table(), gateway_.mirrors()};
   Experiments experiments_{*db_, world_.log(), service_, reports_, clock_};
   int called_ = 0;
 };

@@ -36,7 +36,8 @@ class ReportsTest : public ::testing::Test {
 
   test::TempDir directory_;
   test::World world_{directory_.path()};
-  Reports reports_{world_.log(), world_.table, world_.gateway.mirrors()};
+  EventReader events_{world_.log()};
+  Reports reports_{events_, world_.table, world_.gateway.mirrors()};
 };
 
 TEST_F(ReportsTest, AddsUpHowShadowsCompare) {
@@ -75,7 +76,8 @@ TEST_F(ReportsTest, AddsUpHowShadowsCompare) {
 
   // Another process reads on where this one was, and knows what was spent.
   Mirrors mirrors(world_.clock, [](auto) {});
-  Reports again(world_.log(), world_.table, mirrors);
+  EventReader its_events(world_.log());
+  Reports again(its_events, world_.table, mirrors);
   EXPECT_FALSE(must(again.run_once()));
   const auto today =
       std::chrono::floor<std::chrono::days>(world_.clock.now().time_since_epoch()).count();
