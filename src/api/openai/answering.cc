@@ -117,6 +117,7 @@ Response Exchange::refuse(const Failure& failure) {
 
 void Exchange::add_headers(Response& response) const {
   Fields& headers = response.headers;
+  headers.reserve(headers.size() + 5);  // with the request's id
   headers.emplace_back("x-penstock-prediction", id_);
   headers.emplace_back("x-penstock-model", deployment().model);
   headers.emplace_back("x-penstock-version", std::to_string(deployment().version));

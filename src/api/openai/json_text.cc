@@ -1,5 +1,6 @@
 #include "api/openai/json_text.h"
 
+#include <array>
 #include <charconv>
 #include <cstdint>
 #include <simdjson.h>
@@ -26,10 +27,22 @@ std::size_t after_space(std::string_view text, std::size_t at) {
 
 // Behind the closing quote of the string that begins at `at`. Of a text that was checked.
 std::size_t after_string(std::string_view text, std::size_t at) {
-  for (++at; at < text.size() && text[at] != '"'; ++at)
-    if (text[at] == '\\') ++at;
-  return std::min(at + 1, text.size());
+  const std::size_t begin = at + 1;
+  for (at = text.find('"', begin); at != text.npos; at = text.find('"', at + 1)) {
+    std::size_t slashes = 0;
+    while (at - slashes > begin && text[at - slashes - 1] == '\\') ++slashes;
+    if (slashes % 2 == 0) return at + 1;
+  }
+  return text.size();
 }
+
+// Letters at which skipping a value must look.
+constexpr std::array<bool, 256> is_structure = [] {
+  std::array<bool, 256> out{};
+  for (const char letter : {'"', '{', '}', '[', ']'})
+    out[static_cast<unsigned char>(letter)] = true;
+  return out;
+}();
 
 std::size_t after_value(std::string_view text, std::size_t at) {
   if (text[at] == '"') return after_string(text, at);
@@ -41,13 +54,17 @@ std::size_t after_value(std::string_view text, std::size_t at) {
   }
   for (int depth = 0; at < text.size();) {
     const char letter = text[at];
-    if (letter == '"') {
+    if (!is_structure[static_cast<unsigned char>(letter)]) {
+      ++at;
+    } else if (letter == '"') {
       at = after_string(text, at);
-      continue;
+    } else {
+      ++at;
+      if (letter == '{' || letter == '[')
+        ++depth;
+      else if (--depth == 0)
+        break;
     }
-    ++at;
-    if (letter == '{' || letter == '[') ++depth;
-    if ((letter == '}' || letter == ']') && --depth == 0) break;
   }
   return at;
 }

@@ -17,14 +17,8 @@ std::size_t place(std::string_view whole, std::string_view part) {
 }
 
 // The usage alone, which a stream has last: no choice, and a count.
-bool is_usage_only(std::string_view object) {
-  bool empty = false, usage = false;
-  for (Members members(object); members.next();) {
-    if (members.key() == "choices")
-      empty = is_list(members.value()) && !Items(members.value()).next();
-    if (members.key() == "usage") usage = is_object(members.value());
-  }
-  return empty && usage;
+bool is_usage_only(const Parts& parts) {
+  return is_list(parts.choices) && is_object(parts.usage) && !Items(parts.choices).next();
 }
 
 // Takes a member out, with the comma that is before it, or behind it where it is the first.
@@ -44,13 +38,13 @@ Splice without(std::string_view whole, std::string_view taken) {
 }
 
 // Whether there is an answer in it at all.
-bool is_answer(std::string_view object, Task task) {
+bool is_answer(const Parts& parts, Task task) {
   switch (task) {
     case Task::chat:
-    case Task::completions: return is_list(member(object, "choices"));
-    case Task::embeddings: return is_list(member(object, "data"));
-    case Task::responses: return is_list(member(object, "output"));
-    case Task::rerank: return is_list(member(object, "results"));
+    case Task::completions: return is_list(parts.choices);
+    case Task::embeddings: return is_list(parts.data);
+    case Task::responses: return is_list(parts.output);
+    case Task::rerank: return is_list(parts.results);
   }
   return false;
 }
@@ -67,7 +61,18 @@ Relay::Relay(const Asked& asked, std::string_view model, std::shared_ptr<const h
   if (guards && writes(task_)) guard_.emplace(std::move(guards));
 }
 
-std::string Relay::relabelled(std::string_view object, bool in_stream) {
+std::string Relay::relabelled(const Parts& parts, bool in_stream) {
+  const std::string_view object = parts.object;
+  const bool drops_usage = in_stream && !usage_wanted_ && is_null(parts.usage);
+  if (!guard_ && task_ != Task::responses && !parts.model_twice && !drops_usage) {
+    if (!is_text(parts.model)) return std::string(object);
+    const std::size_t from = place(object, parts.model);
+    std::string out;
+    out.reserve(object.size() + model_literal_.size());
+    out.append(object.substr(0, from)).append(model_literal_);
+    out.append(object.substr(from + parts.model.size()));
+    return out;
+  }
   std::vector<Splice> splices;
   for (Members members(object); members.next();) {
     const std::string_view key = members.key(), value = members.value();
@@ -95,11 +100,12 @@ std::variant<std::string, Failure> Relay::whole(std::string_view body) {
   if (const auto fault = object_fault(body))
     return broken("the answer of upstream " + from_->name + " cannot be read: " + *fault);
   const std::string_view object = body.substr(body.find('{'));
-  if (!is_answer(object, task_))
+  const Parts parts(object);
+  if (!is_answer(parts, task_))
     return broken("upstream " + from_->name + " answered without what such a call asks for");
-  tally_.whole(object, task_);
+  tally_.whole(parts, task_);
   began_ = done_ = true;
-  std::string out = relabelled(object, false);
+  std::string out = relabelled(parts, false);
   if (guard_ && guard_->blocked()) return *guard_->blocked();
   return out;
 }
@@ -124,16 +130,17 @@ void Relay::event(const StreamEvent& event, std::string& out) {
     return;
   }
   const std::string_view object = std::string_view(event.data).substr(event.data.find('{'));
-  if (is_object(member(object, "error")) && task_ != Task::responses) {
+  const Parts parts(object);
+  if (is_object(parts.error) && task_ != Task::responses) {
     // What a runtime says once it has begun: out of memory, cut by its own limit.
-    std::string said = text_or_empty(member(member(object, "error"), "message"));
+    std::string said = text_or_empty(member(parts.error, "message"));
     make_safe(said, *from_);
     fail(broken("upstream " + from_->name + " broke off: " + said), out);
     return;
   }
-  if (tally_.piece(object, task_)) began_ = true;
-  if (!usage_wanted_ && is_usage_only(object)) return;
-  const std::string text = relabelled(object, true);
+  if (tally_.piece(parts, task_)) began_ = true;
+  if (!usage_wanted_ && is_usage_only(parts)) return;
+  const std::string text = relabelled(parts, true);
   if (guard_ && guard_->blocked())
     fail(*guard_->blocked(), out);
   else

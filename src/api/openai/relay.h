@@ -41,7 +41,8 @@ class Relay {
  private:
   void event(const StreamEvent& event, std::string& out);
   void fail(Failure failure, std::string& out);
-  std::string relabelled(std::string_view object, bool in_stream);
+  // What of it goes on: the object with its splices made.
+  std::string relabelled(const Parts& parts, bool in_stream);
 
   const Task task_;
   const bool usage_wanted_;

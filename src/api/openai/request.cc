@@ -1,6 +1,7 @@
 #include "api/openai/request.h"
 
 #include <algorithm>
+#include <list>
 
 namespace penstock::api::openai {
 namespace {
@@ -14,24 +15,53 @@ Error wrong(std::string field, const std::string& problem) {
   return {Code::invalid_argument, std::move(message), {{std::move(field), problem}}};
 }
 
+// Where in the body something stands; made into text where somebody asks.
+struct Where {
+  static constexpr std::size_t none = std::string_view::npos;
+  std::string_view field;
+  std::size_t item = none;
+  std::string_view member = "";
+  std::size_t part = none;
+  std::string_view last = "";
+
+  std::string text() const {
+    std::string out(field);
+    const auto add = [&](std::size_t at, std::string_view name) {
+      if (at != none) out += "[" + std::to_string(at) + "]";
+      if (!name.empty()) (out += out.empty() ? "" : ".") += name;
+    };
+    add(item, member);
+    add(part, last);
+    return out;
+  }
+};
+
+Error wrong(const Where& where, const std::string& problem) { return wrong(where.text(), problem); }
+
 // The members of an object, read once.
 class Object {
  public:
   // Two of one name are read one way here and another way behind us; that is how limits and
   // guardrails are walked around. So they are refused.
-  static Result<Object> read(std::string_view text, const std::string& where) {
+  static Result<Object> read(std::string_view text, const Where& where) {
     Object out;
+    out.members_.reserve(16);
     for (Members members(text); members.next();) {
       if (out.members_.size() == members_max)
-        return wrong(where.empty() ? "the body" : where, "has more than 1000 fields");
-      out.members_.emplace_back(members.key(), members.value());
+        return wrong(where.field.empty() ? "the body" : where.text(), "has more than 1000 fields");
+      std::string_view key = members.key();
+      // One with an escape is not in the text as it reads.
+      if (key.data() < text.data() || key.data() >= text.data() + text.size())
+        key = out.decoded_.emplace_back(key);
+      out.members_.emplace_back(key, members.value());
     }
     std::sort(out.members_.begin(), out.members_.end(), before);
     const auto twice =
         std::adjacent_find(out.members_.begin(), out.members_.end(),
                            [](const auto& a, const auto& b) { return a.first == b.first; });
     if (twice == out.members_.end()) return out;
-    return wrong(where.empty() ? twice->first : where + "." + twice->first, "stands twice");
+    const std::string its = where.text();
+    return wrong((its.empty() ? its : its + ".") + std::string(twice->first), "stands twice");
   }
 
   // Empty where there is none.
@@ -43,24 +73,25 @@ class Object {
   }
 
  private:
-  using Member = std::pair<std::string, std::string_view>;
+  using Member = std::pair<std::string_view, std::string_view>;
   static bool before(const Member& a, const Member& b) { return a.first < b.first; }
   std::vector<Member> members_;
+  std::list<std::string> decoded_;  // keys that had escapes
 };
 
-Result<bool> flag(std::string_view value, const std::string& field) {
+Result<bool> flag(std::string_view value, std::string_view field) {
   if (value.empty() || is_null(value) || value == "false") return false;
   if (value == "true") return true;
-  return wrong(field, "must be true or false");
+  return wrong(std::string(field), "must be true or false");
 }
 
-Result<std::optional<std::int64_t>> count(std::string_view value, const std::string& field,
+Result<std::optional<std::int64_t>> count(std::string_view value, std::string_view field,
                                           std::int64_t least, std::int64_t most) {
   if (value.empty() || is_null(value)) return std::optional<std::int64_t>();
   const auto number = whole_number(value);
   if (number && *number >= least && *number <= most) return number;
-  return wrong(field, "must be a whole number from " + std::to_string(least) + " to " +
-                          std::to_string(most));
+  return wrong(std::string(field), "must be a whole number from " + std::to_string(least) + " to " +
+                                       std::to_string(most));
 }
 
 struct Reader {
@@ -68,7 +99,7 @@ struct Reader {
   Letters letters = {};
   std::int64_t ids = 0;  // tokens that came as numbers
 
-  Result<void> text(std::string_view literal, const std::string& where) {
+  Result<void> text(std::string_view literal, const Where& where) {
     if (out.texts.size() == texts_max) return wrong(where, "has more than 100000 texts");
     letters += letters_of(literal);
     out.texts.push_back(literal);
@@ -76,34 +107,35 @@ struct Reader {
   }
 
   // "text", or a list of parts of which some are text.
-  Result<void> content(std::string_view value, const std::string& where) {
+  Result<void> content(std::string_view value, const Where& where) {
     if (is_text(value)) return text(value, where);
     if (value.empty() || is_null(value)) return {};
     if (!is_list(value)) return wrong(where, "must be a text or a list of parts");
-    std::size_t at = 0;
-    for (Items parts(value); parts.next(); ++at) {
-      const std::string here = where + "[" + std::to_string(at) + "]";
+    Where here = where;
+    here.part = 0;
+    for (Items parts(value); parts.next(); ++here.part, here.last = "") {
       if (!is_object(parts.value())) return wrong(here, "must be an object");
       const Object part = TRY(Object::read(parts.value(), here));
-      if (is_text(part["text"]))
-        TRY(text(part["text"], here + ".text"));
-      else if (is_text(part["refusal"]))
-        TRY(text(part["refusal"], here + ".refusal"));
+      const bool refuses = !is_text(part["text"]) && is_text(part["refusal"]);
+      here.last = refuses ? "refusal" : "text";
+      if (is_text(part[here.last]))
+        TRY(text(part[here.last], here));
       else
         out.media = true;
     }
     return {};
   }
 
-  Result<void> messages(std::string_view value, const std::string& field) {
-    if (!is_list(value)) return wrong(field, "must be a list of messages");
-    std::size_t at = 0;
-    for (Items items(value); items.next(); ++at) {
-      const std::string here = field + "[" + std::to_string(at) + "]";
+  Result<void> messages(std::string_view value, std::string_view field) {
+    Where here{.field = field};
+    if (!is_list(value)) return wrong(here, "must be a list of messages");
+    here.item = 0;
+    for (Items items(value); items.next(); ++here.item, here.member = "") {
       if (!is_object(items.value())) return wrong(here, "must be an object with role and content");
       const Object message = TRY(Object::read(items.value(), here));
       const std::size_t from = out.texts.size();
-      TRY(content(message["content"], here + ".content"));
+      here.member = "content";
+      TRY(content(message["content"], here));
       if (text_or_empty(message["role"]) == "user") {
         out.question_from = from;
         out.question_end = out.texts.size();
@@ -111,21 +143,22 @@ struct Reader {
       // Calls of tools go back to the model with their arguments.
       letters.plain += static_cast<std::int64_t>(message["tool_calls"].size()) + 12;
     }
-    if (at == 0) return wrong(field, "must have at least one message");
+    if (here.item == 0) return wrong(Where{.field = field}, "must have at least one message");
     return {};
   }
 
   // A text, a list of texts, a list of token numbers, or a list of such lists.
-  Result<std::int64_t> prompts(std::string_view value, const std::string& field) {
+  Result<std::int64_t> prompts(std::string_view value, std::string_view field) {
     if (is_text(value)) {
-      TRY(text(value, field));
+      TRY(text(value, Where{.field = field}));
       return 1;
     }
-    if (!is_list(value)) return wrong(field, "must be a text, or a list of texts or tokens");
+    if (!is_list(value))
+      return wrong(Where{.field = field}, "must be a text, or a list of texts or tokens");
     std::int64_t found = 0, numbers = 0;
     for (Items items(value); items.next();) {
       if (is_text(items.value())) {
-        TRY(text(items.value(), field));
+        TRY(text(items.value(), Where{.field = field}));
         ++found;
       } else if (is_list(items.value())) {
         for (Items inner(items.value()); inner.next();) ++ids;
@@ -133,10 +166,10 @@ struct Reader {
       } else if (whole_number(items.value())) {
         ++numbers;
       } else {
-        return wrong(field, "must be a text, or a list of texts or tokens");
+        return wrong(Where{.field = field}, "must be a text, or a list of texts or tokens");
       }
     }
-    if (found == 0 && numbers == 0) return wrong(field, "must not be empty");
+    if (found == 0 && numbers == 0) return wrong(Where{.field = field}, "must not be empty");
     ids += numbers;
     return std::max<std::int64_t>(found, 1);
   }
@@ -169,13 +202,13 @@ Result<void> read_prompt(const Object& body, Reader& reader) {
     case Task::responses: {
       const std::string_view input = body["input"];
       if (is_list(input)) TRY(reader.messages(input, "input"));
-      if (is_text(input)) TRY(reader.text(input, "input"));
+      if (is_text(input)) TRY(reader.text(input, {.field = "input"}));
       if (const auto said = body["instructions"]; is_text(said))
-        TRY(reader.text(said, "instructions"));
+        TRY(reader.text(said, {.field = "instructions"}));
       break;
     }
     case Task::rerank:
-      TRY(reader.text(body["query"], "query"));
+      TRY(reader.text(body["query"], {.field = "query"}));
       TRY(reader.prompts(body["documents"], "documents"));
   }
   for (const char* schema : {"tools", "functions", "response_format", "text"})
@@ -188,7 +221,7 @@ Result<void> read_bounds(const Object& body, Asked& out) {
   out.stream = TRY(flag(body["stream"], "stream"));
   out.stream_options = body["stream_options"];
   if (is_object(out.stream_options)) {
-    const Object options = TRY(Object::read(out.stream_options, "stream_options"));
+    const Object options = TRY(Object::read(out.stream_options, {.field = "stream_options"}));
     out.usage_wanted = TRY(flag(options["include_usage"], "stream_options.include_usage"));
   } else if (!out.stream_options.empty() && !is_null(out.stream_options)) {
     return wrong("stream_options", "must be an object");
@@ -220,7 +253,7 @@ std::string_view path_of(Task task) {
 Result<Asked> read_request(Task task, std::string_view text) {
   if (const auto fault = object_fault(text))
     return Error{Code::invalid_argument, "the body cannot be read: " + *fault};
-  const Object body = TRY(Object::read(text.substr(text.find('{')), ""));
+  const Object body = TRY(Object::read(text.substr(text.find('{')), {}));
   Asked out{.task = task, .prompt_tokens_max = static_cast<std::int64_t>(text.size())};
   out.model_value = body["model"];
   if (out.model_value.empty())
@@ -316,8 +349,9 @@ std::string changed(std::string_view body, const Asked& asked, const Change& cha
     for (std::size_t i = 0; i < asked.texts.size(); ++i)
       if (const auto& text = change.texts->at(i))
         splices.push_back(in_place(body, asked.texts[i], literal_of(*text)));
-  std::stable_sort(splices.begin(), splices.end(),
-                   [](const Splice& a, const Splice& b) { return a.from < b.from; });
+  if (splices.size() > 1)
+    std::stable_sort(splices.begin(), splices.end(),
+                     [](const Splice& a, const Splice& b) { return a.from < b.from; });
   return spliced(body, splices);
 }
 

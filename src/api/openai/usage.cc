@@ -1,6 +1,7 @@
 #include "api/openai/usage.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace penstock::api::openai {
@@ -8,11 +9,22 @@ namespace {
 
 constexpr std::int64_t tokens_max = 1'000'000'000;
 
-// The first of these members that is a count. `bad` where one is there and is none.
-std::optional<std::int64_t> first_of(std::string_view object,
-                                     std::initializer_list<std::string_view> names, bool& bad) {
-  for (const std::string_view name : names) {
-    const std::string_view value = member(object, name);
+// The values of these members, in one pass; empty where there is none.
+template <std::size_t count>
+std::array<std::string_view, count> values_of(std::string_view object,
+                                              const std::array<std::string_view, count>& names) {
+  std::array<std::string_view, count> out;
+  for (Members members(object); members.next();) {
+    const auto found = std::find(names.begin(), names.end(), members.key());
+    if (found != names.end())
+      out[static_cast<std::size_t>(found - names.begin())] = members.value();
+  }
+  return out;
+}
+
+// The first of these values that is a count. `bad` where one is there and is none.
+std::optional<std::int64_t> first_of(std::initializer_list<std::string_view> values, bool& bad) {
+  for (const std::string_view value : values) {
     if (value.empty() || is_null(value)) continue;
     const auto number = whole_number(value);
     if (number && *number >= 0 && *number <= tokens_max) return number;
@@ -32,25 +44,40 @@ std::optional<double> number_of(std::string_view value) {
 
 std::optional<Usage> usage_of(std::string_view object) {
   if (!is_object(object)) return {};
+  constexpr std::array<std::string_view, 12> names{"prompt_tokens",
+                                                   "input_tokens",
+                                                   "completion_tokens",
+                                                   "output_tokens",
+                                                   "total_tokens",
+                                                   "prompt_tokens_details",
+                                                   "input_tokens_details",
+                                                   "completion_tokens_details",
+                                                   "output_tokens_details",
+                                                   "cache_read_input_tokens",
+                                                   "prompt_cache_hit_tokens",
+                                                   "cache_creation_input_tokens"};
+  const auto [prompt, input, completion, output, total, prompt_details, input_details,
+              completion_details, output_details, cache_read, cache_hit, cache_creation] =
+      values_of(object, names);
   bool bad = false;
   Usage out;
-  out.prompt = first_of(object, {"prompt_tokens", "input_tokens"}, bad);
-  out.output = first_of(object, {"completion_tokens", "output_tokens"}, bad);
-  const std::string_view total = member(object, "total_tokens");
+  out.prompt = first_of({prompt, input}, bad);
+  out.output = first_of({completion, output}, bad);
   if (!out.prompt) return {};
   // Embeddings write nothing.
   if (!out.output && !total.empty()) out.output = 0;
-  for (const std::string_view name : {"prompt_tokens_details", "input_tokens_details"}) {
-    const std::string_view details = member(object, name);
-    if (!out.cached) out.cached = first_of(details, {"cached_tokens"}, bad);
-    if (!out.cache_write)
-      out.cache_write = first_of(details, {"cache_write_tokens", "cache_creation_tokens"}, bad);
+  for (const std::string_view details : {prompt_details, input_details}) {
+    if (!is_object(details)) continue;
+    constexpr std::array<std::string_view, 3> parts{"cached_tokens", "cache_write_tokens",
+                                                    "cache_creation_tokens"};
+    const auto [cached, written, created] = values_of(details, parts);
+    if (!out.cached) out.cached = first_of({cached}, bad);
+    if (!out.cache_write) out.cache_write = first_of({written, created}, bad);
   }
-  if (!out.cached)
-    out.cached = first_of(object, {"cache_read_input_tokens", "prompt_cache_hit_tokens"}, bad);
-  if (!out.cache_write) out.cache_write = first_of(object, {"cache_creation_input_tokens"}, bad);
-  for (const std::string_view name : {"completion_tokens_details", "output_tokens_details"})
-    if (!out.reasoning) out.reasoning = first_of(member(object, name), {"reasoning_tokens"}, bad);
+  if (!out.cached) out.cached = first_of({cache_read, cache_hit}, bad);
+  if (!out.cache_write) out.cache_write = first_of({cache_creation}, bad);
+  for (const std::string_view details : {completion_details, output_details})
+    if (!out.reasoning) out.reasoning = first_of({member(details, "reasoning_tokens")}, bad);
   if (out.cached.value_or(0) + out.cache_write.value_or(0) > *out.prompt ||
       out.reasoning.value_or(0) > out.output.value_or(0))
     bad = true;
@@ -60,14 +87,42 @@ std::optional<Usage> usage_of(std::string_view object) {
 
 std::optional<Usage> timings_usage(std::string_view object) {
   if (!is_object(object)) return {};
+  constexpr std::array<std::string_view, 3> names{"prompt_n", "cache_n", "predicted_n"};
+  const auto [prompt, cached, predicted] = values_of(object, names);
   bool bad = false;
   Usage out;
-  const auto read = first_of(object, {"prompt_n"}, bad);
-  out.cached = first_of(object, {"cache_n"}, bad);
-  out.output = first_of(object, {"predicted_n"}, bad);
+  const auto read = first_of({prompt}, bad);
+  out.cached = first_of({cached}, bad);
+  out.output = first_of({predicted}, bad);
   if (bad || !read || !out.output) return {};
   out.prompt = *read + out.cached.value_or(0);
   return out;
+}
+
+Parts::Parts(std::string_view text) : object(text) {
+  struct Name {
+    std::string_view name;
+    std::string_view Parts::*part;
+  };
+  static constexpr std::array<Name, 12> names{{{"model", &Parts::model},
+                                               {"choices", &Parts::choices},
+                                               {"usage", &Parts::usage},
+                                               {"timings", &Parts::timings},
+                                               {"data", &Parts::data},
+                                               {"output", &Parts::output},
+                                               {"results", &Parts::results},
+                                               {"error", &Parts::error},
+                                               {"response", &Parts::response},
+                                               {"type", &Parts::type},
+                                               {"delta", &Parts::delta},
+                                               {"status", &Parts::status}}};
+  for (Members members(text); members.next();)
+    for (const Name& one : names) {
+      if (members.key() != one.name) continue;
+      model_twice = model_twice || (one.part == &Parts::model && !model.empty());
+      this->*one.part = members.value();
+      break;
+    }
 }
 
 void Tally::head(const http::Fields& headers) {
@@ -78,20 +133,18 @@ void Tally::head(const http::Fields& headers) {
   }
 }
 
-void Tally::common(std::string_view object) {
-  for (Members members(object); members.next();) {
-    if (members.key() == "usage" && is_object(members.value())) {
-      // vLLM can tell it with every piece; the last one holds.
-      usage_ = usage_of(members.value());
-      bad_usage_ = !usage_;
-    } else if (members.key() == "timings" && is_object(members.value())) {
-      timings_ = timings_usage(members.value());
-      const auto prompt = number_of(member(members.value(), "prompt_ms"));
-      const auto predicted = number_of(member(members.value(), "predicted_ms"));
-      if (prompt && predicted && *prompt >= 0 && *predicted >= 0 && *prompt + *predicted < 8.64e7)
-        gpu_micros_ = static_cast<std::int64_t>((*prompt + *predicted) * 1e3);
-    }
+void Tally::common(const Parts& parts) {
+  if (is_object(parts.usage)) {
+    // vLLM can tell it with every piece; the last one holds.
+    usage_ = usage_of(parts.usage);
+    bad_usage_ = !usage_;
   }
+  if (!is_object(parts.timings)) return;
+  timings_ = timings_usage(parts.timings);
+  const auto prompt = number_of(member(parts.timings, "prompt_ms"));
+  const auto predicted = number_of(member(parts.timings, "predicted_ms"));
+  if (prompt && predicted && *prompt >= 0 && *predicted >= 0 && *prompt + *predicted < 8.64e7)
+    gpu_micros_ = static_cast<std::int64_t>((*prompt + *predicted) * 1e3);
 }
 
 void Tally::output(std::string_view literal) {
@@ -126,48 +179,45 @@ void Tally::choice(std::string_view choice, std::string_view holder) {
   }
 }
 
-void Tally::whole(std::string_view object, Task task) {
-  common(object);
+void Tally::whole(const Parts& parts, Task task) {
+  common(parts);
   if (!writes(task)) {
     finished_ = 1;
     // A reranker tells one number, if any.
     bool bad = false;
-    const auto read = first_of(member(object, "usage"), {"total_tokens"}, bad);
+    const auto read = first_of({member(parts.usage, "total_tokens")}, bad);
     if (!usage_ && read) usage_ = Usage{.prompt = read, .output = 0};
     bad_usage_ = bad_usage_ && !usage_;
     return;
   }
   if (task == Task::responses) {
-    finish_reason_ = text_or_empty(member(object, "status")).substr(0, 100);
+    finish_reason_ = text_or_empty(parts.status).substr(0, 100);
     finished_ = 1;
-    for (Items outputs(member(object, "output")); outputs.next();)
-      for (Items parts(member(outputs.value(), "content")); parts.next();)
-        output(member(parts.value(), "text"));
+    for (Items outputs(parts.output); outputs.next();)
+      for (Items contents(member(outputs.value(), "content")); contents.next();)
+        output(member(contents.value(), "text"));
     return;
   }
-  const std::string_view choices = member(object, "choices");
-  if (!is_list(choices)) return;
-  for (Items items(choices); items.next();)
+  if (!is_list(parts.choices)) return;
+  for (Items items(parts.choices); items.next();)
     if (is_object(items.value())) choice(items.value(), "message");
 }
 
-bool Tally::piece(std::string_view object, Task task) {
+bool Tally::piece(const Parts& parts, Task task) {
   wrote_ = false;
   if (task == Task::responses) {
     // {"type": "response.output_text.delta", "delta": "..."}, and the whole at the end.
-    const std::string type = text_or_empty(member(object, "type"));
-    if (type.ends_with(".delta")) output(member(object, "delta"));
-    const std::string_view whole = member(object, "response");
-    if (is_object(whole)) common(whole);
+    const std::string type = text_or_empty(parts.type);
+    if (type.ends_with(".delta")) output(parts.delta);
+    if (is_object(parts.response)) common(Parts(parts.response));
     if (type == "response.completed" || type == "response.incomplete") {
       finish_reason_ = type.substr(9);
       finished_ = 1;
     }
   } else {
-    common(object);
-    const std::string_view choices = member(object, "choices");
-    if (is_list(choices))
-      for (Items items(choices); items.next();)
+    common(parts);
+    if (is_list(parts.choices))
+      for (Items items(parts.choices); items.next();)
         if (is_object(items.value())) choice(items.value(), "delta");
   }
   if (wrote_) ++pieces_;

@@ -20,6 +20,15 @@ std::optional<Usage> usage_of(std::string_view object);
 // Of llama.cpp's `timings`.
 std::optional<Usage> timings_usage(std::string_view object);
 
+// The members of an answer, or of a piece of one, that anybody here asks for: read in one pass. Of
+// two of one name the last.
+struct Parts {
+  explicit Parts(std::string_view object);
+  std::string_view object, model, usage, timings, choices, data, output, results, error, response,
+      type, delta, status;
+  bool model_twice = false;
+};
+
 // What one call's answer says, gathered from one text or from the pieces of a stream.
 class Tally {
  public:
@@ -27,9 +36,11 @@ class Tally {
   void keep_text(std::size_t most) { text_max_ = most; }
 
   void head(const http::Fields& headers);
-  void whole(std::string_view object, Task task);
+  void whole(const Parts& parts, Task task);
+  void whole(std::string_view object, Task task) { whole(Parts(object), task); }
   // Whether it has something of the answer in it, so that the caller's wait is over.
-  bool piece(std::string_view object, Task task);
+  bool piece(const Parts& parts, Task task);
+  bool piece(std::string_view object, Task task) { return piece(Parts(object), task); }
 
   // Believed up to `most` tokens a side; beyond, the count made here stands in.
   struct Count {
@@ -45,7 +56,7 @@ class Tally {
   std::int64_t finished() const { return finished_; }  // choices, as far as they were told
 
  private:
-  void common(std::string_view object);
+  void common(const Parts& parts);
   void choice(std::string_view choice, std::string_view holder);
   void output(std::string_view literal);
 
