@@ -221,14 +221,17 @@ bool Guard::any(std::string_view project) const {
 }
 
 Result<Money> Guard::quote(std::string_view project, std::span<const Usage> usages) const {
-  std::shared_ptr<const PriceBook> prices;
-  if (const auto found = find(project)) {
-    const std::lock_guard lock(found->turn);
-    prices = found->prices;
-  }
-  if (!prices)
+  const auto known = prices(project);
+  if (!known)
     return Error{Code::failed_precondition, "project " + std::string(project) + " has no prices"};
-  return prices->quote(usages);
+  return known->quote(usages);
+}
+
+std::shared_ptr<const PriceBook> Guard::prices(std::string_view project) const {
+  const auto found = find(project);
+  if (!found) return nullptr;
+  const std::lock_guard lock(found->turn);
+  return found->prices;
 }
 
 Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {

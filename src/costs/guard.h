@@ -122,6 +122,8 @@ class Guard {
   bool any(std::string_view project) const;
   // What usages cost at today's prices.
   Result<Money> quote(std::string_view project, std::span<const Usage> usages) const;
+  // Today's prices; null where none were read yet.
+  std::shared_ptr<const PriceBook> prices(std::string_view project) const;
 
   // After the commit of a post, before anyone else is told.
   void posted(std::string_view project, std::span<const Usage> usages);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <set>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "costs/budgets.h"
 #include "costs/store.h"
@@ -12,9 +11,15 @@
 namespace penstock::costs {
 namespace {
 
-constexpr char separator = '\x1f';
-
-std::string event_key(const Usage& usage) { return usage.source + separator + usage.id; }
+// (source, id) of a usage that outlives it.
+using EventKey = std::pair<std::string_view, std::string_view>;
+struct HashKey {
+  std::size_t operator()(const EventKey& key) const {
+    const std::hash<std::string_view> hash;
+    return hash(key.first) * 31 + hash(key.second);
+  }
+};
+EventKey event_key(const Usage& usage) { return {usage.source, usage.id}; }
 
 Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const LedgerLine& line) {
   const std::string meter(name_of(line.meter));
@@ -36,33 +41,31 @@ Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const L
   return {};
 }
 
-// What the usages of each source are known by already.
+// What the usages of each source are known by already. They outlive it.
 class Known {
  public:
   static Result<Known> read(sql::Tx& tx, const Call& call, const std::vector<Usage>& usages) {
     Known out;
-    std::map<std::string, std::set<std::string>> ids;
-    for (const Usage& usage : usages) ids[usage.source].insert(usage.id);
-    for (const auto& [source, its] : ids) {
-      const std::vector<std::string> list(its.begin(), its.end());
-      for (const auto& [id, meter] : TRY(store::known(tx, call.project, source, list)))
-        out.add(source + separator + id, meter);
-    }
+    out.meters_.reserve(usages.size());
+    std::map<std::string_view, std::vector<std::string>> ids;
+    for (const Usage& usage : usages)
+      if (out.meters_.emplace(event_key(usage), 0).second) ids[usage.source].push_back(usage.id);
+    for (const auto& [source, list] : ids)
+      for (const auto& [id, meter] : TRY(store::known(tx, call.project, std::string(source), list)))
+        out.meters_.at({source, id}) |= bit(meter);
     return out;
   }
   // True if it is new.
   bool take(const Usage& usage, Unique unique) {
-    const std::string key = event_key(usage);
-    if (unique == Unique::event && events_.contains(key)) return false;
-    return add(key, usage.meter);
+    std::uint64_t& meters = meters_.at(event_key(usage));
+    const bool is_new = unique == Unique::event ? meters == 0 : (meters & bit(usage.meter)) == 0;
+    meters |= bit(usage.meter);
+    return is_new;
   }
 
  private:
-  bool add(const std::string& key, Meter meter) {
-    events_.insert(key);
-    return lines_.insert(key + separator + std::to_string(static_cast<int>(meter))).second;
-  }
-  std::unordered_set<std::string> events_, lines_;
+  static std::uint64_t bit(Meter meter) { return std::uint64_t{1} << static_cast<int>(meter); }
+  std::unordered_map<EventKey, std::uint64_t, HashKey> meters_;  // a bit for each
 };
 
 store::HourSum sum_of(const LedgerLine& line) {
@@ -82,7 +85,16 @@ store::HourSum sum_of(const LedgerLine& line) {
           .pricing = line.pricing};
 }
 
+bool has_key_of(const store::HourSum& sum, const LedgerLine& line) {
+  return sum.meter == line.meter && sum.hour == hour_of(line.at) && sum.tenant == line.tenant &&
+         sum.route == line.route && sum.model == line.model && sum.version == line.version &&
+         sum.release == line.release && sum.mode == line.mode && sum.user_tag == line.user_tag &&
+         sum.experiment == line.experiment && sum.upstream == line.upstream &&
+         sum.upstream_model == line.upstream_model && sum.pricing == line.pricing;
+}
+
 std::string key_of(const store::HourSum& sum) {
+  constexpr char separator = '\x1f';
   std::string key;
   const auto add = [&](const std::string& part) { (key += part) += separator; };
   add(std::to_string(sum.hour));
@@ -111,34 +123,51 @@ void set_amount(auto& sum, Money amount) {
 class Adding {
  public:
   void add(const LedgerLine& line) {
-    store::HourSum sum = sum_of(line);
-    std::string key = key_of(sum);
-    auto& [kept, amount] =
-        hours_.try_emplace(std::move(key), std::pair(std::move(sum), Money{})).first->second;
-    kept.quantity += line.quantity;
-    amount = amount + line.amount;
-    Money& spent = spending_[{line.tenant, line.route, line.model, hour_of(line.at)}];
-    spent = spent + line.amount;
+    Hour& hour = hour_for(line);
+    hour.sum.quantity += line.quantity;
+    hour.amount = hour.amount + line.amount;
+  }
+  std::set<SpendingHour> touched() const {
+    std::set<SpendingHour> out;
+    for (const auto& [ignored, hour] : hours_)
+      out.insert({hour.sum.tenant, hour.sum.route, hour.sum.model, hour.sum.hour});
+    return out;
   }
   Result<void> write(sql::Tx& tx, const std::string& project) {
     std::vector<store::HourSum> sums;
+    std::map<SpendingHour, Money> spending;
     for (auto& [ignored, hour] : hours_) {
-      set_amount(hour.first, hour.second);
-      sums.push_back(std::move(hour.first));
+      set_amount(hour.sum, hour.amount);
+      Money& spent = spending[{hour.sum.tenant, hour.sum.route, hour.sum.model, hour.sum.hour}];
+      spent = spent + hour.amount;
+      sums.push_back(std::move(hour.sum));
     }
     TRY(store::add(tx, sums));
-    std::vector<store::Spending> spendings;
-    for (const auto& [key, amount] : spending_) {
-      const auto& [tenant, route, model, hour] = key;
-      set_amount(spendings.emplace_back(store::Spending{project, hour, tenant, route, model}),
-                 amount);
-    }
-    return store::add(tx, spendings);
+    std::vector<store::Spending> rows;
+    for (const auto& [key, amount] : spending)
+      set_amount(
+          rows.emplace_back(store::Spending{project, key.hour, key.tenant, key.route, key.model}),
+          amount);
+    return store::add(tx, rows);
   }
 
  private:
-  std::map<std::string, std::pair<store::HourSum, Money>> hours_;
-  std::map<std::tuple<std::string, std::string, std::string, std::int64_t>, Money> spending_;
+  struct Hour {
+    store::HourSum sum;
+    Money amount;
+  };
+  // Lines of many calls go to few hours: mostly to that of the last line of the same meter.
+  Hour& hour_for(const LedgerLine& line) {
+    Hour*& last = last_[line.meter];
+    if (last && has_key_of(last->sum, line)) return *last;
+    store::HourSum sum = sum_of(line);
+    std::string key = key_of(sum);
+    last = &hours_.try_emplace(std::move(key), Hour{std::move(sum), {}}).first->second;
+    return *last;
+  }
+
+  std::map<std::string, Hour> hours_;
+  std::map<Meter, Hour*> last_;
 };
 
 }  // namespace
@@ -189,7 +218,7 @@ Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now,
                         std::vector<bool>* repeats) {
   Known known = TRY(Known::read(tx, call, usages));
   Pricer pricer(TRY(PriceBook::read(tx, call)), Pricer::Order::arrival);
-  std::unordered_map<std::string, std::int64_t> prompts;
+  std::unordered_map<EventKey, std::int64_t, HashKey> prompts;
   for (const Usage& usage : usages)
     if (is_prompt(usage.meter)) prompts[event_key(usage)] += usage.quantity;
   PostOutput out;
@@ -219,15 +248,14 @@ Result<void> write(sql::Tx& tx, const Call& call, Timestamp now,
                    const std::vector<LedgerLine>& lines, bool judged) {
   TRY(store::insert_lines(tx, lines));
   Adding adding;
-  std::set<SpendingHour> touched;
   std::set<std::pair<Meter, std::string>> unpriced;
   for (const LedgerLine& line : lines) {
     adding.add(line);
-    touched.insert({line.tenant, line.route, line.model, hour_of(line.at)});
     if (line.pricing == Pricing::unpriced && line.quantity >= 0 &&
         unpriced.emplace(line.meter, line.model).second)
       TRY(open_unpriced(tx, call, now, line));
   }
+  const auto touched = adding.touched();
   TRY(adding.write(tx, call.project));
   if (judged) TRY(judge_budgets(tx, call, now, touched));
   return {};

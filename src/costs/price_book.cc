@@ -31,8 +31,8 @@ Result<void> PriceBook::add(const resources::Resource& resource) {
   return {};
 }
 
-const PriceBook::Entry* PriceBook::find(const LedgerLine& line, Used used) const {
-  const auto of_meter = entries_.find(line.meter);
+const PriceBook::Entry* PriceBook::find(const Asked& asked, Used used) const {
+  const auto of_meter = entries_.find(asked.meter);
   if (of_meter == entries_.end()) return nullptr;
   const Entry* best = nullptr;
   std::tuple<bool, int, std::int64_t, std::int64_t, Timestamp> best_rank;
@@ -43,9 +43,9 @@ const PriceBook::Entry* PriceBook::find(const LedgerLine& line, Used used) const
       const Price& price = entry.price;
       const std::int64_t month = price.tenant ? used.by_tenant : used.in_all;
       const bool fits =
-          price.from <= line.at && (!price.until || line.at < *price.until) &&
-          (!price.tenant || *price.tenant == line.tenant) &&
-          (price.above_call_tokens == 0 || line.call_tokens > price.above_call_tokens) &&
+          price.from <= asked.at && (!price.until || asked.at < *price.until) &&
+          (!price.tenant || *price.tenant == asked.tenant) &&
+          (price.above_call_tokens == 0 || asked.call_tokens > price.above_call_tokens) &&
           (price.above_month_quantity == 0 || month >= price.above_month_quantity);
       const auto rank = std::tuple(price.tenant.has_value(), nearness, price.above_call_tokens,
                                    price.above_month_quantity, price.from);
@@ -55,13 +55,19 @@ const PriceBook::Entry* PriceBook::find(const LedgerLine& line, Used used) const
     }
   };
   look("", 0);
-  if (!line.upstream_model.empty()) look(line.upstream_model, 1);
-  if (!line.model.empty()) look(line.model, 2);
+  if (!asked.upstream_model.empty()) look(asked.upstream_model, 1);
+  if (!asked.model.empty()) look(asked.model, 2);
   return best;
 }
 
+const PriceBook::Entry* PriceBook::find(const Usage& usage, std::int64_t call_tokens) const {
+  return find({usage.meter, usage.tenant, usage.model, usage.upstream_model, usage.at, call_tokens},
+              Used{});
+}
+
 void PriceBook::price(LedgerLine& line, Used used) const {
-  const Entry* entry = find(line, used);
+  const Entry* entry = find(
+      {line.meter, line.tenant, line.model, line.upstream_model, line.at, line.call_tokens}, used);
   line.pricing = entry ? Pricing::priced : Pricing::unpriced;
   line.price = entry ? entry->price.price : Money{};
   line.per = entry ? entry->price.per : 1;
@@ -74,15 +80,20 @@ Result<Money> PriceBook::quote(std::span<const Usage> usages) const {
   Money total;
   const std::int64_t call_tokens = prompt_tokens_of(usages);
   for (const Usage& usage : usages) {
-    LedgerLine line = line_of("", usage);
-    line.call_tokens = call_tokens;
-    price(line);
-    if (line.pricing == Pricing::unpriced)
-      return Error{Code::failed_precondition, "no price for " + std::string(name_of(line.meter)) +
-                                                  " of " + line.model + ": add it to a price_list"};
-    total = total + line.amount;
+    const Entry* entry = find(usage, call_tokens);
+    if (!entry)
+      return Error{Code::failed_precondition, "no price for " + std::string(name_of(usage.meter)) +
+                                                  " of " + usage.model +
+                                                  ": add it to a price_list"};
+    total = total + price_of(usage.quantity, entry->price.price, entry->price.per);
   }
   return total;
+}
+
+std::optional<Money> PriceBook::cost(const Usage& usage) const {
+  const Entry* entry = find(usage, prompt_tokens_of({&usage, 1}));
+  if (!entry) return {};
+  return price_of(usage.quantity, entry->price.price, entry->price.per);
 }
 
 bool PriceBook::depends_on_month(Meter meter) const {

@@ -27,6 +27,8 @@ class PriceBook {
   // What the usages of one call would cost, as the month's first.
   // failed_precondition names the first that no price covers.
   Result<Money> quote(std::span<const Usage> usages) const;
+  // The same of one usage; none where no price covers it.
+  std::optional<Money> cost(const Usage& usage) const;
   // Whether a price of this meter depends on what the month used before.
   bool depends_on_month(Meter meter) const;
 
@@ -36,8 +38,16 @@ class PriceBook {
     std::string list;
     std::int64_t place = 0;
   };
+  // What a price depends on, besides what the month used.
+  struct Asked {
+    Meter meter;
+    std::string_view tenant, model, upstream_model;
+    Timestamp at;
+    std::int64_t call_tokens = 0;
+  };
   Result<void> add(const resources::Resource& resource);
-  const Entry* find(const LedgerLine& line, Used used) const;
+  const Entry* find(const Asked& asked, Used used) const;
+  const Entry* find(const Usage& usage, std::int64_t call_tokens) const;
 
   // By meter and the model that they name; those for every model under "".
   std::map<Meter, std::map<std::string, std::vector<Entry>, std::less<>>> entries_;

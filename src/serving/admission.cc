@@ -119,6 +119,15 @@ traffic::RetryBudget& Admission::hedges(const LiveRoute& route) {
   return budget;
 }
 
+void Admission::counts(const LiveRoute& route) {
+  RouteState& state = state_of(route);
+  const auto& declared = route.declaration.retries;
+  state.retries.set_share(share_of(declared, &RetryOptions::retry_share));
+  state.hedges.set_share(share_of(declared, &RetryOptions::hedge_share));
+  state.retries.call();
+  state.hedges.call();
+}
+
 traffic::Refusal Admission::counted(const Wish& wish, traffic::Refusal refusal) {
   auto labels = labels_of(wish.route);
   labels.emplace_back("reason", name_of(refusal.reason));
@@ -128,9 +137,11 @@ traffic::Refusal Admission::counted(const Wish& wish, traffic::Refusal refusal) 
 
 Money Admission::cost_of(const InferenceEvent& event) const {
   Money cost;
+  const auto prices = guard_.prices(event.project);
+  if (!prices) return cost;
   // What no price covers costs nothing in the ledger either, and is an incident there.
   for (const costs::Usage& usage : usages_(event))
-    if (const auto price = guard_.quote(event.project, {&usage, 1})) cost = cost + *price;
+    if (const auto price = prices->cost(usage)) cost = cost + *price;
   return cost;
 }
 
@@ -138,9 +149,9 @@ Money Admission::cost_of(const InferenceEvent& event) const {
 std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& deployment,
                                          Timestamp now) const {
   using costs::Meter;
-  costs::Usage usage{.source = "inference",
-                     .id = std::string(wish.id),
-                     .at = wish.at,
+  const auto prices = guard_.prices(wish.route.project);
+  if (!prices) return std::nullopt;
+  costs::Usage usage{.at = wish.at,
                      .tenant = wish.call.tenant,
                      .route = wish.route.declaration.name,
                      .model = deployment.model,
@@ -153,8 +164,7 @@ std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& dep
     usage.quantity = quantity;
     for (const Meter meter : meters) {
       usage.meter = meter;
-      if (const auto price = guard_.quote(wish.route.project, {&usage, 1}))
-        most = std::max(most.value_or(*price), *price);
+      if (const auto price = prices->cost(usage)) most = std::max(most.value_or(*price), *price);
     }
     return most;
   };

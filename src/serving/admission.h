@@ -79,6 +79,8 @@ class Admission {
   // Retries and hedges of remote runtimes, as shares of a route's calls.
   traffic::RetryBudget& retries(const LiveRoute& route);
   traffic::RetryBudget& hedges(const LiveRoute& route);
+  // A call that retries and hedges are a share of.
+  void counts(const LiveRoute& route);
   traffic::Health& health() { return health_; }
 
   // Of each table: which upstreams stand in for each other.

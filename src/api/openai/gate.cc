@@ -59,10 +59,7 @@ void Gate::tell(const http::Endpoint& endpoint, traffic::Outcome outcome, Micros
   admission_.health().tell(endpoint.name, outcome, took, now);
 }
 
-void Gate::counts(const serving::LiveRoute& route) {
-  admission_.retries(route).call();
-  admission_.hedges(route).call();
-}
+void Gate::counts(const serving::LiveRoute& route) { admission_.counts(route); }
 
 bool Gate::may_retry(const serving::LiveRoute& route) { return admission_.retries(route).take(); }
 bool Gate::may_hedge(const serving::LiveRoute& route) { return admission_.hedges(route).take(); }
