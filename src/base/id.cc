@@ -42,12 +42,12 @@ std::string new_ulid(Timestamp at) {
   std::int64_t rest = milliseconds;
   for (std::size_t place = 10; place-- > 0; rest >>= 5)
     text[place] = alphabet[static_cast<std::size_t>(rest & 31)];
-  std::size_t bit = 0;
-  for (std::size_t place = 10; place < 26; ++place, bit += 5) {
-    unsigned value = 0;
-    for (std::size_t b = bit; b < bit + 5; ++b)
-      value = value << 1 | ((random[b / 8] >> (7 - b % 8)) & 1U);
-    text[place] = alphabet[value];
+  // Five bytes are eight letters.
+  for (std::size_t half = 0; half < 2; ++half) {
+    std::uint64_t bits = 0;
+    for (std::size_t byte = half * 5; byte < half * 5 + 5; ++byte) bits = bits << 8 | random[byte];
+    for (std::size_t place = 18 + half * 8; place-- > 10 + half * 8; bits >>= 5)
+      text[place] = alphabet[static_cast<std::size_t>(bits & 31)];
   }
   return text;
 }

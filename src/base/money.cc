@@ -1,22 +1,36 @@
 #include "base/money.h"
 
 #include <algorithm>
+#include <array>
 
 namespace penstock {
 
 std::string to_text(Money amount) {
+  constexpr Wide low_part = 1'000'000'000'000'000'000;  // 18 digits, which a word holds
   const bool negative = amount.units < 0;
-  Wide rest = negative ? -amount.units : amount.units;
-  std::string digits;
-  while (rest > 0 || digits.size() < 13) {
-    digits.push_back(static_cast<char>('0' + static_cast<int>(rest % 10)));
+  Wide high = negative ? -amount.units : amount.units;
+  auto low = static_cast<std::uint64_t>(high % low_part);
+  high /= low_part;
+  std::array<char, 48> text{};
+  std::size_t at = text.size();
+  const auto put = [&](auto& rest) {
+    text[--at] = static_cast<char>('0' + static_cast<int>(rest % 10));
     rest /= 10;
+  };
+  constexpr std::size_t fraction_size = 12, low_size = 18;
+  for (std::size_t place = 0; place < fraction_size; ++place) put(low);
+  std::size_t end = text.size();
+  while (end > at && text[end - 1] == '0') --end;
+  if (end > at) text[--at] = '.';
+  if (high == 0) {
+    do put(low);
+    while (low > 0);
+  } else {
+    for (std::size_t place = fraction_size; place < low_size; ++place) put(low);
+    while (high > 0) put(high);
   }
-  std::reverse(digits.begin(), digits.end());
-  std::string fraction = digits.substr(digits.size() - 12);
-  fraction.erase(fraction.find_last_not_of('0') + 1);
-  std::string text = (negative ? "-" : "") + digits.substr(0, digits.size() - 12);
-  return fraction.empty() ? text : text + "." + fraction;
+  if (negative) text[--at] = '-';
+  return std::string(text.data() + at, end - at);
 }
 
 std::optional<Money> money_from(std::string_view text) {

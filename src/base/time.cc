@@ -1,7 +1,7 @@
 #include "base/time.h"
 
+#include <array>
 #include <charconv>
-#include <cstdio>
 
 namespace penstock {
 namespace {
@@ -77,17 +77,27 @@ std::string to_rfc3339(Timestamp at) {
   const auto day = std::chrono::floor<std::chrono::days>(at);
   const std::chrono::year_month_day ymd(day);
   const std::chrono::hh_mm_ss time(at - day);
-  char text[64];
-  int size = std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d",
-                           static_cast<int>(ymd.year()), static_cast<unsigned>(ymd.month()),
-                           static_cast<unsigned>(ymd.day()), static_cast<int>(time.hours().count()),
-                           static_cast<int>(time.minutes().count()),
-                           static_cast<int>(time.seconds().count()));
-  const auto micros = static_cast<int>(time.subseconds().count());
-  if (micros)
-    size +=
-        std::snprintf(text + size, sizeof text - static_cast<std::size_t>(size), ".%06d", micros);
-  return std::string(text, static_cast<std::size_t>(size)) + "Z";
+  std::string out;
+  out.reserve(32);
+  const auto put = [&](std::int64_t value, int width, char before) {
+    if (before != '\0') out += before;
+    if (value < 0) out += '-';
+    std::array<char, 20> text{};
+    const auto [end, fault] =
+        std::to_chars(text.data(), text.data() + text.size(), value < 0 ? -value : value);
+    const auto size = static_cast<std::size_t>(end - text.data());
+    const auto wide = static_cast<std::size_t>(width - (value < 0 ? 1 : 0));
+    if (size < wide) out.append(wide - size, '0');
+    out.append(text.data(), size);
+  };
+  put(static_cast<int>(ymd.year()), 4, '\0');
+  put(static_cast<unsigned>(ymd.month()), 2, '-');
+  put(static_cast<unsigned>(ymd.day()), 2, '-');
+  put(time.hours().count(), 2, 'T');
+  put(time.minutes().count(), 2, ':');
+  put(time.seconds().count(), 2, ':');
+  if (const std::int64_t micros = time.subseconds().count()) put(micros, 6, '.');
+  return out += 'Z';
 }
 
 std::optional<Timestamp> from_rfc3339(std::string_view text) {

@@ -46,24 +46,30 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
   return event;
 }
 
-Result<void> record(events::Log& log, std::vector<EventRecord> records) {
+Result<void> record(events::Log& log, std::span<const EventRecord* const> records) {
   events::Step step{.group = std::string(gateway_group), .topic = std::string(gateway_group)};
   step.outputs.reserve(records.size());
-  for (EventRecord& one : records) {
-    if (!one.found_by.empty())
-      step.offsets.emplace_back(std::move(one.found_by), step.outputs.size());
-    step.outputs.push_back({std::string(inference_topic), std::move(one.key), std::move(one.text)});
+  step.offsets.reserve(records.size());
+  for (const EventRecord* one : records) {
+    if (!one->found_by.empty()) step.offsets.emplace_back(one->found_by, step.outputs.size());
+    step.outputs.push_back({std::string(inference_topic), one->key, one->text});
   }
   // The group reads no topic, so its position stays 0 and writers do not exclude each other; what
   // it gains is that event and state are one write.
   return log.commit(step, 0, kv::Durability::process);
 }
 
+Result<void> record(events::Log& log, std::span<const EventRecord> records) {
+  std::vector<const EventRecord*> all;
+  for (const EventRecord& one : records) all.push_back(&one);
+  return record(log, all);
+}
+
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {
   std::vector<EventRecord> records;
   for (const InferenceEvent& event : events)
     for (EventRecord& one : records_of({&event, 1})) records.push_back(std::move(one));
-  return record(log, std::move(records));
+  return record(log, records);
 }
 
 Result<InferenceEvent> Service::prediction(const Call& call, const PredictionName& name) {

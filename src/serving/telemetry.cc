@@ -120,7 +120,7 @@ Result<void> Telemetry::write_group() {
     if (pending_.empty()) return {};
     writing_since_ = std::chrono::steady_clock::now();
   }
-  std::vector<EventRecord> group;
+  std::vector<const EventRecord*> group;
   std::size_t end = next_, bytes = 0, events = 0;
   for (; end < pending_.size() && (bytes == 0 || bytes < options_.group_max); ++end) {
     Batch& batch = pending_[end];
@@ -128,7 +128,7 @@ Result<void> Telemetry::write_group() {
     events += batch.count;
     if (batch.records.empty()) batch.records = records_of(batch.events);
     batch.events = {};
-    group.insert(group.end(), batch.records.begin(), batch.records.end());
+    for (const EventRecord& one : batch.records) group.push_back(&one);
   }
   auto done = record(log_, group);
   if (!done && done.error().code == Code::invalid_argument) done = write_each(group);
@@ -150,9 +150,9 @@ Result<void> Telemetry::write_group() {
 }
 
 // One event that no log can take must not hold up all that comes after it.
-Result<void> Telemetry::write_each(const std::vector<EventRecord>& group) {
-  for (const EventRecord& one : group) {
-    const auto done = record(log_, std::vector{one});
+Result<void> Telemetry::write_each(std::span<const EventRecord* const> group) {
+  for (const EventRecord* one : group) {
+    const auto done = record(log_, {&one, 1});
     if (done) continue;
     if (done.error().code != Code::invalid_argument) return done;
     dropped_.add();

@@ -62,7 +62,7 @@ class Telemetry {
 
   bool nothing_waits() const;
   Result<void> write_group();  // with writing_ held
-  Result<void> write_each(const std::vector<EventRecord>& group);
+  Result<void> write_each(std::span<const EventRecord* const> group);
   void failed(const std::string& what);
 
   events::Log& log_;
