@@ -19,7 +19,11 @@ template <class Handler>
 class WaiterOf final : public Waiter {
  public:
   explicit WaiterOf(Handler handler) : handler_(std::move(handler)) {}
-  void go_on(asio::io_context& loop) override { asio::post(loop, std::move(handler_)); }
+  // The coroutine is of this loop: its handler's own executor, which would be asked in between,
+  // leads nowhere else.
+  void go_on(asio::io_context& loop) override {
+    asio::post(loop, [handler = std::move(handler_)]() mutable { handler(); });
+  }
 
  private:
   Handler handler_;

@@ -4,6 +4,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "net/ticks.h"
+
 namespace penstock::net {
 namespace {
 
@@ -57,7 +59,7 @@ Exchange::Exchange(Pool& pool, Kept& kept, std::shared_ptr<const http::Endpoint>
 
 void Exchange::enter(Phase phase, Micros limit) {
   phase_ = phase;
-  limit_ = std::chrono::steady_clock::now() + limit;
+  limit_ = about_now() + limit;
 }
 
 // Why the request cannot be sent as it is; mostly nothing.
@@ -186,7 +188,7 @@ void Exchange::use(std::shared_ptr<Connection> connection) {
 void Exchange::write() {
   const Connection::Io io = connection_->send(head_, request_.body, sent_);
   if (io == Connection::Io::blocked) {
-    limit_ = std::chrono::steady_clock::now() + endpoint_->idle_time;
+    limit_ = about_now() + endpoint_->idle_time;
     return pool_->wait_write(connection_);
   }
   // A server that refuses a body answers before it has read it: its answer may still be there, so
@@ -228,7 +230,7 @@ bool Exchange::take(std::string_view bytes) {
     switch (reader_.next(bytes)) {
       case AnswerReader::Step::more:
         // The time between two pieces begins anew; a head has to come at once.
-        if (phase_ == Phase::body) limit_ = std::chrono::steady_clock::now() + endpoint_->idle_time;
+        if (phase_ == Phase::body) limit_ = about_now() + endpoint_->idle_time;
         return true;
       case AnswerReader::Step::head:
         enter(Phase::body, endpoint_->idle_time);
@@ -315,7 +317,7 @@ void Exchange::pause() { paused_ = true; }
 
 void Exchange::resume() {
   if (!std::exchange(paused_, false) || phase_ == Phase::over) return;
-  if (phase_ == Phase::body) limit_ = std::chrono::steady_clock::now() + endpoint_->idle_time;
+  if (phase_ == Phase::body) limit_ = about_now() + endpoint_->idle_time;
   if (!connection_) return;
   // TLS may hold bytes that the socket no longer has.
   if (endpoint_->tls)

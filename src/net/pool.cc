@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 
 #include "net/exchange.h"
+#include "net/ticks.h"
 
 namespace penstock::net {
 namespace {
@@ -72,7 +73,7 @@ std::shared_ptr<Connection> Pool::take_unused(Kept& kept) {
 }
 
 void Pool::keep(Kept& kept, const std::shared_ptr<Connection>& connection) {
-  connection->unused_since = std::chrono::steady_clock::now();
+  connection->unused_since = about_now();
   kept.unused.push_back(connection);
   wait_read(connection);
 }

@@ -2,6 +2,7 @@
 
 #include <boost/asio/as_tuple.hpp>
 
+#include "net/ticks.h"
 #include "net/wire.h"
 
 namespace penstock::net {
@@ -42,11 +43,12 @@ Session::Session(Edge& edge, Workers& workers, Forwards& forwards, tcp::socket s
     : edge_(edge), workers_(workers), forwards_(forwards), socket_(std::move(socket)) {
   boost::system::error_code ignored;
   socket_.set_option(tcp::no_delay(true), ignored);
+  socket_.non_blocking(true, ignored);
 }
 
 void Session::enter(Phase phase, Micros limit) {
   phase_ = phase;
-  limit_ = std::chrono::steady_clock::now() + limit;
+  limit_ = about_now() + limit;
 }
 
 void Session::stop_if_late(Instant now) {
@@ -290,8 +292,13 @@ asio::awaitable<bool> Session::flush() {
     const std::size_t of_tail = sent < out_.size() ? 0 : sent - out_.size();
     const std::array<asio::const_buffer, 2> rest = {asio::buffer(out_) + sent,
                                                     asio::buffer(tail_) + of_tail};
-    auto [write_fault, size] = co_await socket_.async_write_some(rest, token);
-    fault = write_fault;
+    // Mostly the socket takes it at once, and nobody has to wait.
+    std::size_t size = socket_.write_some(rest, fault);
+    if (fault == asio::error::would_block) {
+      auto [late_fault, late_size] = co_await socket_.async_write_some(rest, token);
+      fault = late_fault;
+      size = late_size;
+    }
     sent += size;
   }
   out_.clear();
