@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "access/authenticator.h"
+#include "app/memory.h"
 #include "app/parts.h"
 #include "base/log.h"
 #include "features/operations.h"
@@ -223,6 +224,7 @@ Result<void> System::start(const SystemOptions& options) {
   TRY(parts.open_budgets());
   TRY(parts.listen());
   parts.start_background();
+  let_go_of_start_pages();
   return {};
 }
 

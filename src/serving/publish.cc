@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <malloc.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "graphs/plan.h"
 #include "guardrails/service.h"
 #include "resources/service.h"
@@ -380,7 +380,7 @@ Result<bool> Service::heal(const Call& call) {
     const std::lock_guard lock(publishing_);
     // What no table refers to any more is gone; the allocator still holds its memory.
     if (std::erase_if(loaded_, [](const auto& entry) { return entry.second.expired(); }) > 0)
-      malloc_trim(0);
+      give_back_free_memory();
     if (!incomplete_) heal_pause_ = Micros(0);
     if (!incomplete_ || clock_.now() < heal_at_) return false;
     heal_pause_ = std::clamp(heal_pause_ * 2, pause_min, pause_max);

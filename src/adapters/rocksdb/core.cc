@@ -26,14 +26,19 @@ rdb::DBOptions database_options() {
   return options;
 }
 
-rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache, bool points) {
+// Of the newest rows of a family, before they become a file. There may be twice as much. The log
+// and what finds its records grow at their ends: large ones would gain them nothing.
+constexpr std::size_t rows_buffer = 16 << 20, log_buffer = 4 << 20, positions_buffer = 1 << 20;
+
+rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache, bool points,
+                                        std::size_t buffer) {
   rdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.cache_index_and_filter_blocks = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
   if (points) table.filter_policy.reset(rdb::NewBloomFilterPolicy(10));
   rdb::ColumnFamilyOptions options;
-  options.write_buffer_size = 16 << 20;
+  options.write_buffer_size = buffer;
   options.max_write_buffer_number = 2;
   // What is not there is most often not there: the newest rows have a filter too, as files do.
   if (points) {
@@ -62,11 +67,11 @@ Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
   if (failed) return Error{Code::unavailable, "cannot make " + directory + ": " + failed.message()};
   const auto cache = rdb::NewLRUCache(32 << 20);
   const std::vector<rdb::ColumnFamilyDescriptor> families = {
-      {rdb::kDefaultColumnFamilyName, family_options(cache, true)},
-      {"kv", family_options(cache, true)},
-      {"log", family_options(cache, false)},
-      {"positions", family_options(cache, true)},
-      {"state", family_options(cache, true)},
+      {rdb::kDefaultColumnFamilyName, family_options(cache, true, positions_buffer)},
+      {"kv", family_options(cache, true, rows_buffer)},
+      {"log", family_options(cache, false, log_buffer)},
+      {"positions", family_options(cache, true, positions_buffer)},
+      {"state", family_options(cache, true, log_buffer)},
   };
   std::unique_ptr<Core> core(new Core);
   core->incoming_ = directory + "/incoming";

@@ -156,6 +156,7 @@ Result<std::vector<events::Record>> Log::read(std::string_view topic, std::int64
   const rdb::Slice bound(past);
   rdb::ReadOptions options;
   options.iterate_upper_bound = &bound;
+  options.fill_cache = count == 1;  // who reads on and on comes by once
   std::vector<events::Record> out;
   std::size_t bytes = 0;
   const std::unique_ptr<rdb::Iterator> at(core_.db().NewIterator(options, core_.log()));
