@@ -27,6 +27,14 @@ struct Attempt {
 // Blocking work before an attempt, or in its place (a graph, a model in process): runs on a worker.
 // What it returns is the answer; nothing: next() is asked again.
 using Work = std::function<std::optional<Response>()>;
+// Not yet (a queue is full): next() is asked again once `wake` was called, or at `until`. `on` is
+// called once, and hands it to whoever will call it: once, on any thread, also before `on` returns,
+// and never after ended().
+struct Wait {
+  Timestamp until;
+  std::function<void(std::function<void()> wake)> on;
+};
+using Step = std::variant<Attempt, Work, Wait, Response>;
 
 // What the answer's head decides.
 enum class Reading {
@@ -46,9 +54,12 @@ class Forward {
 
   // The first attempt, or the next one after a failed one, or the answer to give in the place of
   // any. An attempt that has begun to answer the caller in pieces is never followed by another.
-  virtual std::variant<Attempt, Work, Response> next() = 0;
+  virtual Step next() = 0;
   // The head of the attempt's answer; `hedged`: it is the hedge's.
   virtual Reading head(int status, const http::Fields& headers, bool hedged) = 0;
+  // Asked after head(): whether whole(), piece() and last() may block, as where a model judges what
+  // is answered. Then they run on a worker, one after the other.
+  virtual bool blocks() const { return false; }
   // The answer to the caller, given all of the attempt's.
   virtual Response whole(http::Answer answer) = 0;
   // Reading::pieces: the head that the caller gets (its body stays empty).

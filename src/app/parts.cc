@@ -361,6 +361,7 @@ void System::Parts::make_serving() {
       serving::ServiceOptions{.table_path = path("routing_table.json"),
                               .upstreams = std::move(allowed),
                               .python = python.get(),
+                              .alias = tracking::version_of_alias,
                               .connect = connect});
   registry->check_with(serving::runtime_check_of(*artifacts));
   telemetry = std::make_unique<serving::Telemetry>(log, metrics);
@@ -399,7 +400,10 @@ void System::Parts::join_components() {
   resources->add(signatures->kind());
   resources->add(registry->kind());
   resources->add(training->kind());
-  resources->add(guardrails::kind());
+  resources->add(guardrails::kind(
+      [this](sql::Tx& tx, const Call& call, const guardrails::GuardrailDeclaration& declared) {
+        return serving->check_classifier(tx, call, declared);
+      }));
   serving->register_kinds(*resources);
   for (auto& kind : monitor->kinds()) resources->add(std::move(kind));
   for (auto& kind : release->kinds()) resources->add(std::move(kind));

@@ -97,6 +97,7 @@ Result<bool> System::Parts::tend_routing() {
     classes_read = clock.now();
     TRY(serving->refresh_classes(call));
   }
+  TRY(serving->follow_aliases(call));
   if (clock.now() >= prices_read + std::chrono::seconds(10)) TRY(read_prices());
   TRY(experiments->adapt());
   return gateway->payloads().sweep();

@@ -81,7 +81,9 @@ Result<std::string> text_of(const json::object& event, const char* name, std::si
 }
 
 Result<void> check_source(const std::string& source) {
-  if (source != "inference" && source != "training" && !source.starts_with("share:")) return {};
+  if (source != "inference" && source != "inference.node" && source != "training" &&
+      !source.starts_with("share:"))
+    return {};
   return fault("source", "must not be \"" + source + "\": that is one of our own meters");
 }
 

@@ -37,6 +37,7 @@ std::string text_of(const Hit& hit) {
 struct Chain::Rule {
   GuardrailDeclaration declared;
   std::unique_ptr<const DenyList> denied;
+  std::shared_ptr<const Classifier> classifier;
 
   bool looks_at(Side side) const { return declared.side == Side::both || declared.side == side; }
   // Whether it finds stretches, which can be masked.
@@ -47,6 +48,30 @@ struct Chain::Rule {
   }
   std::size_t open_from(std::string_view text) const {
     return declared.rule == What::pii ? guardrails::open_from(text) : denied->open_from(text);
+  }
+
+  bool classifies() const { return declared.rule == What::classifier; }
+  // Appends what of `text` may go on, window by window; takes it from `text`. False: nothing may.
+  bool judge(std::string& text, bool last, Timestamp deadline, std::string& out,
+             std::vector<Hit>& hits, std::vector<Judged>& judged, bool& changed) const {
+    const std::int64_t characters = window_of(declared);
+    std::size_t at = 0;
+    bool passes = true;
+    while (passes && at < text.size()) {
+      const std::string_view rest = std::string_view(text).substr(at);
+      const std::size_t size = window_of(rest, characters, last);
+      if (size == 0) break;
+      at += size;
+      Judgement found{.fault = Error{Code::unavailable, "it is not loaded"}};
+      if (classifier) found = classifier->judge(rest.substr(0, size), deadline);
+      guardrails::add(judged, {{declared.name, 1, found.took.count(), found.fault ? 1 : 0}});
+      const Ruling ruling = ruling_of(declared, found, rest.substr(0, size), out);
+      if (ruling.hit) add_hit(hits, declared.name, ruling.hit->what, ruling.hit->action);
+      changed = changed || ruling.changed;
+      passes = ruling.passes;
+    }
+    text.erase(0, at);
+    return passes;
   }
 
   // What a text as a whole violates, empty where nothing.
@@ -79,12 +104,15 @@ struct Chain::Rule {
 Chain::Chain() = default;
 Chain::~Chain() = default;
 
-Result<std::shared_ptr<const Chain>> Chain::make(
-    const std::vector<GuardrailDeclaration>& declared) {
+Result<std::shared_ptr<const Chain>> Chain::make(const std::vector<GuardrailDeclaration>& declared,
+                                                 const Classifiers& classifiers) {
   std::shared_ptr<Chain> chain(new Chain());
   for (const GuardrailDeclaration& one : declared) {
     auto rule = std::make_unique<Rule>();
     rule->declared = one;
+    TRY(check_classifier(one));
+    if (const auto found = classifiers.find(one.name); found != classifiers.end())
+      rule->classifier = found->second;
     if (one.rule == What::pii)
       for (const std::string& tag : one.tags)
         if (const auto& known = pii_tags();
@@ -105,7 +133,7 @@ Result<std::shared_ptr<const Chain>> Chain::make(
         if (!is_known_language(code))
           return wrong(one, "languages",
                        "has " + code + ", which is no ISO 639 code that is known");
-    if (!rule->finds() && one.action == Action::mask)
+    if (!rule->finds() && !rule->classifies() && one.action == Action::mask)
       return wrong(one, "action", "must be flag or block: there is nothing to mask");
     if (one.rule == What::deny_list) {
       if (one.phrases.empty() && one.patterns.empty())
@@ -122,12 +150,23 @@ bool Chain::looks_at(Side side) const {
                      [side](const auto& rule) { return rule->looks_at(side); });
 }
 
-Verdict Chain::check(Side side, std::string_view text) const {
+bool Chain::asks_models(Side side) const {
+  return std::any_of(rules_.begin(), rules_.end(), [side](const auto& rule) {
+    return rule->classifies() && rule->looks_at(side);
+  });
+}
+
+Verdict Chain::check(Side side, std::string_view text, Timestamp deadline) const {
   Verdict verdict;
   verdict.text = text;
   for (const auto& rule : rules_) {
     if (!rule->looks_at(side)) continue;
-    if (!rule->finds()) {
+    if (rule->classifies()) {
+      std::string passed;
+      verdict.blocked = !rule->judge(verdict.text, true, deadline, passed, verdict.hits,
+                                     verdict.judged, verdict.changed);
+      verdict.text = std::move(passed);
+    } else if (!rule->finds()) {
       const std::string fault = rule->fault_of_whole(verdict.text);
       if (fault.empty()) continue;
       add_hit(verdict.hits, rule->declared.name, fault, rule->declared.action);
@@ -148,7 +187,7 @@ Verdict Chain::check(Side side, std::string_view text) const {
 // Each rule keeps back its own end of the text and hands the rest to the next.
 class Chain::Flow final : public Stream {
  public:
-  Flow(const Chain& chain, Side side) {
+  Flow(const Chain& chain, Side side, Timestamp deadline) : deadline_(deadline) {
     for (const auto& rule : chain.rules_)
       if (rule->looks_at(side)) stages_.push_back({.rule = rule.get()});
   }
@@ -157,6 +196,7 @@ class Chain::Flow final : public Stream {
   std::string finish() override { return flow("", true); }
   bool blocked() const override { return blocked_; }
   const std::vector<Hit>& hits() const override { return hits_; }
+  const std::vector<Judged>& judged() const override { return judged_; }
 
  private:
   struct Stage {
@@ -170,7 +210,9 @@ class Chain::Flow final : public Stream {
     std::string text(piece);
     for (Stage& stage : stages_) {
       if (blocked_) return "";
-      text = stage.rule->finds() ? found(stage, text, last) : counted(stage, std::move(text), last);
+      text = stage.rule->classifies() ? classified(stage, text, last)
+             : stage.rule->finds()    ? found(stage, text, last)
+                                      : counted(stage, std::move(text), last);
     }
     return blocked_ ? "" : text;
   }
@@ -187,6 +229,14 @@ class Chain::Flow final : public Stream {
     std::string out;
     blocked_ = !stage.rule->pass(std::string_view(stage.held).substr(0, open), closed, out, hits_);
     stage.held.erase(0, open);
+    return out;
+  }
+
+  std::string classified(Stage& stage, std::string_view text, bool last) {
+    stage.held += text;
+    std::string out;
+    bool changed = false;
+    blocked_ = !stage.rule->judge(stage.held, last, deadline_, out, hits_, judged_, changed);
     return out;
   }
 
@@ -209,13 +259,15 @@ class Chain::Flow final : public Stream {
     return blocked_ ? "" : text;
   }
 
+  const Timestamp deadline_;
   std::vector<Stage> stages_;
   std::vector<Hit> hits_;
+  std::vector<Judged> judged_;
   bool blocked_ = false;
 };
 
-std::unique_ptr<Stream> Chain::stream(Side side) const {
-  return std::make_unique<Flow>(*this, side);
+std::unique_ptr<Stream> Chain::stream(Side side, Timestamp deadline) const {
+  return std::make_unique<Flow>(*this, side, deadline);
 }
 
 }  // namespace penstock::guardrails

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "guardrails/classifier.h"
 #include "guardrails/guardrail.h"
 
 namespace penstock::guardrails {
@@ -16,6 +17,7 @@ struct Verdict {
   bool changed = false;  // masked
   std::string text;      // the text as it may go on; empty where it is blocked
   std::vector<Hit> hits;
+  std::vector<Judged> judged;  // by models
 };
 
 // One text that comes in pieces. What it lets go is what check() would have given of the whole.
@@ -29,6 +31,7 @@ class Stream {
   // Nothing may follow what was let go of.
   virtual bool blocked() const = 0;
   virtual const std::vector<Hit>& hits() const = 0;
+  virtual const std::vector<Judged>& judged() const = 0;
 };
 
 // Immutable; safe from several threads. In the order of the declarations: each sees what the one
@@ -36,15 +39,18 @@ class Stream {
 class Chain {
  public:
   // invalid_argument says what in which declaration is wrong.
+  // A classifier that is not among `classifiers` can judge nothing.
   static Result<std::shared_ptr<const Chain>> make(
-      const std::vector<GuardrailDeclaration>& declared);
+      const std::vector<GuardrailDeclaration>& declared, const Classifiers& classifiers = {});
   ~Chain();
   Chain(const Chain&) = delete;
 
   bool looks_at(Side side) const;
-  Verdict check(Side side, std::string_view text) const;
+  // Whether check() and a stream's functions block, since models judge.
+  bool asks_models(Side side) const;
+  Verdict check(Side side, std::string_view text, Timestamp deadline = Timestamp::max()) const;
   // The chain must outlive it.
-  std::unique_ptr<Stream> stream(Side side) const;
+  std::unique_ptr<Stream> stream(Side side, Timestamp deadline = Timestamp::max()) const;
 
  private:
   struct Rule;

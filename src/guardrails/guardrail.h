@@ -7,12 +7,20 @@ namespace penstock::guardrails {
 
 enum class Side { input, output, both };
 BOOST_DESCRIBE_ENUM(Side, input, output, both)
-enum class What { pii, size, language, deny_list };
-BOOST_DESCRIBE_ENUM(What, pii, size, language, deny_list)
+enum class What { pii, size, language, deny_list, classifier };
+BOOST_DESCRIBE_ENUM(What, pii, size, language, deny_list, classifier)
 // flag: the hit is told and nothing else. mask: what was found is replaced by its name in brackets.
 // block: the call is refused, or the answer withheld.
 enum class Action { flag, mask, block };
 BOOST_DESCRIBE_ENUM(Action, flag, mask, block)
+
+// Of classifier: what is judged at once. window: stretches of the text, so that a stream goes on
+// while it is judged; whole: all of it, at its end.
+enum class Judging { window, whole };
+BOOST_DESCRIBE_ENUM(Judging, window, whole)
+// Of classifier: what becomes of a text that it could not judge.
+enum class OnError { block, pass };
+BOOST_DESCRIBE_ENUM(OnError, block, pass)
 
 // kind: guardrail.
 struct GuardrailDeclaration {
@@ -25,10 +33,23 @@ struct GuardrailDeclaration {
   std::vector<std::string> languages;          // of language: ISO 639 codes that are allowed
   std::vector<std::string> phrases;            // of deny_list: whole words, in any case
   std::vector<std::string> patterns;           // of deny_list: RE2
+  // Of classifier: a registered version, MODEL@NUMBER or MODEL@ALIAS, that takes one text. A text
+  // is found where the model's score is at least `threshold`, or its label is one of `labels`.
+  std::string model;
+  std::optional<std::string> output;  // of the model; none: the first that can be one
+  std::optional<double> threshold;
+  std::vector<std::string> labels;
+  Judging judge = Judging::window;
+  std::optional<std::int64_t> window;  // in characters; none: window_default
+  OnError on_error = OnError::block;
+  std::optional<Micros> timeout;  // of one judgement; none: timeout_default
 };
 BOOST_DESCRIBE_STRUCT(GuardrailDeclaration, (),
                       (name, owner, description, side, rule, action, tags, max_characters,
-                       languages, phrases, patterns))
+                       languages, phrases, patterns, model, output, threshold, labels, judge,
+                       window, on_error, timeout))
+inline constexpr std::int64_t window_default = 400;
+inline constexpr Micros timeout_default = std::chrono::seconds(5);
 constexpr auto rules_of(const GuardrailDeclaration&) {
   return std::array{Rule{.field = "name", .min = 1, .max = 100},
                     Rule{.field = "owner", .min = 1, .max = 200},
@@ -39,7 +60,13 @@ constexpr auto rules_of(const GuardrailDeclaration&) {
                     Rule{.field = "max_characters", .min = 1, .max = 100'000'000},
                     Rule{.field = "languages", .max = 100},
                     Rule{.field = "phrases", .max = 10'000},
-                    Rule{.field = "patterns", .max = 100}};
+                    Rule{.field = "patterns", .max = 100},
+                    Rule{.field = "model", .max = 400, .may_miss = true},
+                    Rule{.field = "output", .min = 1, .max = 100},
+                    Rule{.field = "labels", .max = 100},
+                    Rule{.field = "judge", .may_miss = true},
+                    Rule{.field = "window", .min = 20, .max = 100'000},
+                    Rule{.field = "on_error", .may_miss = true}};
 }
 
 // A stretch of a text, in bytes.

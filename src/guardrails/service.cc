@@ -2,11 +2,12 @@
 
 namespace penstock::guardrails {
 
-resources::KindHandler kind() {
-  const auto compiles = [](sql::Tx&, const Call&,
-                           const GuardrailDeclaration& declaration) -> Result<void> {
+resources::KindHandler kind(DeclarationCheck also) {
+  const auto compiles = [also = std::move(also)](
+                            sql::Tx& tx, const Call& call,
+                            const GuardrailDeclaration& declaration) -> Result<void> {
     TRY(Chain::make({declaration}));
-    return {};
+    return also ? also(tx, call, declaration) : Result<void>();
   };
   return {.kind = "guardrail", .check = resources::checked_as<GuardrailDeclaration>(compiles)};
 }

@@ -1,6 +1,8 @@
 // kind: guardrail, and the chains that routes put together of them.
 #pragma once
 
+#include <functional>
+
 #include "base/call.h"
 #include "guardrails/chain.h"
 #include "ports/sql.h"
@@ -8,7 +10,10 @@
 
 namespace penstock::guardrails {
 
-resources::KindHandler kind();
+// What else must hold of a declaration, in the transaction that stores it.
+using DeclarationCheck =
+    std::function<Result<void>(sql::Tx&, const Call&, const GuardrailDeclaration&)>;
+resources::KindHandler kind(DeclarationCheck also = {});
 
 // The guardrails of these names, in this order; null where there are none. not_found names the one
 // that is not declared.

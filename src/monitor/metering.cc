@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "base/digest.h"
 #include "base/log.h"
 
 namespace penstock::monitor {
 namespace {
 
 constexpr std::string_view group = "penstock.metering";
+constexpr std::string_view node_source = "inference.node";
+constexpr std::size_t id_max = 200;  // of a ledger line
 
 // No database keeps a zero byte in a text, and one such event must not hold up all after it.
 bool can_be_kept(const serving::InferenceEvent& event) {
@@ -27,6 +30,29 @@ costs::UsageMode mode_of(const serving::InferenceEvent& event) {
     case serving::Mode::online: break;
   }
   return costs::UsageMode::online;
+}
+
+// Models that a call asked on its way have lines of their own.
+void add_node(const serving::InferenceEvent& event, const serving::NodeUse& node,
+              const costs::Usage& call, std::vector<costs::Usage>& usages) {
+  if (node.model.empty()) return;
+  costs::Usage usage = call;
+  usage.source = node_source;
+  usage.id = event.id + "#" + node.name + "#" + node.model + "@" + std::to_string(node.version);
+  if (usage.id.size() > id_max) usage.id = sha256_hex(usage.id);
+  usage.model = node.model;
+  usage.version = node.version;
+  usage.upstream = node.upstream;
+  usage.upstream_model.clear();
+  const auto put = [&](costs::Meter meter, std::int64_t quantity) {
+    if (quantity <= 0) return;
+    usage.meter = meter;
+    usage.quantity = std::min(quantity, costs::quantity_max);
+    usages.push_back(usage);
+  };
+  put(costs::Meter::requests, node.calls);
+  put(costs::Meter::gpu_microseconds, node.gpu_micros.value_or(0));
+  if (node.upstream.empty()) put(costs::Meter::compute_microseconds, node.micros);
 }
 
 }  // namespace
@@ -73,6 +99,7 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
   }
   // What failed before it used anything is no request that anybody pays.
   if (event.error.empty() || !usages.empty()) add(Meter::requests, 1);
+  for (const serving::NodeUse& node : event.nodes) add_node(event, node, call, usages);
   return usages;
 }
 

@@ -14,6 +14,8 @@ constexpr int asks_max = 64;  // attempts of one call; a Forward has less patien
 // What a slow caller has not taken yet; the upstream waits from here on.
 constexpr std::size_t bytes_max = 256 << 10;
 constexpr std::size_t reserve_max = 1 << 20;
+// What an answer that is under way waits before it asks for a worker again.
+constexpr Micros worker_pause = std::chrono::milliseconds(2);
 
 template <class Handler>
 class WaiterOf final : public Waiter {
@@ -133,10 +135,11 @@ void Drive::begin() { ask(); }
 void Drive::ask() {
   stage_ = Stage::trying;
   if (++asked_ > asks_max) return threw("it asks for more attempts than one call may have");
-  std::variant<api::Attempt, api::Work, api::Response> step;
+  api::Step step;
   if (!guarded([&] { step = forward_->next(); })) return;
   if (auto* given = std::get_if<api::Response>(&step)) return answer(std::move(*given));
   if (auto* blocking = std::get_if<api::Work>(&step)) return work(std::move(*blocking));
+  if (auto* pending = std::get_if<api::Wait>(&step)) return sleep(std::move(*pending));
   attempt_ = std::move(std::get<api::Attempt>(step));
   if (!attempt_.endpoint || (attempt_.hedge && !attempt_.hedge->endpoint))
     return threw("an attempt has no endpoint");
@@ -170,36 +173,118 @@ void Drive::wait(Micros time, void (Drive::*then)()) {
   });
 }
 
+// The one who wakes it may be on any thread, so all that it does is to post.
+void Drive::sleep(api::Wait pending) {
+  wait(pending.until - forwards_.edge.clock.now(), &Drive::woken);
+  auto wake = [weak = weak_from_this(), &loop = forwards_.loop, turn = waits_] {
+    asio::post(loop, [weak, turn] {
+      const auto self = weak.lock();
+      if (self && self->waits_ == turn && !self->ended_) self->woken();
+    });
+  };
+  (void)guarded([&] { pending.on(std::move(wake)); });
+}
+
+void Drive::woken() {
+  ++waits_;  // whoever else would have woken it comes too late
+  ask();
+}
+
 void Drive::work(api::Work work) {
   if (!forwards_.workers.enter()) return answer(forwards_.edge.busy(path_));
   stage_ = Stage::working;
-  auto run = [self = shared_from_this(), work = std::move(work)]() mutable {
+  const auto made = std::make_shared<std::optional<api::Response>>();
+  auto job = [made, work = std::move(work)]() mutable {
+    const api::Work once = std::move(work);
+    *made = once();
+  };
+  on_worker(std::move(job), [made](Drive& self) {
+    self.stage_ = Stage::trying;
+    if (*made)
+      self.answer(std::move(**made));
+    else if (!self.ending_)  // else nobody waits for more of it
+      self.ask();
+  });
+}
+
+// Whoever calls this has entered the workers' queue. `then` runs on the loop, but not where the job
+// threw.
+void Drive::on_worker(std::function<void()> job, std::function<void(Drive&)> then) {
+  busy_ = true;
+  auto run = [self = shared_from_this(), job = std::move(job), then = std::move(then)]() mutable {
     self->forwards_.workers.leave();
-    std::optional<api::Response> made;
-    bool threw = true;
-    std::string fault = "no std::exception";
+    std::optional<std::string> fault;
     try {
-      made = work();
-      threw = false;
+      job();
     } catch (const std::exception& thrown) {
       fault = thrown.what();
     } catch (...) {
+      fault = "no std::exception";
     }
-    work = nullptr;
+    job = nullptr;
     asio::io_context& loop = self->forwards_.loop;
-    auto back = [self = std::move(self), made = std::move(made), threw, fault]() mutable {
-      self->stage_ = Stage::trying;
-      if (threw)
-        self->threw(fault.c_str());
-      else if (made)
-        self->answer(std::move(*made));
-      else if (!self->ending_)  // else nobody waits for more of it
-        self->ask();
+    auto back = [self = std::move(self), then = std::move(then), fault = std::move(fault)] {
+      self->busy_ = false;
+      if (fault)
+        self->threw(fault->c_str());
+      else
+        then(*self);
       if (self->ending_ && !self->ended_) self->end(*self->ending_);
     };
     asio::post(loop, std::move(back));
   };
   asio::post(forwards_.workers.pool(), std::move(run));
+}
+
+// What has come of an answer whose Forward may block on it.
+void Drive::handle() {
+  if (busy_ || ended_ || is_answered() || is_streamed() || (later_.empty() && !finished_)) return;
+  if (!forwards_.workers.enter()) return wait(worker_pause, &Drive::handle);
+  if (stage_ == Stage::whole) {
+    const auto made = std::make_shared<api::Response>();
+    return on_worker(
+        [forward = forward_, made, answer = std::make_shared<http::Answer>(std::move(answer_))] {
+          *made = forward->whole(std::move(*answer));
+        },
+        [made](Drive& self) { self.answer(std::move(*made)); });
+  }
+  struct Handled {
+    std::string in, out;
+    bool cut_short = false;
+  };
+  const auto part = std::make_shared<Handled>(Handled{.in = std::exchange(later_, {})});
+  auto job = [forward = forward_, part, finished = finished_] {
+    if (!part->in.empty()) forward->piece(part->in, part->out);
+    if (!finished) return;
+    const std::size_t before = part->out.size();
+    forward->last(*finished, part->out);
+    part->cut_short = *finished && part->out.size() == before;
+  };
+  on_worker(std::move(job), [part, last = finished_.has_value()](Drive& self) {
+    if (!self.detached_) self.bytes_ += part->out;
+    if (last) {
+      self.stage_ = Stage::streamed;
+      self.cut_short_ = part->cut_short;
+      return self.tell();
+    }
+    self.pace();
+    if (!self.bytes_.empty()) self.tell();
+    self.handle();
+  });
+}
+
+// The upstream waits while there is too much of its answer here.
+void Drive::pace() {
+  const bool full = bytes_.size() + later_.size() > bytes_max;
+  if (full == paused_) return;
+  paused_ = full;
+  for (Try& one : tries_) {
+    if (!one.exchange) continue;
+    if (full)
+      one.exchange->pause();
+    else
+      one.exchange->resume();
+  }
 }
 
 void Drive::Try::head(int status, http::Fields& headers, std::size_t promised) {
@@ -209,6 +294,7 @@ void Drive::Try::head(int status, http::Fields& headers, std::size_t promised) {
     other->close();
   api::Reading reading{};
   if (!own.guarded([&] { reading = own.forward_->head(status, headers, hedged); })) return;
+  own.slow_ = reading != api::Reading::retry && own.forward_->blocks();
   if (reading == api::Reading::whole) {
     own.stage_ = Stage::whole;
     own.answer_ = {.status = status, .headers = std::move(headers)};
@@ -228,19 +314,25 @@ void Drive::Try::body(std::string_view bytes) {
     own.answer_.body.append(bytes);
     return;
   }
+  if (own.slow_) {
+    own.later_.append(bytes);
+    own.pace();
+    return own.handle();
+  }
   if (!own.guarded([&] { own.forward_->piece(bytes, own.bytes_); })) return;
   if (own.detached_) own.bytes_.clear();
   if (own.bytes_.empty()) return;
-  if (own.bytes_.size() > bytes_max && !own.paused_) {
-    own.paused_ = true;
-    exchange->pause();
-  }
+  own.pace();
   own.tell();
 }
 
 void Drive::Try::end() {
   Drive& own = *drive;
   exchange.reset();
+  if (own.slow_) {
+    own.finished_ = false;
+    return own.handle();
+  }
   if (own.stage_ == Stage::whole) {
     api::Response response;
     if (own.guarded([&] { response = own.forward_->whole(std::move(own.answer_)); }))
@@ -255,6 +347,10 @@ void Drive::Try::end() {
 void Drive::Try::fault(Broken broken) {
   Drive& own = *drive;
   exchange.reset();
+  if (own.stage_ == Stage::streaming && own.slow_) {
+    own.finished_ = true;
+    return own.handle();
+  }
   if (own.stage_ == Stage::streaming) {
     const std::size_t before = own.bytes_.size();
     if (!own.guarded([&] { own.forward_->last(true, own.bytes_); })) return;
@@ -275,9 +371,7 @@ void Drive::answer(api::Response response) {
 
 std::string Drive::take() {
   std::string taken = std::exchange(bytes_, {});
-  if (std::exchange(paused_, false))
-    for (Try& one : tries_)
-      if (one.exchange) one.exchange->resume();
+  pace();
   return taken;
 }
 
@@ -313,7 +407,7 @@ asio::awaitable<void> Drive::changed() {
 void Drive::end(api::Ending ending) {
   if (ended_) return;
   if (!ending_) ending_ = ending;
-  if (stage_ == Stage::working) return;  // its Forward is in use
+  if (busy_) return;
   ended_ = true;
   close_tries();
   std::vector<std::unique_ptr<api::Forward>> after;

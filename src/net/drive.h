@@ -103,6 +103,11 @@ class Drive final : public std::enable_shared_from_this<Drive> {
   void launch();
   void send(Try& one, api::Attempt& attempt);
   void work(api::Work work);
+  void sleep(api::Wait pending);
+  void woken();
+  void on_worker(std::function<void()> job, std::function<void(Drive&)> then);
+  void handle();
+  void pace();
   void wait(Micros time, void (Drive::*then)());
   void hedge();
   void answer(api::Response response);
@@ -118,7 +123,9 @@ class Drive final : public std::enable_shared_from_this<Drive> {
   Stage stage_ = Stage::trying;
   http::Answer answer_;
   api::Response response_;
-  std::string bytes_;  // of a stream, not yet taken
+  std::string bytes_;             // of a stream, not yet taken
+  std::string later_;             // of the upstream's, where pieces are handled on a worker
+  std::optional<bool> finished_;  // then: all of it has come, or (true) it broke
   std::optional<asio::steady_timer> timer_;
   std::unique_ptr<Waiter> waiter_;
   std::shared_ptr<void> open_;  // while it is detached
@@ -127,6 +134,8 @@ class Drive final : public std::enable_shared_from_this<Drive> {
   unsigned waits_ = 0;
   std::list<Drive*>::iterator place_;
   bool news_ = false, ended_ = false, detached_ = false, paused_ = false, cut_short_ = false;
+  bool slow_ = false;  // whole(), piece() and last() run on a worker
+  bool busy_ = false;  // its Forward is in use there
 };
 
 }  // namespace penstock::net

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "graphs/plan.h"
+
 namespace penstock::serving {
 namespace {
 
@@ -33,6 +35,24 @@ std::int64_t tokens_of(const InferenceEvent& event) {
   return used.prompt_tokens.value_or(0) + used.cached_prompt_tokens.value_or(0) +
          used.cache_write_tokens.value_or(0) + used.output_tokens.value_or(0) +
          used.reasoning_tokens.value_or(0);
+}
+
+constexpr const char* wait_metric = "penstock_queue_wait_seconds";
+constexpr const char* wait_doc = "Seconds that calls waited for a place to run.";
+
+// What the graph of a version asks for, each of its nodes once, and what graphs before it asked
+// for.
+struct GraphCalls {
+  std::int64_t retrieval = 0, reranker = 0;
+};
+GraphCalls calls_of(const Wish& wish, const Deployment& deployment) {
+  GraphCalls out{wish.retrieval_calls, wish.reranker_calls};
+  if (!deployment.graph) return out;
+  for (const graphs::Node& node : deployment.graph->declared().nodes) {
+    out.retrieval += node.kind == graphs::NodeKind::retrieve;
+    out.reranker += node.kind == graphs::NodeKind::rerank;
+  }
+  return out;
 }
 
 Metrics::Labels labels_of(const LiveRoute& route) {
@@ -88,8 +108,7 @@ Admission::RouteState::RouteState(const LiveRoute& route, Metrics& metrics)
     : queue(queue_of(route.declaration.queue)),
       retries(share_of(route.declaration.retries, &RetryOptions::retry_share)),
       hedges(share_of(route.declaration.retries, &RetryOptions::hedge_share)),
-      waited(metrics.histogram("penstock_queue_wait_seconds",
-                               "Seconds that calls waited for a place to run.", labels_of(route))),
+      waited(metrics.histogram(wait_metric, wait_doc, labels_of(route))),
       running(metrics.gauge("penstock_queue_running", "Calls that run in a route's places.",
                             labels_of(route))),
       waiting(metrics.gauge("penstock_queue_waiting", "Calls that wait for a place to run.",
@@ -128,10 +147,14 @@ void Admission::counts(const LiveRoute& route) {
   state.hedges.call();
 }
 
-traffic::Refusal Admission::counted(const Wish& wish, traffic::Refusal refusal) {
-  auto labels = labels_of(wish.route);
-  labels.emplace_back("reason", name_of(refusal.reason));
-  metrics_.counter("penstock_refused_total", "Calls that were not let in.", labels).add();
+traffic::Refusal Admission::counted(const std::string& project, const std::string& route,
+                                    traffic::Refusal refusal) {
+  metrics_
+      .counter("penstock_refused_total", "Calls that were not let in.",
+               {{"project", project},
+                {"route", route},
+                {"reason", std::string(name_of(refusal.reason))}})
+      .add();
   return refusal;
 }
 
@@ -175,7 +198,11 @@ std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& dep
   const double gpus = remote ? deployment.remote->model.gpus : 0;
   const auto gpu = dearest(static_cast<std::int64_t>(static_cast<double>(time) * gpus),
                            {Meter::gpu_microseconds});
-  Money worst = requests.value_or(Money{}) + (remote ? Money{} : compute.value_or(Money{})) +
+  const GraphCalls graph = calls_of(wish, deployment);
+  const auto retrieval = dearest(graph.retrieval, {Meter::retrieval_calls});
+  const auto reranker = dearest(graph.reranker, {Meter::reranker_calls});
+  Money worst = retrieval.value_or(Money{}) + reranker.value_or(Money{}) +
+                requests.value_or(Money{}) + (remote ? Money{} : compute.value_or(Money{})) +
                 (gpus > 0 ? gpu.value_or(Money{}) : Money{});
   if (wish.prompt_tokens + wish.output_tokens == 0)
     return requests || compute || gpu ? std::optional(worst) : std::nullopt;
@@ -233,32 +260,88 @@ Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp n
   return {};
 }
 
-std::variant<Grant, traffic::Refusal> Admission::admit(const Wish& wish, Timestamp now) {
+std::variant<Grant, traffic::Refusal, Turn> Admission::admit(const Wish& wish, Timestamp now) {
+  const std::string& project = wish.route.project;
+  const std::string& route = wish.route.declaration.name;
   Grant grant;
   grant.held.admission_ = this;
-  if (auto refused = limit(wish, grant, now)) return counted(wish, std::move(*refused));
-  if (auto refused = budget(wish, grant, now)) return counted(wish, std::move(*refused));
-  if (wish.route.declaration.queue) {
-    traffic::Queue& queue = state_of(wish.route).queue;
-    auto limits = queue_of(wish.route.declaration.queue);
-    limits.max_waiting = 0;
-    queue.set_limits(limits);
-    auto entered = queue.enter(ask_of(wish), wish.deadline, now, nullptr);
-    if (auto* refusal = std::get_if<traffic::Refusal>(&entered))
-      return counted(wish, std::move(*refusal));
-    grant.held.place_ = std::move(std::get<traffic::Place>(entered));
+  if (auto refused = limit(wish, grant, now)) return counted(project, route, std::move(*refused));
+  if (auto refused = budget(wish, grant, now)) return counted(project, route, std::move(*refused));
+  if (!wish.route.declaration.queue) return grant;
+  traffic::Queue& queue = state_of(wish.route).queue;
+  queue.set_limits(queue_of(wish.route.declaration.queue));
+  const auto news = std::make_shared<Turn::News>();
+  auto entered = queue.enter(ask_of(wish), wish.deadline, now, [news](auto result) {
+    const std::lock_guard lock(news->turn);
+    news->result = std::move(result);
+    if (const auto wake = std::exchange(news->wake, nullptr)) wake();
+  });
+  if (auto* refusal = std::get_if<traffic::Refusal>(&entered))
+    return counted(project, route, std::move(*refusal));
+  if (auto* place = std::get_if<traffic::Place>(&entered)) {
+    grant.held.place_ = std::move(*place);
+    return grant;
   }
-  return grant;
+  Turn turn;
+  turn.admission_ = this;
+  turn.project_ = project;
+  turn.route_ = route;
+  turn.grant_ = std::move(grant);
+  turn.news_ = news;
+  turn.waiting_ = std::move(std::get<traffic::Waiting>(entered));
+  turn.since_ = now;
+  return turn;
+}
+
+Turn::~Turn() {
+  if (!news_) return;
+  waiting_.cancel();
+  std::optional<std::variant<traffic::Place, traffic::Refusal>> unused;
+  const std::lock_guard lock(news_->turn);
+  news_->wake = nullptr;
+  unused.swap(news_->result);
+}
+
+void Turn::on(std::function<void()> wake) {
+  const std::lock_guard lock(news_->turn);
+  if (news_->result)
+    wake();
+  else
+    news_->wake = std::move(wake);
+}
+
+std::optional<std::variant<Grant, traffic::Refusal>> Turn::take(Timestamp now) {
+  std::optional<std::variant<traffic::Place, traffic::Refusal>> result;
+  const bool in_vain = now >= until() && waiting_.cancel();
+  if (in_vain) {
+    result = waiting_.expired();
+  } else {
+    const std::lock_guard lock(news_->turn);
+    result.swap(news_->result);
+  }
+  if (!result) return {};
+  grant_.waited = std::max(now - since_, Micros(0));
+  admission_->waited(project_, route_).observe(static_cast<double>(grant_.waited.count()) * 1e-6);
+  if (auto* refusal = std::get_if<traffic::Refusal>(&*result))
+    return admission_->counted(project_, route_, std::move(*refusal));
+  grant_.held.place_ = std::move(std::get<traffic::Place>(*result));
+  return std::move(grant_);
+}
+
+Histogram& Admission::waited(const std::string& project, const std::string& route) const {
+  return metrics_.histogram(wait_metric, wait_doc, {{"project", project}, {"route", route}});
 }
 
 Result<Grant> Admission::enter(const Wish& wish, const Clock& clock) {
+  const std::string& project = wish.route.project;
+  const std::string& route = wish.route.declaration.name;
   Timestamp now = clock.now();
   Grant grant;
   grant.held.admission_ = this;
   if (auto refused = limit(wish, grant, now))
-    return traffic::error_of(counted(wish, std::move(*refused)));
+    return traffic::error_of(counted(project, route, std::move(*refused)));
   if (auto refused = budget(wish, grant, now))
-    return traffic::error_of(counted(wish, std::move(*refused)));
+    return traffic::error_of(counted(project, route, std::move(*refused)));
   if (!wish.route.declaration.queue) return grant;
   RouteState& state = state_of(wish.route);
   state.queue.set_limits(queue_of(wish.route.declaration.queue));
@@ -267,7 +350,7 @@ Result<Grant> Admission::enter(const Wish& wish, const Clock& clock) {
   grant.waited = std::max(then - now, Micros(0));
   state.waited.observe(static_cast<double>(grant.waited.count()) * 1e-6);
   if (auto* refusal = std::get_if<traffic::Refusal>(&entered))
-    return traffic::error_of(counted(wish, std::move(*refusal)));
+    return traffic::error_of(counted(project, route, std::move(*refusal)));
   grant.held.place_ = std::move(std::get<traffic::Place>(entered));
   return grant;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <shared_mutex>
 #include <span>
 #include <variant>
@@ -25,6 +26,8 @@ struct Wish {
   std::string_view id, user;
   int priority = traffic::priority_default;
   std::int64_t rows = 1, prompt_tokens = 0, output_tokens = 0;
+  // That graphs of routes made which this one stands in for; its own are counted here.
+  std::int64_t retrieval_calls = 0, reranker_calls = 0;
   Timestamp at;        // the instant that its lines will be of
   Timestamp deadline;  // it is over then
 };
@@ -47,6 +50,7 @@ class Admitted {
 
  private:
   friend class Admission;
+  friend class Turn;
   const Admission* admission_ = nullptr;
   traffic::Permit permit_;
   traffic::Place place_;
@@ -61,6 +65,36 @@ struct Grant {
   Micros waited{};
 };
 
+// A call that waits for a place in its route's queue. Gone, it waits no longer.
+class Turn {
+ public:
+  Turn() = default;
+  Turn(Turn&&) noexcept = default;
+  Turn& operator=(Turn&&) = delete;
+  ~Turn();
+
+  Timestamp until() const { return waiting_.until(); }
+  // `wake` is called where the wait is over before its time: on any thread, also at once, and
+  // not after this is gone. It must be short.
+  void on(std::function<void()> wake);
+  // Nothing while it has to wait.
+  std::optional<std::variant<Grant, traffic::Refusal>> take(Timestamp now);
+
+ private:
+  friend class Admission;
+  struct News {
+    std::mutex turn;
+    std::optional<std::variant<traffic::Place, traffic::Refusal>> result;
+    std::function<void()> wake;
+  };
+  Admission* admission_ = nullptr;
+  std::string project_, route_;
+  Grant grant_;
+  std::shared_ptr<News> news_;
+  traffic::Waiting waiting_;
+  Timestamp since_{};
+};
+
 class Admission {
  public:
   Admission(costs::Guard& guard, traffic::Limiter& limiter, traffic::Health& health,
@@ -71,8 +105,8 @@ class Admission {
         metrics_(metrics),
         usages_(std::move(usages)) {}
 
-  // Without waiting: a queue that has no free place refuses.
-  std::variant<Grant, traffic::Refusal> admit(const Wish& wish, Timestamp now);
+  // Without waiting here: where the route's queue has no free place, the call's turn in it.
+  std::variant<Grant, traffic::Refusal, Turn> admit(const Wish& wish, Timestamp now);
   // Waits for a place in the route's queue, on a worker.
   Result<Grant> enter(const Wish& wish, const Clock& clock);
 
@@ -90,6 +124,7 @@ class Admission {
 
  private:
   friend class Admitted;
+  friend class Turn;
   struct RouteState {
     RouteState(const LiveRoute& route, Metrics& metrics);
     traffic::Queue queue;
@@ -105,11 +140,13 @@ class Admission {
   };
   using Refused = std::optional<traffic::Refusal>;
   RouteState& state_of(const LiveRoute& route);
+  Histogram& waited(const std::string& project, const std::string& route) const;
   Refused limit(const Wish& wish, Grant& grant, Timestamp now);
   Refused budget(const Wish& wish, Grant& grant, Timestamp now);
   std::optional<Money> worst_of(const Wish& wish, const Deployment& deployment,
                                 Timestamp now) const;
-  traffic::Refusal counted(const Wish& wish, traffic::Refusal refusal);
+  traffic::Refusal counted(const std::string& project, const std::string& route,
+                           traffic::Refusal refusal);
   Money cost_of(const InferenceEvent& event) const;
 
   costs::Guard& guard_;

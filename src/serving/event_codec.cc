@@ -96,15 +96,16 @@ bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string
          row.decision && row.model == first.model && row.version == first.version &&
          row.release == first.release && row.arm == first.arm && row.mode == first.mode &&
          row.shadow_of.empty() && row.comparison.empty() && !row.generation &&
-         row.guardrails.empty() && row.features.size() == first.features.size() &&
-         row.event_time == first.event_time && row.at == first.at &&
-         row.total_micros == first.total_micros && row.model_micros == first.model_micros &&
-         row.request_bytes == first.request_bytes && row.payload == first.payload &&
-         row.gpu_micros == first.gpu_micros && row.upstream == first.upstream &&
-         row.upstream_micros == first.upstream_micros && row.attempts == first.attempts &&
-         row.queue_micros == first.queue_micros && row.user == first.user &&
-         row.experiment == first.experiment && row.fallback_of == first.fallback_of &&
-         row.runtime == first.runtime && row.from_cache == first.from_cache &&
+         row.guardrails.empty() && (place == 0 || row.nodes.empty()) &&
+         row.features.size() == first.features.size() && row.event_time == first.event_time &&
+         row.at == first.at && row.total_micros == first.total_micros &&
+         row.model_micros == first.model_micros && row.request_bytes == first.request_bytes &&
+         row.payload == first.payload && row.gpu_micros == first.gpu_micros &&
+         row.upstream == first.upstream && row.upstream_micros == first.upstream_micros &&
+         row.attempts == first.attempts && row.queue_micros == first.queue_micros &&
+         row.user == first.user && row.experiment == first.experiment &&
+         row.fallback_of == first.fallback_of && row.runtime == first.runtime &&
+         row.from_cache == first.from_cache &&
          row.assignment_probability == first.assignment_probability;
 }
 
@@ -162,6 +163,7 @@ Result<std::vector<InferenceEvent>> expanded(const InferenceEvent& shared, const
     InferenceEvent& event = out[row];
     event.id = row_id(base, first + row);
     if (rows.own_units) event.unit = event.id;
+    if (row > 0) event.nodes.clear();
     event.score = rows.scores[row];
     event.decision = rows.decisions[row] == '1';
     event.features.reserve(width);

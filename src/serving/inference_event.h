@@ -35,6 +35,19 @@ BOOST_DESCRIBE_STRUCT(Generation, (),
                        reasoning_tokens, estimated, streamed, first_piece_micros, finish_reason,
                        upstream_model))
 
+// What a call asked of another model on its way: the classifier of a guardrail, a node of a graph.
+struct NodeUse {
+  std::string name, kind;  // "toxicity", "guardrail"
+  std::string model;       // empty: no model was asked
+  std::int64_t version = 0;
+  std::string runtime, upstream;
+  std::int64_t calls = 0, micros = 0, faults = 0;
+  std::optional<std::int64_t> gpu_micros;
+};
+BOOST_DESCRIBE_STRUCT(NodeUse, (),
+                      (name, kind, model, version, runtime, upstream, calls, micros, faults,
+                       gpu_micros))
+
 struct InferenceEvent {
   std::string id;  // the prediction's: prediction:<id>; the caller's request id where it gave one
   Timestamp at;    // when it was answered
@@ -79,6 +92,7 @@ struct InferenceEvent {
   std::string user;                     // the caller's tag of its own user
   std::string fallback_of;              // the route that was asked, where this one stood in
   std::string payload;                  // where request and answer are kept; empty: they are not
+  std::vector<NodeUse> nodes;           // of several rows, those of all of them are the first one's
   // Of a shadow: what it mirrors, and how the two compare (agreement, score_difference,
   // latency_difference_micros, cost_difference, similarity).
   std::string shadow_of;
@@ -91,7 +105,8 @@ BOOST_DESCRIBE_STRUCT(InferenceEvent, (),
                        model_micros, total_micros, request_bytes, response_bytes, error,
                        feature_statuses, feature_times, generation, queue_micros, upstream_micros,
                        attempts, upstream, gpu_micros, retrieval_calls, reranker_calls, from_cache,
-                       guardrails, experiment, user, fallback_of, payload, shadow_of, comparison))
+                       guardrails, experiment, user, fallback_of, payload, nodes, shadow_of,
+                       comparison))
 constexpr auto rules_of(const InferenceEvent&) {
   // Events that an older program wrote have none of these.
   const auto later = [](std::string_view field) { return Rule{.field = field, .may_miss = true}; };

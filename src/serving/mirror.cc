@@ -195,6 +195,7 @@ std::vector<InferenceEvent> Mirrors::prepare(const Mirrored& mirrored,
     event.from_cache = false;
     event.upstream.clear();
     event.guardrails.clear();
+    event.nodes.clear();
     event.experiment.clear();
     event.payload.clear();
     event.error.clear();

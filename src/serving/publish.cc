@@ -90,6 +90,13 @@ Result<SavedRoute> declared_route(sql::Tx& tx, const std::string& project,
   return out;
 }
 
+// Each version that a route needs, with its artifact.
+void for_each_version(const SavedRoute& route, const auto& visit) {
+  for (std::size_t i = 0; i < route.targets.size(); ++i)
+    visit(route.targets[i], route.artifacts.at(i));
+  for (const SavedClassifier& one : route.classifiers) visit(one.target, one.artifact);
+}
+
 // Whole or not at all: a crash leaves the old file.
 Result<void> replace_file(const std::string& path, const std::string& text) {
   const std::string next = path + ".next";
@@ -118,8 +125,10 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
     for (const StoredTarget& target : TRY(store::all_targets(tx))) {
       const Call inside = in_project(call, target.project);
       if (out.empty() || out.back().project != target.project ||
-          out.back().declaration.name != target.route)
+          out.back().declaration.name != target.route) {
         out.push_back(TRY(declared_route(tx, target.project, target.route)));
+        add_classifiers(tx, inside, out.back());
+      }
       // One route's lost artifact must not stop the others; deploy() says it of the route that it
       // is of.
       const auto artifact = artifacts_(tx, inside, target.model, target.version);
@@ -205,40 +214,40 @@ Result<bool> Service::refresh_classes(const Call& call) {
 }
 
 bool Service::has_missing(const std::vector<SavedRoute>& routes, const Tried& tried) const {
+  bool missing = false;
   for (const SavedRoute& route : routes)
-    for (std::size_t i = 0; i < route.targets.size(); ++i) {
-      const std::string key = deployment_key(route.targets[i], route.artifacts.at(i));
-      if (route.artifacts.at(i).digest.empty() || tried.contains(key)) continue;
+    for_each_version(route, [&](const StoredTarget& target, const Artifact& artifact) {
+      const std::string key = deployment_key(target, artifact);
+      if (artifact.digest.empty() || tried.contains(key)) return;
       const auto known = loaded_.find(key);
-      if (known == loaded_.end() || known->second.expired()) return true;
-    }
-  return false;
+      missing = missing || known == loaded_.end() || known->second.expired();
+    });
+  return missing;
 }
 
 void Service::load_missing(const std::vector<SavedRoute>& routes, Tried& tried) {
   const std::lock_guard turn(loading_);
-  for (const SavedRoute& route : routes)
-    for (std::size_t i = 0; i < route.targets.size(); ++i) {
-      const Artifact& artifact = route.artifacts.at(i);
-      const std::string key = deployment_key(route.targets[i], artifact);
-      if (artifact.digest.empty() || tried.contains(key)) continue;
-      {
-        const std::lock_guard lock(publishing_);
-        if (auto loaded = loaded_[key].lock()) {
-          tried.emplace(key, std::move(loaded));
-          continue;
-        }
-      }
-      auto made = load(route.targets[i], artifact);
-      if (!made) {
-        tried.emplace(key, made.error());
-        continue;
-      }
-      auto deployment = std::make_shared<const Deployment>(std::move(made).take());
+  const auto load_one = [&](const StoredTarget& target, const Artifact& artifact) {
+    const std::string key = deployment_key(target, artifact);
+    if (artifact.digest.empty() || tried.contains(key)) return;
+    {
       const std::lock_guard lock(publishing_);
-      loaded_[key] = deployment;
-      tried.emplace(key, std::move(deployment));
+      if (auto loaded = loaded_[key].lock()) {
+        tried.emplace(key, std::move(loaded));
+        return;
+      }
     }
+    auto made = load(target, artifact);
+    if (!made) {
+      tried.emplace(key, made.error());
+      return;
+    }
+    auto deployment = std::make_shared<const Deployment>(std::move(made).take());
+    const std::lock_guard lock(publishing_);
+    loaded_[key] = deployment;
+    tried.emplace(key, std::move(deployment));
+  };
+  for (const SavedRoute& route : routes) for_each_version(route, load_one);
 }
 
 Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved,
@@ -267,7 +276,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
                              .counters = counters});
   }
   TRY(check_sort(*live));
-  if (!saved.guardrails.empty()) live->guards = TRY(guardrails::Chain::make(saved.guardrails));
+  TRY(add_guards(saved, tried, *live));
   if (saved.declaration.cache) {
     // Kept over tables; one of another size begins anew.
     const std::int64_t bytes = saved.declaration.cache->max_bytes;
@@ -339,6 +348,7 @@ Result<std::shared_ptr<const LiveRoute>> Service::pinned(const Call& call, const
     only.arm = Arm::live;
     only.weight = weight_total;
     out.targets.push_back(only);
+    add_classifiers(tx, call, out);
     return out;
   });
   if (!saved) return saved.error();

@@ -71,6 +71,15 @@ struct LabelsOutput {
 };
 BOOST_DESCRIBE_STRUCT(LabelsOutput, (), (added, repeated, unknown))
 
+// The version that a guardrail of rule classifier asks, as it was found.
+struct SavedClassifier {
+  std::string guardrail;
+  StoredTarget target;
+  Artifact artifact;
+  std::string fault;  // why there is none
+};
+BOOST_DESCRIBE_STRUCT(SavedClassifier, (), (guardrail, target, artifact, fault))
+
 // A route as it was published: what the table's file keeps, one of these for each route.
 struct SavedRoute {
   std::string project;
@@ -78,8 +87,10 @@ struct SavedRoute {
   std::vector<StoredTarget> targets;
   std::vector<Artifact> artifacts;  // of each target; the path of one that was not there is empty
   std::vector<guardrails::GuardrailDeclaration> guardrails;  // that it names, in its order
+  std::vector<SavedClassifier> classifiers;                  // of those
 };
-BOOST_DESCRIBE_STRUCT(SavedRoute, (), (project, declaration, targets, artifacts, guardrails))
+BOOST_DESCRIBE_STRUCT(SavedRoute, (),
+                      (project, declaration, targets, artifacts, guardrails, classifiers))
 struct SavedTable {
   std::vector<SavedRoute> routes;
 };
@@ -90,6 +101,10 @@ struct ServiceOptions {
   UpstreamOptions upstreams = {};
   infer::Runtime* python =
       nullptr;  // loads the folder of an MLmodel; none: such models are refused
+  // The version that an alias of a model names; not_found where it names none.
+  std::function<Result<std::int64_t>(sql::Tx&, const Call&, const std::string& model,
+                                     const std::string& alias)>
+      alias = {};
   // Of kserve: what the upstream says of the model, and calls of it.
   std::function<Result<std::shared_ptr<infer::Model>>(const Remote&)> connect = {};
 };
@@ -133,6 +148,11 @@ class Service {
   Result<std::map<std::string, Error>> swap_table(const Call& call);
   // A background turn: publishes again where a class changed since; true where one did.
   Result<bool> refresh_classes(const Call& call);
+  // The same where an alias that a guardrail asks by names another version since.
+  Result<bool> follow_aliases(const Call& call);
+  // Of a guardrail that is declared: not_found where its version is not there.
+  Result<void> check_classifier(sql::Tx& tx, const Call& call,
+                                const guardrails::GuardrailDeclaration& declared) const;
   // At start: the table as it was last published, from its file. Absent is fine.
   Result<void> restore();
   // Publishes again where the last time some route could not be served as it should: an upstream
@@ -162,6 +182,11 @@ class Service {
   // These two under publishing_.
   std::map<std::string, Error> serve(const std::vector<SavedRoute>& routes, const Tried& tried);
   Result<std::shared_ptr<const LiveRoute>> make_live(const SavedRoute& saved, const Tried& tried);
+  // classifiers.cc
+  Result<StoredTarget> classifier_version(sql::Tx& tx, const Call& call,
+                                          const guardrails::GuardrailDeclaration& declared) const;
+  void add_classifiers(sql::Tx& tx, const Call& call, SavedRoute& route) const;
+  Result<void> add_guards(const SavedRoute& saved, const Tried& tried, LiveRoute& live);
   std::shared_ptr<const Classes> classes_for(const std::string& project,
                                              const RouteDeclaration& route,
                                              const OpenSchema& features) const;

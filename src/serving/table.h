@@ -63,7 +63,9 @@ struct LiveRoute {
   OpenSchema features;                              // no `read` where the route has no schema
   std::vector<LiveTarget> targets;                  // live and canary first, then shadows
   std::shared_ptr<const guardrails::Chain> guards;  // none: the route names no guardrails
-  std::shared_ptr<AnswerCache> cache;               // none: the route keeps no answers
+  // Of guards, those that ask a model: by the guardrail's name.
+  std::map<std::string, std::shared_ptr<const Deployment>> classifiers = {};
+  std::shared_ptr<AnswerCache> cache;  // none: the route keeps no answers
   std::shared_ptr<std::atomic<std::int64_t>> mirrors_running;
   Histogram* seconds = nullptr;                 // of whole calls
   std::shared_ptr<const Rules> rules = {};      // compiled of the declaration's; none: no rule

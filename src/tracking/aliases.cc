@@ -52,6 +52,15 @@ Result<void> move_stage(sql::Tx& tx, const Call& call, Timestamp at, const Versi
 
 }  // namespace
 
+Result<std::int64_t> version_of_alias(sql::Tx& tx, const Call& call, const std::string& model,
+                                      const std::string& alias) {
+  const auto rows = TRY(
+      tx.run("SELECT version FROM model_aliases WHERE project = $1 AND model = $2 AND alias = $3",
+             {call.project, model, alias}));
+  if (!rows.empty()) return std::get<std::int64_t>(rows.front().at(0));
+  return Error{Code::not_found, "model " + model + " has no alias " + alias};
+}
+
 Result<void> RegisteredModels::release(const Call& call, const std::vector<ServedRoute>& routes,
                                        const std::string& model, std::int64_t version,
                                        const std::string& what) {

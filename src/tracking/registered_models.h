@@ -162,6 +162,10 @@ class RegisteredModels {
   registry::Artifacts* kept_ = nullptr;
 };
 
+// `model` is as registry names it. not_found where it has no such alias.
+Result<std::int64_t> version_of_alias(sql::Tx& tx, const Call& call, const std::string& model,
+                                      const std::string& alias);
+
 // What a release made of a route, said in MLflow's words inside the transaction of its move.
 struct Followed {
   std::string model, alias;   // as registry names it; empty: the route follows no alias

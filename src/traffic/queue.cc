@@ -226,6 +226,11 @@ bool Waiting::cancel() {
   return true;
 }
 
+Refusal Waiting::expired() const {
+  const std::lock_guard lock(queue_->turn);
+  return queue_->expired();
+}
+
 Queue::Queue(const QueueLimits& limits) : state_(std::make_shared<QueueState>()) {
   state_->limits = limits;
 }
@@ -264,6 +269,7 @@ std::variant<Place, Refusal, Waiting> Queue::enter(const Ask& ask, Timestamp dea
       displaced_refusal = {.reason = Reason::displaced, .retry_after = expected};
     }
     waiting.queue_ = state_;
+    waiting.until_ = until;
     waiting.waiter_ = state.add(ask, priority, until, now, std::move(told));
   }
   if (displaced) displaced->told(displaced_refusal);
@@ -285,19 +291,12 @@ std::variant<Place, Refusal> Queue::enter(const Ask& ask, Timestamp deadline, Ti
   if (auto* place = std::get_if<Place>(&entered)) return std::move(*place);
   if (auto* refusal = std::get_if<Refusal>(&entered)) return std::move(*refusal);
 
-  Micros span;
-  {
-    const std::lock_guard lock(state_->turn);
-    span = std::min(deadline, now + state_->limits.max_wait) - now;
-  }
+  Waiting& waiting = std::get<Waiting>(entered);
   std::unique_lock lock(answer->turn);
   const auto is_there = [&] { return answer->result.has_value(); };
-  if (!answer->came.wait_for(lock, span, is_there)) {
+  if (!answer->came.wait_for(lock, waiting.until() - now, is_there)) {
     lock.unlock();
-    if (std::get<Waiting>(entered).cancel()) {
-      const std::lock_guard state_lock(state_->turn);
-      return state_->expired();
-    }
+    if (waiting.cancel()) return waiting.expired();
     lock.lock();
     answer->came.wait(lock, is_there);  // it is being told
   }

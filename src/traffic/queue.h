@@ -44,11 +44,15 @@ class Waiting {
  public:
   // True: it waits no longer and is told nothing. False: it has been told, or is being told.
   bool cancel();
+  Timestamp until() const { return until_; }  // it waits no longer than that
+  // What is said to one that has waited in vain.
+  Refusal expired() const;
 
  private:
   friend class Queue;
   std::shared_ptr<QueueState> queue_;
   std::weak_ptr<Waiter> waiter_;
+  Timestamp until_{};
 };
 
 class Queue {

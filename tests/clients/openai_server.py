@@ -9,6 +9,8 @@ address:
 """
 import argparse
 import base64
+import collections
+import contextlib
 import dataclasses
 import hashlib
 import http.server
@@ -19,7 +21,7 @@ import struct
 import threading
 import time
 
-MODELS = ("stand-in-small", "stand-in-large", "stand-in-embed")
+MODELS = ("stand-in-small", "stand-in-large", "stand-in-embed", "stand-in-rerank")
 DIMENSIONS = 64
 
 
@@ -30,6 +32,7 @@ class Faults:
     status: int = 500
     retry_after: str = ""  # of those answers
     hang: float = 0  # seconds before an answer's head
+    hold: bool = False  # no answer before `released` is set
     slow: float = 0  # seconds before each piece of a stream
     garbage: bool = False  # no JSON
     cut: int = -1  # ends a stream behind so many pieces, without saying so
@@ -168,8 +171,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(401, f"Incorrect API key provided: {self.headers.get('authorization')}",
                                "invalid_api_key")
         faults = self.server.faults_of_call(raw, dict(self.headers))
-        if faults.hang:
-            time.sleep(faults.hang)
+        with self.server.at_once():  # before the answer: who called may call again before a handler ends
+            if faults.hang:
+                time.sleep(faults.hang)
+            if faults.hold:
+                self.server.released.wait(60)
         if faults.reset:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
@@ -194,6 +200,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.embed(body, faults)
         if self.path.endswith("/responses"):
             return self.respond(body, faults)
+        if self.path.endswith("/rerank"):
+            return self.rerank(body, faults)
         return self.refuse(404, f"there is nothing at {self.path}")
 
     @staticmethod
@@ -291,6 +299,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             answer["usage"] = {"prompt_tokens": read, "total_tokens": read}
         return self.send_json(answer)
 
+    def rerank(self, body, faults):
+        """The best first, as Cohere, Jina and vLLM have it: by the share of the query's words that stand in a document."""
+        wanted = set(words_of(body.get("query", "").lower()))
+        scores = [len(wanted & set(words_of(text.lower()))) / len(wanted) for text in body.get("documents", [])]
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])[:body.get("top_n")]
+        answer = {"id": "rerank-standin", "model": body["model"],
+                  "results": [{"index": index, "relevance_score": scores[index]} for index in order]}
+        if not faults.no_usage:
+            answer["usage"] = {"total_tokens": sum(map(tokens_of, body.get("documents", [])))}
+        return self.send_json(answer)
+
     def respond(self, body, faults):
         said = body.get("input")
         said = said if isinstance(said, str) else text_of(said[-1].get("content"))
@@ -315,6 +334,9 @@ class StandIn(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.key, self.turn, self.calls, self.left = key, threading.Lock(), 0, 0
         self.last, self.last_headers = None, {}
+        self.bodies = collections.deque(maxlen=1000)  # in the order in which they came
+        self.running, self.most = 0, 0  # calls at once that wait for an answer, now and at the most
+        self.released = threading.Event()
         self.faults = Faults()
 
     @property
@@ -324,12 +346,30 @@ class StandIn(http.server.ThreadingHTTPServer):
     def set_faults(self, values):
         with self.turn:
             self.faults = Faults(**values)
+            self.most = self.running
+            self.bodies.clear()
+            if self.faults.hold:
+                self.released.clear()
+            else:
+                self.released.set()
+
+    @contextlib.contextmanager
+    def at_once(self):
+        with self.turn:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            yield
+        finally:
+            with self.turn:
+                self.running -= 1
 
     def faults_of_call(self, raw, headers):
         """What this call gets; one `fail` is used up by it."""
         with self.turn:
             self.calls += 1
             self.last, self.last_headers = raw.decode("utf-8", "replace"), headers
+            self.bodies.append(self.last)
             faults = dataclasses.replace(self.faults)
             self.faults.fail = max(0, self.faults.fail - 1)
             return faults

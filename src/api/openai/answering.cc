@@ -131,6 +131,10 @@ std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
     ++leg_.target->counters->not_mirrored;
     return {};
   }
+  turn_.reset();
+  // Who leaves before anything was sent for him is no call that was answered.
+  if (ending != Ending::answered && attempts_ == 0 && !failure_ && !from_cache_)
+    failure_ = upstream_failure(408, "hung_up", "the caller left before the call was sent");
   // A caller may leave at once when it reads that something broke.
   if (streaming_ && relay_->failure()) failure_ = relay_->failure();
   close_try(ending == Ending::answered ? Outcome::answered : Outcome::abandoned);

@@ -1,5 +1,7 @@
 #include "api/openai/blocking.h"
 
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 namespace penstock::api::openai {
@@ -11,6 +13,23 @@ Fault fault_of(const Error& error, Timestamp deadline, Timestamp now) {
   if (error.code == Code::deadline_exceeded)
     return now >= deadline ? Fault::deadline : Fault::timed_out;
   return error.code == Code::resource_exhausted ? Fault::too_large : Fault::refused;
+}
+
+// Until it is woken or its time is over.
+void wait_for(const api::Wait& pending, const Clock& clock) {
+  struct Bell {
+    std::mutex turn;
+    std::condition_variable rang;
+    bool woken = false;
+  };
+  const auto bell = std::make_shared<Bell>();
+  pending.on([bell] {
+    const std::lock_guard lock(bell->turn);
+    bell->woken = true;
+    bell->rang.notify_one();
+  });
+  std::unique_lock lock(bell->turn);
+  bell->rang.wait_for(lock, pending.until - clock.now(), [&] { return bell->woken; });
 }
 
 // Nothing: ask again.
@@ -37,6 +56,10 @@ std::optional<Response> answer_of(Forward& forward, http::Caller& caller, const 
   for (int asked = 0; asked < asks_max; ++asked) {
     auto step = forward.next();
     if (auto* response = std::get_if<Response>(&step)) return std::move(*response);
+    if (const auto* pending = std::get_if<api::Wait>(&step)) {
+      wait_for(*pending, clock);
+      continue;
+    }
     auto answer = std::holds_alternative<Work>(step)
                       ? std::get<Work>(step)()
                       : try_once(forward, std::get<Attempt>(step), caller, clock);

@@ -2,7 +2,9 @@
 // may be asked from several threads.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <variant>
 
 #include "api/openai/errors.h"
@@ -20,6 +22,7 @@ struct Wanting {
   std::string_view id, user;
   int priority = 5;
   std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
+  std::int64_t retrieval_calls = 0, reranker_calls = 0;       // made already
   Timestamp deadline = Timestamp::max();                      // of the whole call
 };
 
@@ -34,15 +37,27 @@ struct Granted {
   std::unique_ptr<Pass> pass;    // may be null
   std::int64_t version = 0;      // to go to in the place of the target; 0: none
   bool must_be_bounded = false;  // the worst case is reserved, so the upstream must keep to it
+  Micros waited{};               // in a queue
 };
+
+// A call's turn in a queue. Gone, the call waits no longer.
+class Queued {
+ public:
+  virtual ~Queued() = default;
+  virtual Timestamp until() const = 0;
+  // `wake` is called on any thread, also at once, where the wait is over before its time; not after
+  // this is gone.
+  virtual void on(std::function<void()> wake) = 0;
+  // Nothing while it has to wait.
+  virtual std::optional<std::variant<Granted, Failure>> take(Timestamp now) = 0;
+};
+using Admittance = std::variant<Granted, Failure, std::unique_ptr<Queued>>;
 
 // Lets everything pass.
 class Controls {
  public:
   virtual ~Controls() = default;
-  virtual std::variant<Granted, Failure> admit(const Wanting& /*wanting*/, Timestamp /*now*/) {
-    return Granted{};
-  }
+  virtual Admittance admit(const Wanting& /*wanting*/, Timestamp /*now*/) { return Granted{}; }
   // Whether a call may go to this upstream now. Where it may, tell() follows, whatever happens.
   virtual bool may_try(const serving::LiveRoute& /*route*/, const http::Endpoint& /*endpoint*/,
                        Timestamp /*now*/) {

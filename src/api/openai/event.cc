@@ -75,13 +75,17 @@ serving::InferenceEvent Exchange::event(Ending ending, Timestamp now) const {
   event.total_micros = (now - start_).count();
   event.response_bytes = sent_;
   event.feature_micros = graph_time_.count();
+  event.queue_micros = waited_.count();
   event.upstream_micros = upstream_time_.count();
   event.attempts = attempts_;
   if (attempts_ > 0) event.upstream = endpoint().name;
   event.retrieval_calls = retrieval_calls_;
   event.reranker_calls = reranker_calls_;
-  if (relay_)
+  event.nodes = nodes_;
+  if (relay_) {
     for (std::string& hit : relay_->hits()) event.guardrails.push_back(std::move(hit));
+    serving::add_nodes(event.nodes, *leg_.route, relay_->judged());
+  }
   if (failure_) event.error = name_of(code_of(failure_->status));
   fill_generation(event, ending);
   if (event.generation) {

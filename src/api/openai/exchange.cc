@@ -4,7 +4,6 @@
 #include <charconv>
 
 #include "base/id.h"
-#include "serving/cache.h"
 #include "traffic/retry.h"
 
 namespace penstock::api::openai {
@@ -48,16 +47,13 @@ std::string_view Exchange::header(std::string_view name) const {
   return {};
 }
 
-std::variant<Attempt, Work, Response> Exchange::next() {
+Step Exchange::next() {
   if (!begun_) {
-    begun_ = true;
-    if (auto refused = mirrored_ ? std::optional<Failure>() : begin()) return refuse(*refused);
-    if (!mirrored_) {
-      if (auto known = cached()) return std::move(*known);
-      // Where the upstream takes no calls, another route may stand in.
-      if (auto refused = reach(); refused && !plan_fallback()) return refuse(*refused);
-    }
-    planned_ = true;
+    begun_ = planned_ = true;
+    if (mirrored_)
+      entry_ = Entry::done;
+    else if (auto refused = begin())
+      return refuse(*refused);
   }
   if (graph_failure_) {
     close_try(traffic::Outcome::abandoned);
@@ -67,6 +63,7 @@ std::variant<Attempt, Work, Response> Exchange::next() {
   if (!planned_)
     return refuse(
         failure_.value_or(upstream_failure(502, "upstream_broken", "the upstream gave no answer")));
+  if (auto step = enter()) return std::move(*step);
   if (deployment().graph && !front_)
     return Work([this]() -> std::optional<Response> {
       run_graph();
@@ -101,58 +98,10 @@ std::optional<Failure> Exchange::begin() {
   else if (!asked_for_time)
     deadline_ = std::max(deadline_, start_ + time_max);
   plane_.controls.counts(*found->second);
-  return enter(found->second);
-}
-
-std::optional<Failure> Exchange::enter(std::shared_ptr<const serving::LiveRoute> route) {
-  Leg leg{.route = std::move(route)};
+  Leg leg{.route = found->second};
   if (auto refused = choose(leg)) return refused;
   leg_ = leg;  // a refused call has its event too
-  forget_graph();
-  if (auto refused = check(leg)) return refused;
-  return admit(leg);
-}
-
-std::optional<Failure> Exchange::check(const Leg& leg) {
-  texts_.clear();
-  const auto& guards = leg.route->guards;
-  if (!guards) return {};
-  if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
-    return failure_of(Error{Code::invalid_argument,
-                            "stream: guardrails of route " + leg.route->declaration.name +
-                                " cannot judge a stream of responses; ask without stream, or call "
-                                "/v1/chat/completions",
-                            {{"stream", "must be false on this route"}}});
-  CheckedInput checked = check_input(*guards, asked_);
-  texts_ = std::move(checked.texts);
-  for (std::string& hit : checked.hits)
-    if (std::find(hits_.begin(), hits_.end(), hit) == hits_.end()) hits_.push_back(std::move(hit));
-  return std::move(checked.blocked);
-}
-
-// A stream is not kept: what it says comes in pieces, and at times.
-std::optional<Response> Exchange::cached() {
-  const auto& cache = leg_.route->cache;
-  if (!cache || asked_.stream) return {};
-  cache_key_ =
-      serving::AnswerCache::key_of(call_.tenant, deployment().digest, path_of(task_), *body_);
-  const auto known = cache->find(cache_key_, plane_.clock.now());
-  if (!known) return {};
-  from_cache_ = true;
-  Response response{.body = known->body, .content_type = known->content_type};
-  sent_ = static_cast<std::int64_t>(response.body.size());
-  keep_answer(response.body);
-  add_headers(response);
-  response.headers.emplace_back("x-penstock-cached", known->prediction);
-  return response;
-}
-
-void Exchange::keep(const Response& response) const {
-  if (cache_key_.empty() || mirrored_ || leg_.route->declaration.name != asked_.model) return;
-  const auto keep = leg_.route->declaration.cache.value_or(serving::CacheOptions{}).keep;
-  leg_.route->cache->put(
-      cache_key_, {.content_type = response.content_type, .body = response.body, .prediction = id_},
-      plane_.clock.now() + keep);
+  return {};
 }
 
 // Where the route does not say what is sticky, or the caller does not send it, its user is.
@@ -207,52 +156,6 @@ Exchange::Most Exchange::most_of(const serving::Deployment& by) const {
   return most;
 }
 
-std::optional<Failure> Exchange::admit(const Leg& leg) {
-  const auto remote = leg.target->deployment->remote;
-  const Timestamp now = plane_.clock.now();
-  if (now >= deadline_)
-    return upstream_failure(504, "deadline_exceeded",
-                            "the deadline passed before the call was sent");
-  const Most most = most_of(*leg.target->deployment);
-  const Wanting wanting{.call = call_,
-                        .route = *leg.route,
-                        .target = *leg.target,
-                        .id = id_,
-                        .user = user_,
-                        .priority = serving::priority_of(header(serving::priority_header)),
-                        .prompt_tokens_max = most.prompt_tokens,
-                        .output_tokens_max = most.output_tokens,
-                        .deadline = deadline_};
-  auto answer = plane_.controls.admit(wanting, now);
-  if (auto* refused = std::get_if<Failure>(&answer)) return std::move(*refused);
-  Granted& granted = std::get<Granted>(answer);
-  pass_ = std::move(granted.pass);
-  must_be_bounded_ = granted.must_be_bounded;
-  if (granted.version == 0) return {};
-  for (const serving::LiveTarget& target : leg.route->targets) {
-    const serving::Deployment& other = *target.deployment;
-    if (other.version == granted.version && other.remote && other.remote->endpoint &&
-        other.remote->protocol == serving::UpstreamProtocol::openai && !check_graph(other)) {
-      leg_.target = &target;
-      // The budget chose it, and no draw.
-      leg_.probability = 1;
-      leg_.experiment.clear();
-    }
-  }
-  return {};
-}
-
-// From here on the upstream hears how it went.
-std::optional<Failure> Exchange::reach() {
-  may_try_ = plane_.controls.may_try(*leg_.route, endpoint(), plane_.clock.now());
-  if (may_try_) return {};
-  Failure failure = upstream_failure(
-      503, "upstream_unavailable",
-      "upstream " + endpoint().name + " is failing and gets no calls for a while; try again");
-  failure.retry_after = "1";
-  return failure;
-}
-
 bool Exchange::plan(std::optional<Micros> wanted_pause) {
   if (mirrored_) return false;
   return plan_retry(wanted_pause) || plan_fallback();
@@ -272,25 +175,6 @@ bool Exchange::plan_retry(std::optional<Micros> wanted_pause) {
   if (!plane_.controls.may_retry(*leg_.route) || reach()) return false;
   pause_ = pause;
   return true;
-}
-
-bool Exchange::plan_fallback() {
-  const auto table = plane_.table.get();
-  while (!fallbacks_.empty()) {
-    const std::string name = std::move(fallbacks_.back());
-    fallbacks_.pop_back();
-    const auto found = table->routes.find(serving::route_key(call_.project, name));
-    if (found == table->routes.end()) continue;
-    const Leg before = leg_;
-    if (pass_) pass_->settle({}, plane_.clock.now());  // nothing came of it
-    pass_.reset();
-    if (!enter(found->second) && !reach()) {
-      pause_ = {};
-      return true;
-    }
-    leg_ = before;
-  }
-  return false;
 }
 
 Attempt Exchange::attempt() {
@@ -318,7 +202,7 @@ Attempt Exchange::attempt() {
   ++leg_.tried;
   ++attempts_;
   try_start_ = plane_.clock.now() + out.delay;
-  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards);
+  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards, deadline_);
   if (mirrored_ || has_shadows(*leg_.route)) relay_->tally().keep_text(text_kept);
   return out;
 }

@@ -7,6 +7,7 @@
 #include "api/openai/relay.h"
 #include "graphs/plan.h"
 #include "serving/choose.h"
+#include "serving/classifiers.h"
 #include "serving/mirror.h"
 #include "serving/payloads.h"
 
@@ -41,7 +42,8 @@ class Exchange final : public Forward {
   };
   Exchange(const Exchange& live, Mirrored mirrored);
 
-  std::variant<Attempt, Work, Response> next() override;
+  Step next() override;
+  bool blocks() const override { return judged_by_models(guardrails::Side::output); }
   Reading head(int status, const http::Fields& headers, bool hedged) override;
   Response whole(http::Answer answer) override;
   Response started() override;
@@ -66,12 +68,19 @@ class Exchange final : public Forward {
   };
   Most most_of(const serving::Deployment& by) const;
 
+  // How far a leg is from its first attempt (entering.cc).
+  enum class Entry { check, admit, waiting, admitted, done, refused };
+
   std::optional<Failure> begin();
-  std::optional<Failure> enter(std::shared_ptr<const serving::LiveRoute> route);
   std::optional<Failure> choose(Leg& leg);
-  std::optional<Failure> check(const Leg& leg);
-  std::optional<Failure> admit(const Leg& leg);
+  std::optional<Step> enter();
+  bool advance();
+  void check();
+  void admit();
+  void accept(std::variant<Granted, Failure> answer);
+  void refuse_entry(std::optional<Failure> failure);
   std::optional<Failure> reach();
+  bool judged_by_models(guardrails::Side side) const;
   std::optional<Failure> check_graph(const serving::Deployment& found) const;
   void run_graph();  // on a worker
   void forget_graph();
@@ -112,10 +121,17 @@ class Exchange final : public Forward {
 
   Asked asked_;
   std::string user_, unit_;
-  Leg leg_;                                        // no target: nothing was found that could answer
+  Leg leg_;                    // no target: nothing was found that could answer
+  std::optional<Leg> before_;  // that failed, where a fallback is tried
+  Entry entry_ = Entry::check;
+  std::optional<Failure> refused_;  // why leg_ cannot be entered
+  bool may_stand_in_ = false;       // then: whether a fallback may
+  std::unique_ptr<Queued> turn_;    // while it waits
+  Micros waited_{};
   std::vector<std::string> fallbacks_;             // that are left, the next one last
   std::vector<std::optional<std::string>> texts_;  // masked by guardrails
   std::vector<std::string> hits_;                  // of guardrails on the input
+  std::vector<serving::NodeUse> nodes_;            // models that judged it
   std::string cache_key_;                          // empty: the route keeps no answers
   // Of the graph of what was chosen: what goes before the caller's messages, and its tokens.
   std::optional<std::string> front_;

@@ -27,9 +27,30 @@ Failure failure_of(const traffic::Refusal& refusal) {
   return out;
 }
 
+Granted granted(serving::Grant grant) {
+  const std::int64_t version = grant.instead ? grant.instead->deployment->version : 0;
+  return {.pass = std::make_unique<Held>(std::move(grant.held)),
+          .version = version,
+          .must_be_bounded = grant.must_be_bounded,
+          .waited = grant.waited};
+}
+
+struct InQueue final : Queued {
+  explicit InQueue(serving::Turn given) : turn(std::move(given)) {}
+  Timestamp until() const override { return turn.until(); }
+  void on(std::function<void()> wake) override { turn.on(std::move(wake)); }
+  std::optional<std::variant<Granted, Failure>> take(Timestamp now) override {
+    auto answer = turn.take(now);
+    if (!answer) return {};
+    if (const auto* refused = std::get_if<traffic::Refusal>(&*answer)) return failure_of(*refused);
+    return granted(std::move(std::get<serving::Grant>(*answer)));
+  }
+  serving::Turn turn;
+};
+
 }  // namespace
 
-std::variant<Granted, Failure> Gate::admit(const Wanting& wanting, Timestamp now) {
+Admittance Gate::admit(const Wanting& wanting, Timestamp now) {
   auto answer = admission_.admit({.call = wanting.call,
                                   .route = wanting.route,
                                   .deployment = *wanting.target.deployment,
@@ -38,15 +59,15 @@ std::variant<Granted, Failure> Gate::admit(const Wanting& wanting, Timestamp now
                                   .priority = wanting.priority,
                                   .prompt_tokens = wanting.prompt_tokens_max,
                                   .output_tokens = wanting.output_tokens_max,
+                                  .retrieval_calls = wanting.retrieval_calls,
+                                  .reranker_calls = wanting.reranker_calls,
                                   .at = now,
                                   .deadline = wanting.deadline},
                                  now);
   if (const auto* refused = std::get_if<traffic::Refusal>(&answer)) return failure_of(*refused);
-  auto& grant = std::get<serving::Grant>(answer);
-  const std::int64_t version = grant.instead ? grant.instead->deployment->version : 0;
-  return Granted{.pass = std::make_unique<Held>(std::move(grant.held)),
-                 .version = version,
-                 .must_be_bounded = grant.must_be_bounded};
+  if (auto* turn = std::get_if<serving::Turn>(&answer))
+    return std::make_unique<InQueue>(std::move(*turn));
+  return granted(std::move(std::get<serving::Grant>(answer)));
 }
 
 bool Gate::may_try(const serving::LiveRoute& route, const http::Endpoint& endpoint, Timestamp now) {

@@ -10,7 +10,7 @@ class Gate : public Controls {
  public:
   explicit Gate(serving::Admission& admission) : admission_(admission) {}
 
-  std::variant<Granted, Failure> admit(const Wanting& wanting, Timestamp now) override;
+  Admittance admit(const Wanting& wanting, Timestamp now) override;
   bool may_try(const serving::LiveRoute& route, const http::Endpoint& endpoint,
                Timestamp now) override;
   void tell(const http::Endpoint& endpoint, traffic::Outcome outcome, Micros took,

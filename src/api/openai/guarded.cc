@@ -31,9 +31,14 @@ Failure refusal(const std::vector<Hit>& hits, const std::string& what) {
               .message = what + " was withheld by a guardrail of the route",
               .type = "invalid_request_error",
               .code = "content_filter"};
-  for (const Hit& hit : hits)
-    if (hit.action == guardrails::Action::block)
-      out.message = what + " was withheld: guardrail " + hit.guardrail + " blocks " + hit.what;
+  for (const Hit& hit : hits) {
+    if (hit.action != guardrails::Action::block) continue;
+    if (hit.what == guardrails::failed_what)
+      return upstream_failure(503, "guardrail_failed",
+                              what + " was withheld: guardrail " + hit.guardrail +
+                                  " could not judge it, and lets nothing pass unjudged");
+    out.message = what + " was withheld: guardrail " + hit.guardrail + " blocks " + hit.what;
+  }
   return out;
 }
 
@@ -43,13 +48,14 @@ std::int64_t index_of(std::string_view object) {
 
 }  // namespace
 
-CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked) {
+CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline) {
   CheckedInput out;
   if (!chain.looks_at(Side::input)) return out;
   out.texts.resize(asked.texts.size());
   for (std::size_t i = 0; i < asked.texts.size(); ++i) {
-    guardrails::Verdict verdict = chain.check(Side::input, text_of(asked.texts[i]));
+    guardrails::Verdict verdict = chain.check(Side::input, text_of(asked.texts[i]), deadline);
     add(out.hits, verdict.hits);
+    guardrails::add(out.runs, verdict.judged);
     if (verdict.blocked) {
       out.blocked = refusal(verdict.hits, "the call");
       return out;
@@ -89,12 +95,31 @@ std::vector<std::string> OutputGuard::hits() const {
   return out;
 }
 
+std::vector<guardrails::Judged> OutputGuard::judged() const {
+  std::vector<guardrails::Judged> out = judged_;
+  for (const auto& [index, choice] : choices_)
+    for (const auto& [field, stream] : choice.texts) guardrails::add(out, stream->judged());
+  return out;
+}
+
+guardrails::Verdict OutputGuard::judge(const std::string& text) {
+  guardrails::Verdict verdict = chain_->check(Side::output, text, deadline_);
+  note(verdict.hits);
+  guardrails::add(judged_, verdict.judged);
+  return verdict;
+}
+
+// One that has come to its end and is let go of.
+void OutputGuard::close(const guardrails::Stream& stream) {
+  note(stream.hits());
+  guardrails::add(judged_, stream.judged());
+}
+
 // ---- whole answers ----
 
 void OutputGuard::check(const Site& site, std::string_view literal) {
   if (!is_text(literal)) return;
-  guardrails::Verdict verdict = chain_->check(Side::output, text_of(literal));
-  note(verdict.hits);
+  guardrails::Verdict verdict = judge(text_of(literal));
   if (verdict.blocked)
     block(verdict.hits);
   else if (verdict.changed)
@@ -163,7 +188,7 @@ void OutputGuard::text_piece(const Site& site, Choice& known, std::string_view f
                              std::string_view literal, bool last) {
   auto found = known.texts.find(field);
   if (found == known.texts.end())
-    found = known.texts.emplace(std::string(field), chain_->stream(Side::output)).first;
+    found = known.texts.emplace(std::string(field), chain_->stream(Side::output, deadline_)).first;
   guardrails::Stream& stream = *found->second;
   const std::string said = text_of(literal);
   std::string free = stream.take(said);
@@ -171,7 +196,7 @@ void OutputGuard::text_piece(const Site& site, Choice& known, std::string_view f
   if (stream.blocked()) return block(stream.hits());
   if (free != said) site.put(literal, literal_of(free));
   if (!last) return;
-  note(stream.hits());
+  close(stream);
   known.texts.erase(found);
 }
 
@@ -196,7 +221,6 @@ void OutputGuard::rest(const Site& site, Choice& known, std::string_view choice,
   std::string front;  // what the holder has no field for yet
   for (auto& [field, stream] : known.texts) {
     const std::string text = stream->finish();
-    note(stream->hits());
     if (stream->blocked()) return block(stream->hits());
     if (text.empty()) continue;
     if (const std::string_view there = member(holder, field); !there.empty())
@@ -204,11 +228,11 @@ void OutputGuard::rest(const Site& site, Choice& known, std::string_view choice,
     else
       front += (front.empty() ? "" : ",") + literal_of(field) + ":" + literal_of(text);
   }
+  for (const auto& [field, stream] : known.texts) close(*stream);
   known.texts.clear();
   std::string calls;
   for (const auto& [call, text] : known.arguments) {
-    guardrails::Verdict verdict = chain_->check(Side::output, text);
-    note(verdict.hits);
+    guardrails::Verdict verdict = judge(text);
     if (verdict.blocked) return block(verdict.hits);
     const std::string& free = verdict.changed ? verdict.text : text;
     if (free.empty()) continue;

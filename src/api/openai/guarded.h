@@ -13,14 +13,16 @@ struct CheckedInput {
   std::optional<Failure> blocked;
   std::vector<std::optional<std::string>> texts;  // as Asked::texts; none: as it was
   std::vector<std::string> hits;                  // "<guardrail>:<what>:<action>"
+  std::vector<guardrails::Judged> runs;           // of models
 };
-CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked);
+CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline);
 
 // Of one answer, whole or in pieces. What is held back of a text comes with the piece that ends its
 // choice; arguments of a tool are judged as a whole, since half of a JSON text is of no use.
 class OutputGuard {
  public:
-  explicit OutputGuard(std::shared_ptr<const guardrails::Chain> chain) : chain_(std::move(chain)) {}
+  OutputGuard(std::shared_ptr<const guardrails::Chain> chain, Timestamp deadline)
+      : chain_(std::move(chain)), deadline_(deadline) {}
 
   // Adds what must change in `object`.
   void whole(std::string_view object, std::vector<Splice>& out);
@@ -28,6 +30,8 @@ class OutputGuard {
   // Nothing more may go out.
   const std::optional<Failure>& blocked() const { return blocked_; }
   std::vector<std::string> hits() const;
+  // What models judged.
+  std::vector<guardrails::Judged> judged() const;
 
  private:
   struct Choice {
@@ -46,11 +50,15 @@ class OutputGuard {
   void rest(const Site& site, Choice& known, std::string_view choice, std::string_view delta);
   void block(const std::vector<guardrails::Hit>& hits);
   void note(const std::vector<guardrails::Hit>& hits);
+  guardrails::Verdict judge(const std::string& text);
+  void close(const guardrails::Stream& stream);
 
   const std::shared_ptr<const guardrails::Chain> chain_;
+  const Timestamp deadline_;
   std::map<std::int64_t, Choice> choices_;
   std::optional<Failure> blocked_;
   std::vector<std::string> hits_;
+  std::vector<guardrails::Judged> judged_;
 };
 
 }  // namespace penstock::api::openai

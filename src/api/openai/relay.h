@@ -16,7 +16,8 @@ class Relay {
  public:
   // `model` is what the caller calls it; `guards` may be null.
   Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from,
-        std::shared_ptr<const guardrails::Chain> guards = nullptr);
+        std::shared_ptr<const guardrails::Chain> guards = nullptr,
+        Timestamp deadline = Timestamp::max());
 
   Tally& tally() { return tally_; }
   const Tally& tally() const { return tally_; }
@@ -34,6 +35,9 @@ class Relay {
   const std::optional<Failure>& failure() const { return failure_; }
   std::vector<std::string> hits() const {
     return guard_ ? guard_->hits() : std::vector<std::string>();
+  }
+  std::vector<guardrails::Judged> judged() const {
+    return guard_ ? guard_->judged() : std::vector<guardrails::Judged>();
   }
   // All that belongs to the answer has come, whether the connection ended well or not.
   bool complete() const { return done_ || tally_.finished() >= choices_; }

@@ -55,7 +55,7 @@ inline std::shared_ptr<http::Endpoint> endpoint_of(const std::string& port) {
 
 // Each member is one function of a Forward; what is not planned is the simplest.
 struct Plan {
-  using Step = std::variant<api::Attempt, api::Work, api::Response>;
+  using Step = api::Step;
   std::function<Step(int asked)> next;
   std::function<api::Reading(int status, bool hedged)> head = [](int, bool) {
     return api::Reading::whole;
@@ -66,6 +66,8 @@ struct Plan {
   std::function<std::vector<std::unique_ptr<api::Forward>>()> ended = [] {
     return std::vector<std::unique_ptr<api::Forward>>();
   };
+  std::function<void()> whole = [] {};
+  bool blocks = false;
   api::Response started{.content_type = "text/event-stream"};
 };
 
@@ -75,7 +77,7 @@ class Planned final : public api::Forward {
       : plan_(std::move(plan)), told_(std::move(told)), prefix_(std::move(prefix)) {}
   ~Planned() override { told_->add(prefix_ + "destroyed"); }
 
-  std::variant<api::Attempt, api::Work, api::Response> next() override {
+  api::Step next() override {
     told_->add(prefix_ + "next");
     return plan_.next(asked_++);
   }
@@ -83,8 +85,10 @@ class Planned final : public api::Forward {
     told_->add(prefix_ + (hedged ? "hedged:" : "head:") + std::to_string(status));
     return plan_.head(status, hedged);
   }
+  bool blocks() const override { return plan_.blocks; }
   api::Response whole(http::Answer answer) override {
     told_->add(prefix_ + "whole");
+    plan_.whole();
     return {.status = answer.status, .body = std::move(answer.body), .content_type = "text/plain"};
   }
   api::Response started() override {

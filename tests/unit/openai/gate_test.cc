@@ -23,7 +23,7 @@ class Ledger final : public Controls {
     Ledger& gate;
   };
 
-  std::variant<Granted, Failure> admit(const Wanting& wanting, Timestamp) override {
+  Admittance admit(const Wanting& wanting, Timestamp) override {
     asked.push_back(wanting.prompt_tokens_max + wanting.output_tokens_max);
     if (refused) return *refused;
     return Granted{std::make_unique<Held>(*this), version, true};

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "costs/service.h"
+#include "graphs/plan.h"
 #include "serving/choose.h"
 #include "serving/decide.h"
 #include "tests/unit/serving/world.h"
@@ -260,6 +261,77 @@ TEST_F(AdmissionTest, GivesBackWhatARefusedCallHadTaken) {
   }
   EXPECT_EQ(guard_.list("p1", world_.clock.now()).at(0).reserved,
             *money_from("1.4"));  // of the first alone
+}
+
+TEST_F(AdmissionTest, AHardBudgetReservesWhatTheGraphAsksFor) {
+  apply(R"({"kind": "price_list", "name": "graphs", "owner": "finance", "currency": "USD",
+    "prices": [{"meter": "retrieval_calls", "price": "10", "from": "2013-01-01"},
+               {"meter": "reranker_calls", "price": "100", "from": "2013-01-01"}]})");
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
+            "hard": true, "action": "stop"})");
+  LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+  Deployment with_graph = *route.targets.front().deployment;
+  with_graph.graph = test::must(graphs::Plan::make(test::must(graphs::read_graph(R"(
+nodes:
+  - {name: vector, kind: embed, route: e, text: "{{question}}"}
+  - {name: near, kind: retrieve, view: v, feature: f, vector: vector}
+  - {name: far, kind: retrieve, view: v, feature: f, vector: vector}
+  - {name: best, kind: rerank, route: r, query: "{{question}}", passages: near}
+messages: [{role: system, content: "{{best}}{{far}}"}]
+)"))));
+  route.targets.front().deployment = std::make_shared<const Deployment>(with_graph);
+  live_ = std::make_shared<const LiveRoute>(route);
+  const auto reserved = [&] { return guard_.list("p1", world_.clock.now()).at(0).reserved; };
+  const auto held = admission_.admit(wish(100, 100), world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Grant>(held));
+  EXPECT_EQ(reserved(), *money_from("121.4"));
+  // Where it stands in for a route whose graph has run, those calls are on it too.
+  Wish second = wish(100, 100);
+  second.retrieval_calls = 3;
+  second.reranker_calls = 1;
+  const auto more = admission_.admit(second, world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Grant>(more));
+  EXPECT_EQ(reserved(), *money_from("372.8"));
+}
+
+TEST_F(AdmissionTest, WhoWaitsInVainOrLeavesGivesBackWhatItHadTaken) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
+            "hard": true, "action": "stop"})");
+  serve([](RouteDeclaration& route) {
+    route.queue = {.max_concurrency = 1, .max_waiting = 9, .max_wait = std::chrono::seconds(5)};
+    route.limits = {{.per = LimitScope::route, .concurrent = 2}};
+  });
+  const auto reserved = [&] { return guard_.list("p1", world_.clock.now()).at(0).reserved; };
+  auto first = admission_.admit(wish(100, 100), world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Grant>(first));
+  {
+    auto left = admission_.admit(wish(100, 100), world_.clock.now());
+    ASSERT_TRUE(std::holds_alternative<Turn>(left));
+    EXPECT_FALSE(std::get<Turn>(left).take(world_.clock.now()));
+    EXPECT_EQ(reserved(), *money_from("2.8"));
+  }
+  EXPECT_EQ(reserved(), *money_from("1.4"));
+  auto vain = admission_.admit(wish(100, 100), world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Turn>(vain));
+  {
+    const auto refused = std::get<Turn>(vain).take(world_.clock.now() + std::chrono::seconds(6));
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(std::get<traffic::Refusal>(*refused).reason, traffic::Reason::wait_too_long);
+  }
+  vain = traffic::Refusal{};
+  EXPECT_EQ(reserved(), *money_from("1.4"));
+  // The next one is told by who leaves, and only once.
+  auto next = admission_.admit(wish(100, 100), world_.clock.now());
+  ASSERT_TRUE(std::holds_alternative<Turn>(next));
+  int woken = 0;
+  std::get<Turn>(next).on([&] { ++woken; });
+  first = traffic::Refusal{};
+  EXPECT_EQ(woken, 1);
+  std::get<Turn>(next).on([&] { ++woken; });
+  EXPECT_EQ(woken, 2) << "what has come is told at once";
+  const auto granted = std::get<Turn>(next).take(world_.clock.now());
+  ASSERT_TRUE(granted);
+  EXPECT_TRUE(std::holds_alternative<Grant>(*granted));
 }
 
 }  // namespace

@@ -1,0 +1,199 @@
+// What stands between a route and its first attempt: guardrails on the input, limits and the queue,
+// the response cache, the upstream's breaker. Where it cannot be entered, a fallback may.
+#include <algorithm>
+
+#include "api/openai/exchange.h"
+#include "serving/cache.h"
+
+namespace penstock::api::openai {
+namespace {
+
+// For the news that is on its way to one whose time is over.
+constexpr Micros told_soon = std::chrono::milliseconds(100);
+
+}  // namespace
+
+bool Exchange::judged_by_models(guardrails::Side side) const {
+  return leg_.route->guards && leg_.route->guards->asks_models(side);
+}
+
+// What it waits for, or the answer; nothing: an attempt may be made.
+std::optional<Step> Exchange::enter() {
+  while (entry_ != Entry::done) {
+    if (!advance()) {
+      if (may_stand_in_ && plan_fallback()) continue;
+      return refuse(before_ ? failure_.value_or(*refused_) : *refused_);
+    }
+    if (entry_ == Entry::check)
+      return Work([this]() -> std::optional<Response> {
+        check();
+        return {};
+      });
+    if (entry_ == Entry::waiting) {
+      const Timestamp now = plane_.clock.now();
+      return Wait{.until = turn_->until() > now ? turn_->until() : now + told_soon,
+                  .on = [this](std::function<void()> wake) { turn_->on(std::move(wake)); }};
+    }
+    if (entry_ == Entry::admitted) {
+      if (!before_)
+        if (auto known = cached()) return std::move(*known);
+      may_stand_in_ = true;
+      entry_ = Entry::done;
+      if (auto closed = reach()) {
+        if (!before_) failure_ = closed;
+        refuse_entry(std::move(closed));
+      }
+    }
+  }
+  return {};
+}
+
+// As far as it goes without waiting. False where the leg cannot be entered.
+bool Exchange::advance() {
+  if (entry_ == Entry::check && !judged_by_models(guardrails::Side::input)) check();
+  if (entry_ == Entry::admit) admit();
+  if (entry_ == Entry::waiting)
+    if (auto answer = turn_->take(plane_.clock.now())) {
+      turn_.reset();
+      accept(std::move(*answer));
+    }
+  return entry_ != Entry::refused;
+}
+
+void Exchange::refuse_entry(std::optional<Failure> failure) {
+  refused_ = std::move(failure);
+  entry_ = Entry::refused;
+}
+
+// On a worker, where models judge.
+void Exchange::check() {
+  texts_.clear();
+  entry_ = Entry::admit;
+  const auto& guards = leg_.route->guards;
+  if (!guards) return;
+  if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
+    return refuse_entry(
+        failure_of(Error{Code::invalid_argument,
+                         "stream: guardrails of route " + leg_.route->declaration.name +
+                             " cannot judge a stream of responses; ask without stream, or call "
+                             "/v1/chat/completions",
+                         {{"stream", "must be false on this route"}}}));
+  CheckedInput checked = check_input(*guards, asked_, deadline_);
+  texts_ = std::move(checked.texts);
+  for (std::string& hit : checked.hits)
+    if (std::find(hits_.begin(), hits_.end(), hit) == hits_.end()) hits_.push_back(std::move(hit));
+  serving::add_nodes(nodes_, *leg_.route, checked.runs);
+  if (checked.blocked) refuse_entry(std::move(checked.blocked));
+}
+
+void Exchange::admit() {
+  const Timestamp now = plane_.clock.now();
+  if (now >= deadline_)
+    return refuse_entry(
+        upstream_failure(504, "deadline_exceeded", "the deadline passed before the call was sent"));
+  const Most most = most_of(deployment());
+  const Wanting wanting{.call = call_,
+                        .route = *leg_.route,
+                        .target = *leg_.target,
+                        .id = id_,
+                        .user = user_,
+                        .priority = serving::priority_of(header(serving::priority_header)),
+                        .prompt_tokens_max = most.prompt_tokens,
+                        .output_tokens_max = most.output_tokens,
+                        .retrieval_calls = retrieval_calls_,
+                        .reranker_calls = reranker_calls_,
+                        .deadline = deadline_};
+  auto answer = plane_.controls.admit(wanting, now);
+  if (auto* refused = std::get_if<Failure>(&answer)) return accept(std::move(*refused));
+  if (auto* allowed = std::get_if<Granted>(&answer)) return accept(std::move(*allowed));
+  turn_ = std::move(std::get<std::unique_ptr<Queued>>(answer));
+  entry_ = Entry::waiting;
+}
+
+void Exchange::accept(std::variant<Granted, Failure> answer) {
+  if (auto* refused = std::get_if<Failure>(&answer)) return refuse_entry(std::move(*refused));
+  Granted& granted = std::get<Granted>(answer);
+  entry_ = Entry::admitted;
+  waited_ += granted.waited;
+  pass_ = std::move(granted.pass);
+  must_be_bounded_ = granted.must_be_bounded;
+  if (granted.version == 0) return;
+  for (const serving::LiveTarget& target : leg_.route->targets) {
+    const serving::Deployment& other = *target.deployment;
+    if (other.version == granted.version && other.remote && other.remote->endpoint &&
+        other.remote->protocol == serving::UpstreamProtocol::openai && !check_graph(other)) {
+      leg_.target = &target;
+      // The budget chose it, and no draw.
+      leg_.probability = 1;
+      leg_.experiment.clear();
+    }
+  }
+}
+
+// From here on the upstream hears how it went.
+std::optional<Failure> Exchange::reach() {
+  may_try_ = plane_.controls.may_try(*leg_.route, endpoint(), plane_.clock.now());
+  if (may_try_) return {};
+  Failure failure = upstream_failure(
+      503, "upstream_unavailable",
+      "upstream " + endpoint().name + " is failing and gets no calls for a while; try again");
+  failure.retry_after.assign(1, '1');
+  return failure;
+}
+
+// The next route that can be entered, or may yet be: one whose queue is full, or whose guardrails
+// take time.
+bool Exchange::plan_fallback() {
+  const auto table = plane_.table.get();
+  if (!before_ || entry_ == Entry::done) before_ = leg_;
+  may_stand_in_ = true;
+  while (!fallbacks_.empty()) {
+    const std::string name = std::move(fallbacks_.back());
+    fallbacks_.pop_back();
+    const auto found = table->routes.find(serving::route_key(call_.project, name));
+    if (found == table->routes.end()) continue;
+    if (pass_) pass_->settle({}, plane_.clock.now());  // nothing came of it
+    pass_.reset();
+    Leg leg{.route = found->second};
+    if (choose(leg)) continue;
+    leg_ = std::move(leg);
+    forget_graph();
+    entry_ = Entry::check;
+    if (!advance()) continue;
+    if (entry_ == Entry::admitted) {
+      if (reach()) continue;
+      entry_ = Entry::done;
+    }
+    pause_ = {};
+    return true;
+  }
+  leg_ = *before_;
+  return false;
+}
+
+// A stream is not kept: what it says comes in pieces, and at times.
+std::optional<Response> Exchange::cached() {
+  const auto& cache = leg_.route->cache;
+  if (!cache || asked_.stream) return {};
+  cache_key_ =
+      serving::AnswerCache::key_of(call_.tenant, deployment().digest, path_of(task_), *body_);
+  const auto known = cache->find(cache_key_, plane_.clock.now());
+  if (!known) return {};
+  from_cache_ = true;
+  Response response{.body = known->body, .content_type = known->content_type};
+  sent_ = static_cast<std::int64_t>(response.body.size());
+  keep_answer(response.body);
+  add_headers(response);
+  response.headers.emplace_back("x-penstock-cached", known->prediction);
+  return response;
+}
+
+void Exchange::keep(const Response& response) const {
+  if (cache_key_.empty() || mirrored_ || leg_.route->declaration.name != asked_.model) return;
+  const auto keep = leg_.route->declaration.cache.value_or(serving::CacheOptions{}).keep;
+  leg_.route->cache->put(
+      cache_key_, {.content_type = response.content_type, .body = response.body, .prediction = id_},
+      plane_.clock.now() + keep);
+}
+
+}  // namespace penstock::api::openai
