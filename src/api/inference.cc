@@ -308,6 +308,7 @@ Result<InferReply> infer(Gateway& gateway, const Call& call, const std::string& 
   reply.own_outputs = !answer.outputs.empty();
   reply.outputs = TRY(chosen(tensors_of(answer), body.outputs));
   reply.after = std::move(answer.after);
+  reply.cached = std::move(answer.cached);
   return reply;
 }
 

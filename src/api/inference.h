@@ -45,6 +45,7 @@ struct InferReply {
   std::string experiment;              // that drew a version of these; empty: none did
   bool own_outputs = false;            // the model's are among them: the caller sent its inputs
   std::function<void()> after;         // run it once the answer was sent
+  std::string cached;                  // the prediction whose answer was given again
 };
 
 struct ModelDescription {

@@ -35,8 +35,11 @@ std::shared_ptr<const CachedAnswer> AnswerCache::find(const std::string& key, Ti
 }
 
 void AnswerCache::put(const std::string& key, CachedAnswer answer, Timestamp until) {
-  const auto bytes = entry_bytes + static_cast<std::int64_t>(answer.body.size() + key.size() +
-                                                             answer.prediction.size());
+  std::size_t size = answer.body.size() + key.size() + answer.prediction.size() +
+                     answer.scores.size() * sizeof(double);
+  for (const infer::Tensor& output : answer.outputs)
+    size += sizeof output + output.name.size() + output.bytes.size();
+  const auto bytes = entry_bytes + static_cast<std::int64_t>(size);
   if (bytes > bytes_max_ / largest_share) return;
   auto kept = std::make_shared<const CachedAnswer>(std::move(answer));
   const std::lock_guard lock(turn_);

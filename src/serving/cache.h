@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "base/time.h"
+#include "ports/infer.h"
 #include "serving/inference_event.h"
 
 namespace penstock::serving {
@@ -17,6 +18,9 @@ struct CachedAnswer {
   std::string content_type, body;
   std::string prediction;                // whose answer it is
   std::optional<Generation> generation;  // what it took when it was made; a hit costs none of it
+  // Of a call with tensors, in the place of a body.
+  std::vector<infer::Tensor> outputs;
+  std::vector<double> scores;
 };
 
 // Bounded by bytes, least recently used first; thread-safe. A tenant's answers are its own: its

@@ -5,8 +5,10 @@
 #include <limits>
 
 #include "base/id.h"
+#include "guardrails/chain.h"
 #include "serving/choose.h"
 #include "serving/event_codec.h"
+#include "serving/guarding.h"
 
 namespace penstock::serving {
 namespace {
@@ -280,6 +282,33 @@ Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute
   return outputs;
 }
 
+namespace {
+
+using Groups = std::map<const LiveTarget*, std::vector<InferenceEvent*>>;
+
+// What the caller sent goes to one version, past the guardrails and the cache of the route.
+Result<void> run_on_tensors(const Clock& clock, const Call& call, const LiveRoute& route,
+                            const InferRequest& request, const Groups::value_type& group,
+                            const infer::RunLimits& limits, Decided& out) {
+  const auto& [target, rows] = group;
+  if (route.guards && route.guards->looks_at(guardrails::Side::input)) {
+    out.seen = request.tensors;
+    TRY(guard_texts(route, guardrails::Side::input, limits.deadline, *out.seen, rows));
+  }
+  // Batch and stream give the same for the same by themselves.
+  const bool caches = route.cache && !limits.alone;
+  const std::string key = caches ? cache_key(call, *target->deployment, request) : "";
+  if (caches && answer_again(route, key, clock.now(), rows, out)) return {};
+  const auto& tensors = out.seen ? *out.seen : request.tensors;
+  out.outputs = TRY(run_model(clock, route, *target, tensors, rows, limits));
+  if (route.guards && route.guards->looks_at(guardrails::Side::output))
+    TRY(guard_texts(route, guardrails::Side::output, limits.deadline, out.outputs, rows));
+  if (caches) keep_answer(route, key, clock.now(), rows, out);
+  return {};
+}
+
+}  // namespace
+
 Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
                                 const InferRequest& request, const std::vector<std::string>& ids,
                                 Mode mode) const {
@@ -290,7 +319,7 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
                                              " has no feature schema; send the model's own inputs"};
   Decided out;
   out.events.resize(ids.size());
-  std::map<const LiveTarget*, std::vector<InferenceEvent*>> groups;
+  Groups groups;
   Caller caller{call.tenant, call.actor, user_of(request), &request.header};
   std::optional<Choice> choice;
   for (std::size_t row = 0; row < ids.size(); ++row) {
@@ -321,14 +350,15 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   const infer::RunLimits limits{.deadline = call.deadline,
                                 .alone = mode == Mode::batch || mode == Mode::stream};
   const auto work = [&]() -> Result<void> {
-    if (reads)
-      for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
+    if (!reads)
+      return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, out);
+    for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
     for (const auto& [version, rows] : groups)
-      out.outputs = TRY(run_model(clock_, route, *version, request.tensors, rows, limits));
+      TRY(run_model(clock_, route, *version, {}, rows, limits));
     return {};
   };
   if (const auto done = work(); !done) out.error = done.error();
-  if (reads) out.outputs.clear();
+  if (out.error) out.outputs.clear();
   const Timestamp end = clock_.now();
   for (InferenceEvent& event : out.events) {
     event.at = end;

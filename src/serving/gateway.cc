@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/id.h"
+#include "guardrails/chain.h"
 #include "serving/decide.h"
 
 namespace penstock::serving {
@@ -94,6 +95,10 @@ bool Gateway::is_brief(const Call& call, std::string_view name) const {
   if (found == table->routes.end()) return true;  // a refusal
   const RouteDeclaration& declared = found->second->declaration;
   const auto& targets = found->second->targets;
+  const auto& guards = found->second->guards;
+  if (guards && (guards->asks_models(guardrails::Side::input) ||
+                 guards->asks_models(guardrails::Side::output)))
+    return false;
   return !declared.queue && declared.fallbacks.empty() &&
          std::all_of(targets.begin(), targets.end(), [](const LiveTarget& target) {
            return target.arm == Arm::shadow || target.deployment->runtime_name == "onnx";
@@ -217,14 +222,17 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
       answer.predictions.push_back(prediction_of(event));
       if (answer.experiment.empty()) answer.experiment = event.experiment;
     }
-    // Where another route stood in, there is no live answer of this one to compare with.
-    if (by == live) answer.after = mirror(live, request, decided.events);
-    if (auto keep = keep_payloads(by, request, decided.events))
+    const auto& seen = decided.seen ? *decided.seen : request.tensors;
+    // Where another route stood in, there is no live answer of this one to compare with; nor where
+    // no version was asked.
+    if (by == live && decided.cached.empty()) answer.after = mirror(live, seen, decided.events);
+    if (auto keep = keep_payloads(by, seen, decided.events))
       answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
         keep();
         if (mirrors) mirrors();
       };
     answer.outputs = std::move(decided.outputs);
+    answer.cached = std::move(decided.cached);
   }
   if (request.id.empty()) telemetry_.put(std::move(decided.events));
   if (decided.error) return *decided.error;
@@ -232,12 +240,12 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
 }
 
 std::function<void()> Gateway::keep_payloads(const std::shared_ptr<const LiveRoute>& route,
-                                             const InferRequest& request,
+                                             const std::vector<infer::Tensor>& given,
                                              const std::vector<InferenceEvent>& events) {
   const bool any = std::any_of(events.begin(), events.end(),
                                [](const auto& event) { return !event.payload.empty(); });
   if (!any) return {};
-  return [this, route, tensors = request.tensors, events] {
+  return [this, route, tensors = given, events] {
     // Rows of tensors are one input: it is kept once.
     for (const InferenceEvent& event : events)
       if (!event.payload.empty())
@@ -247,11 +255,11 @@ std::function<void()> Gateway::keep_payloads(const std::shared_ptr<const LiveRou
 }
 
 std::function<void()> Gateway::mirror(const std::shared_ptr<const LiveRoute>& route,
-                                      const InferRequest& request,
+                                      const std::vector<infer::Tensor>& given,
                                       const std::vector<InferenceEvent>& events) {
   auto mirrored = mirrors_.pick(route, events, false);
   if (mirrored.empty()) return {};
-  return [this, mirrored = std::move(mirrored), tensors = request.tensors, events] {
+  return [this, mirrored = std::move(mirrored), tensors = given, events] {
     for (const Mirrored& one : mirrored) mirrors_.run(one, tensors, events);
   };
 }

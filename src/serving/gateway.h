@@ -43,6 +43,7 @@ struct InferAnswer {
   std::vector<Prediction> predictions;  // one for each row, in order
   std::vector<infer::Tensor> outputs;   // the model's own, where the caller sent its inputs
   std::string experiment;               // that drew the version of a row; empty: none did
+  std::string cached;                   // the prediction whose answer was given again
   std::function<void()> after;          // mirrors to shadows; run it once the answer was sent
 };
 
@@ -55,6 +56,8 @@ struct Decided {
       events;  // one for each row; each has the error's code where there is one
   std::vector<infer::Tensor> outputs;
   std::optional<Error> error;  // of the whole request: a row is never answered alone
+  std::optional<std::vector<infer::Tensor>> seen;  // by the model, where guardrails look at texts
+  std::string cached;                              // the prediction whose answer it is
 };
 
 class Gateway {
@@ -102,11 +105,11 @@ class Gateway {
                                                    const std::vector<std::string>& ids,
                                                    const InferAnswer& known) const;
   std::function<void()> mirror(const std::shared_ptr<const LiveRoute>& route,
-                               const InferRequest& request,
+                               const std::vector<infer::Tensor>& tensors,
                                const std::vector<InferenceEvent>& events);
   // For after the answer: the payloads of these calls, where the route keeps them.
   std::function<void()> keep_payloads(const std::shared_ptr<const LiveRoute>& route,
-                                      const InferRequest& request,
+                                      const std::vector<infer::Tensor>& tensors,
                                       const std::vector<InferenceEvent>& events);
   // fallback.cc: where `decided` failed and it was not the caller's fault, the same call on the
   // routes that stand in, in their order and until the deadline. `decided` becomes the first one's

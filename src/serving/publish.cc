@@ -29,10 +29,12 @@ Call in_project(const Call& call, const std::string& project) {
 Result<void> check_sort(const LiveRoute& route) {
   if (takes_tensors(route)) {
     const RouteDeclaration& declared = route.declaration;
-    if (declared.guardrails.empty() && !declared.cache) return {};
-    return Error{Code::failed_precondition, std::string(declared.cache ? "cache" : "guardrails") +
-                                                " is for routes of language models, and " +
-                                                declared.model + " takes tensors; leave it out"};
+    if (!route.features.read || (declared.guardrails.empty() && !declared.cache)) return {};
+    return Error{Code::failed_precondition,
+                 (declared.cache ? "cache keeps answers to inputs that callers send themselves"
+                                 : "guardrails look at texts that callers send themselves") +
+                     std::string(", and the route reads ") + route.features.reference +
+                     " by entity keys; leave it out"};
   }
   if (route.features.read)
     return Error{Code::failed_precondition, "feature_schema is for models that take tensors, and " +

@@ -42,6 +42,7 @@ Result<Response> invoke(Gateway& gateway, const Call& call, const Request& reque
   Response response{.body = TRY(rows::answer_text(reply, model))};
   v2::name_arm(reply, response);
   response.after = std::move(reply.after);
+  if (!reply.cached.empty()) response.headers.emplace_back("x-penstock-cached", reply.cached);
   return response;
 }
 

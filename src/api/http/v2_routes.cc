@@ -81,6 +81,7 @@ Result<Response> infer(Gateway& gateway, const Call& call, const Request& reques
   Response response = TRY(v2::write_answer(reply, body));
   v2::name_arm(reply, response);
   response.after = std::move(reply.after);
+  if (!reply.cached.empty()) response.headers.emplace_back("x-penstock-cached", reply.cached);
   return response;
 }
 
