@@ -23,6 +23,7 @@
 #include "app/descriptions.h"
 #include "base/log.h"
 #include "features/operations.h"
+#include "features/transform/compile.h"
 #include "guardrails/service.h"
 #include "incidents/about.h"
 #include "migrations/migrations.h"
@@ -200,6 +201,13 @@ python::Options python_options(const PythonOptions& given, const std::string& da
   return out;
 }
 
+std::function<Result<json::value>(const std::string&)> expression_parser(olap::Engine& olap) {
+  return [&olap](const std::string& expression) -> Result<json::value> {
+    const auto session = TRY(olap.session());
+    return features::transform::parse(*session, expression);
+  };
+}
+
 }  // namespace
 
 Result<std::unique_ptr<sql::Database>> System::Parts::open_metadata() const {
@@ -362,6 +370,7 @@ void System::Parts::make_serving() {
                               .upstreams = std::move(allowed),
                               .python = python.get(),
                               .alias = tracking::version_of_alias,
+                              .parse = expression_parser(*olap),
                               .connect = connect});
   registry->check_with(serving::runtime_check_of(*artifacts));
   telemetry = std::make_unique<serving::Telemetry>(log, metrics);

@@ -43,9 +43,22 @@ void append_text(std::string_view text, std::string& bytes);
 // The elements of a BYTES tensor; nothing where the bytes are not just `count` of them.
 std::optional<std::vector<std::string_view>> texts_of(std::string_view bytes, std::size_t count);
 
+// What a model that is made of others did in one of its parts.
+struct NodeRun {
+  std::string name, kind;
+  std::string model;  // empty: none was asked
+  std::int64_t version = 0;
+  std::string runtime, upstream;
+  std::int64_t micros = 0;
+  double gpus = 0;
+  bool failed = false;
+};
+
 struct RunLimits {
   Timestamp deadline = Timestamp::max();
   bool alone = false;  // not in one run with other calls, whose rows may change the last bits
+  std::optional<Timestamp> as_of = {};    // the instant of all rows, where a part reads features
+  std::vector<NodeRun>* nodes = nullptr;  // hears of each part that ran
 };
 
 class Model {

@@ -41,7 +41,7 @@ constexpr auto rules_of(const Record&) {
       Rule{.field = "rollback_to", .doc = "The version to go back to.", .min = 1, .max = 200},
       Rule{.field = "run", .doc = "The run that trained it.", .min = 1, .max = 200},
       Rule{.field = "runtime",
-           .doc = "What executes it: onnx, python, kserve or openai.",
+           .doc = "What executes it: onnx, python, kserve, openai or graph.",
            .min = 1,
            .max = 50},
       Rule{.field = "description", .max = 10'000},

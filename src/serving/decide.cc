@@ -142,6 +142,33 @@ void note_runtime(const Deployment& deployment, std::int64_t micros,
   }
 }
 
+// Of all rows; none where they are of several.
+std::optional<Timestamp> instant_of(const std::vector<InferenceEvent*>& rows) {
+  const Timestamp first = rows.front()->event_time;
+  for (const InferenceEvent* row : rows)
+    if (row->event_time != first) return {};
+  return first;
+}
+
+// The parts of a graph, in the event of the call's first row; the time of models among them.
+std::int64_t note_nodes(const std::vector<infer::NodeRun>& nodes, InferenceEvent& event) {
+  std::int64_t apart = 0;
+  for (const infer::NodeRun& ran : nodes) {
+    NodeUse& node = event.nodes.emplace_back(NodeUse{.name = ran.name,
+                                                     .kind = ran.kind,
+                                                     .model = ran.model,
+                                                     .version = ran.version,
+                                                     .runtime = ran.runtime,
+                                                     .upstream = ran.upstream,
+                                                     .calls = 1,
+                                                     .micros = ran.micros,
+                                                     .faults = ran.failed ? 1 : 0});
+    if (ran.gpus > 0) node.gpu_micros = std::llround(static_cast<double>(ran.micros) * ran.gpus);
+    if (!ran.model.empty()) apart += ran.micros;
+  }
+  return apart;
+}
+
 }  // namespace
 
 std::string_view user_of(const InferRequest& request) {
@@ -264,7 +291,12 @@ Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute
   infer::Model& model = *target.deployment->runtime;
   std::vector<infer::Tensor> read;
   if (tensors.empty()) read = TRY(feature_tensors(route.features, model, rows));
-  auto ran = model.run(tensors.empty() ? read : tensors, limits);
+  std::vector<infer::NodeRun> nodes;
+  infer::RunLimits own = limits;
+  own.nodes = &nodes;
+  own.as_of = instant_of(rows);
+  auto ran = model.run(tensors.empty() ? read : tensors, own);
+  const std::int64_t apart = note_nodes(nodes, *rows.front());
   // What we read for the caller is not the caller's fault.
   if (!ran && tensors.empty() && ran.error().code == Code::invalid_argument)
     return Error{Code::failed_precondition,
@@ -272,7 +304,8 @@ Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute
   if (!ran) return ran.error();
   auto outputs = std::move(ran).take();
   const auto scores = TRY(scores_of(outputs, route.declaration.output, rows.size()));
-  const std::int64_t micros = (clock.now() - start).count();
+  // What other models took is theirs.
+  const std::int64_t micros = std::max<std::int64_t>((clock.now() - start).count() - apart, 0);
   for (std::size_t row = 0; row < rows.size(); ++row) {
     rows[row]->score = scores[row];
     rows[row]->decision = scores[row] >= route.declaration.threshold;
@@ -350,8 +383,7 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   const infer::RunLimits limits{.deadline = call.deadline,
                                 .alone = mode == Mode::batch || mode == Mode::stream};
   const auto work = [&]() -> Result<void> {
-    if (!reads)
-      return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, out);
+    if (!reads) return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, out);
     for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
     for (const auto& [version, rows] : groups)
       TRY(run_model(clock_, route, *version, {}, rows, limits));

@@ -57,7 +57,7 @@ struct InferenceEvent {
   std::string release;  // id of the release in force, empty if none
   std::string model;
   std::int64_t version = 0;
-  std::string runtime;  // onnx, python, kserve, openai
+  std::string runtime;  // onnx, python, kserve, openai, graph
   Mode mode = Mode::online;
   Arm arm = Arm::live;
   double assignment_probability =

@@ -116,36 +116,74 @@ HistoricalJoin historical_of(features::Service& features) {
   };
 }
 
+namespace {
+
+Result<Artifact> artifact_of(registry::Artifacts& artifacts, registry::Signatures& signatures,
+                             sql::Tx& tx, const Call& call, const std::string& model,
+                             std::int64_t version);
+
+// What the nodes of a graph ask: versions that are none.
+Result<void> find_parts(registry::Artifacts& artifacts, registry::Signatures& signatures,
+                        sql::Tx& tx, const Call& call, Artifact& out) {
+  for (const graphs::TableNode& node : out.table->nodes) {
+    if (node.kind != graphs::TableNodeKind::model) continue;
+    const auto name = TRY(graphs::model_of(node));
+    const auto unfit = [&](const std::string& why) {
+      return Error{Code::failed_precondition,
+                   "node " + node.name + " of its graph names " + *node.model + ", which " + why};
+    };
+    const auto found = artifact_of(artifacts, signatures, tx, call, name.model, name.version);
+    if (!found) return unfit("cannot be served: " + found.error().message);
+    if (found->table || found->runtime == "openai")
+      return unfit("is of runtime " + found->runtime + "; a node asks onnx, python or kserve");
+    out.parts.push_back({node.name, name.model, name.version, found->path, found->digest,
+                         found->runtime, found->remote, found->upstream});
+  }
+  return {};
+}
+
+Result<Artifact> artifact_of(registry::Artifacts& artifacts, registry::Signatures& signatures,
+                             sql::Tx& tx, const Call& call, const std::string& model,
+                             std::int64_t version) {
+  const auto record = TRY(registry::version(tx, call.project, model, version)).record;
+  TRY(signatures.require(tx, call, model, record.artifact_uri));
+  const auto unfit = [&](const std::string& why) {
+    return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +
+                                                std::to_string(version) +
+                                                " cannot be served: " + why};
+  };
+  const auto execution = execution_of(tx, call, artifacts, record);
+  if (!execution) return unfit(execution.error().message);
+  Artifact out{.digest = record.artifact_uri,
+               .runtime = execution->runtime,
+               .remote = execution->remote,
+               .upstream = execution->upstream,
+               .graph = execution->graph,
+               .table = execution->table};
+  if (out.table)
+    if (const auto found = find_parts(artifacts, signatures, tx, call, out); !found)
+      return unfit(found.error().message);
+  if (out.remote || out.table) return out;
+  const auto path = artifacts.file(
+      record.artifact_uri, execution->file.empty() ? std::string("model.onnx") : execution->file);
+  if (!path) return unfit(path.error().message);
+  out.path = out.runtime == "python" ? path->substr(0, path->rfind('/')) : *path;
+  return out;
+}
+
+}  // namespace
+
 ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures& signatures) {
   return [&artifacts, &signatures](sql::Tx& tx, const Call& call, const std::string& model,
-                                   std::int64_t version) -> Result<Artifact> {
-    const auto record = TRY(registry::version(tx, call.project, model, version)).record;
-    TRY(signatures.require(tx, call, model, record.artifact_uri));
-    const auto unfit = [&](const std::string& why) {
-      return Error{Code::failed_precondition, "the artifact of model:" + model + "@v" +
-                                                  std::to_string(version) +
-                                                  " cannot be served: " + why};
-    };
-    const auto execution = execution_of(tx, call, artifacts, record);
-    if (!execution) return unfit(execution.error().message);
-    Artifact out{.digest = record.artifact_uri,
-                 .runtime = execution->runtime,
-                 .remote = execution->remote,
-                 .upstream = execution->upstream,
-                 .graph = execution->graph};
-    if (out.remote) return out;
-    const auto path = artifacts.file(
-        record.artifact_uri, execution->file.empty() ? std::string("model.onnx") : execution->file);
-    if (!path) return unfit(path.error().message);
-    out.path = out.runtime == "python" ? path->substr(0, path->rfind('/')) : *path;
-    return out;
+                                   std::int64_t version) {
+    return artifact_of(artifacts, signatures, tx, call, model, version);
   };
 }
 
 registry::RecordCheck runtime_check_of(registry::Artifacts& artifacts) {
   return [&artifacts](sql::Tx& tx, const Call& call, registry::Record& record) -> Result<void> {
     const Execution execution = TRY(execution_of(tx, call, artifacts, record));
-    if (execution.remote) record.runtime = execution.runtime;
+    if (execution.remote || execution.table) record.runtime = execution.runtime;
     return {};
   };
 }

@@ -11,6 +11,7 @@
 #include "serving/cache.h"
 #include "serving/classes.h"
 #include "serving/decide.h"
+#include "serving/graph_loading.h"
 #include "serving/rule.h"
 #include "serving/service.h"
 #include "serving/store.h"
@@ -92,10 +93,13 @@ Result<SavedRoute> declared_route(sql::Tx& tx, const std::string& project,
   return out;
 }
 
-// Each version that a route needs, with its artifact.
+// Each version that a route needs, with its artifact; those that a graph asks before it.
 void for_each_version(const SavedRoute& route, const auto& visit) {
-  for (std::size_t i = 0; i < route.targets.size(); ++i)
+  for (std::size_t i = 0; i < route.targets.size(); ++i) {
+    for (const PartArtifact& part : route.artifacts.at(i).parts)
+      visit(part_target(route.targets[i], part), part_artifact(part));
     visit(route.targets[i], route.artifacts.at(i));
+  }
   for (const SavedClassifier& one : route.classifiers) visit(one.target, one.artifact);
 }
 
@@ -109,14 +113,6 @@ Result<void> replace_file(const std::string& path, const std::string& text) {
   if (file) std::filesystem::rename(next, path, fault);
   if (file && !fault) return {};
   return Error{Code::unavailable, "cannot write " + path};
-}
-
-// One for what is loaded once; of remote ones also by how they are called.
-std::string deployment_key(const StoredTarget& target, const Artifact& artifact) {
-  std::string key = target.model + "@" + std::to_string(target.version) + "#" + artifact.runtime +
-                    "#" + artifact.digest;
-  if (artifact.upstream) key += "#" + target.project + "#" + json_text(*artifact.upstream);
-  return key;
 }
 
 }  // namespace
@@ -142,7 +138,8 @@ Result<std::vector<SavedRoute>> Service::saved_routes(const Call& call) {
   });
 }
 
-Result<Deployment> Service::load(const StoredTarget& target, const Artifact& artifact) {
+Result<Deployment> Service::load(const StoredTarget& target, const Artifact& artifact,
+                                 const Tried& tried) {
   Deployment out{.model = target.model,
                  .version = target.version,
                  .digest = artifact.digest,
@@ -160,6 +157,10 @@ Result<Deployment> Service::load(const StoredTarget& target, const Artifact& art
     if (!options_.connect)
       return Error{Code::failed_precondition, "this server calls no upstreams of runtime kserve"};
     out.runtime = TRY(options_.connect(*out.remote));
+    return out;
+  }
+  if (artifact.table) {
+    out.runtime = TRY(load_graph(target, artifact, tried));
     return out;
   }
   if (artifact.runtime == "python" && !options_.python)
@@ -239,7 +240,7 @@ void Service::load_missing(const std::vector<SavedRoute>& routes, Tried& tried) 
         return;
       }
     }
-    auto made = load(target, artifact);
+    auto made = load(target, artifact, tried);
     if (!made) {
       tried.emplace(key, made.error());
       return;

@@ -71,13 +71,26 @@ Result<void> find_graph(registry::Artifacts& artifacts, const std::string& uri,
   return Error{plan.error().code, "graph.yaml: " + plan.error().message, plan.error().violations};
 }
 
+// Whether its versions are there and take what it gives is seen when it is loaded.
+Result<void> find_table(registry::Artifacts& artifacts, const std::string& uri,
+                        const registry::ArtifactFile& file, Execution& out) {
+  out.table = TRY(graphs::read_table_graph(TRY(small_text(artifacts, uri, file))));
+  const auto order = graphs::order_of(*out.table);
+  if (!order)
+    return Error{order.error().code, "graph.yaml: " + order.error().message,
+                 order.error().violations};
+  out.runtime = "graph";
+  out.file = graphs::graph_file;
+  return {};
+}
+
 }  // namespace
 
 Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifacts& artifacts,
                                const registry::Record& record) {
   const std::string said = record.runtime.value_or("");
-  const bool known =
-      said.empty() || said == "onnx" || said == "python" || said == "kserve" || said == "openai";
+  const bool known = said.empty() || said == "onnx" || said == "python" || said == "kserve" ||
+                     said == "openai" || said == "graph";
   if (!known) return wrong_runtime("must be " + std::string(runtime_names) + ", not " + said);
   const std::string& uri = record.artifact_uri;
   Execution out;
@@ -103,13 +116,15 @@ Result<Execution> execution_of(sql::Tx& tx, const Call& call, registry::Artifact
   }
   // Another runtime's model may have a file of that name for itself.
   if (const auto* const graph = find(files, graphs::graph_file);
-      graph && (remote || out.runtime.empty()))
-    TRY(find_graph(artifacts, uri, *graph, out));
+      graph && (remote || out.runtime.empty())) {
+    TRY(remote ? find_graph(artifacts, uri, *graph, out) : find_table(artifacts, uri, *graph, out));
+    if (!remote) choices = out.runtime;
+  }
   if (said.empty() || said == out.runtime) return out;
   if (choices.empty())
     return wrong_runtime("is " + said +
-                         ", and the artifact has none of model.onnx, MLmodel and "
-                         "remote.yaml");
+                         ", and the artifact has none of model.onnx, MLmodel, remote.yaml and "
+                         "graph.yaml");
   return wrong_runtime("is " + said + ", and the artifact is for " + choices);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/call.h"
 #include "graphs/graph.h"
+#include "graphs/table_graph.h"
 #include "ports/olap.h"
 #include "ports/sql.h"
 #include "serving/upstream.h"
@@ -39,15 +40,28 @@ using SchemaOpener = std::function<Result<OpenSchema>(const Call& call, const st
 using HistoricalJoin = std::function<Result<std::string>(
     const Call& call, olap::Session& session, const std::string& schema, const std::string& rows)>;
 
+// The artifact of a version that a node of a graph asks; no graph itself.
+struct PartArtifact {
+  std::string node, model;
+  std::int64_t version = 0;
+  std::string path, digest, runtime;
+  std::optional<RemoteModel> remote = {};
+  std::optional<UpstreamDeclaration> upstream = {};
+};
+BOOST_DESCRIBE_STRUCT(PartArtifact, (),
+                      (node, model, version, path, digest, runtime, remote, upstream))
+
 struct Artifact {
   std::string path;  // on the local disk: the ONNX file, the folder of MLmodel; none of remote ones
   std::string digest;            // of its bytes or its directory: one digest, one loaded model
-  std::string runtime = "onnx";  // onnx, python, kserve, openai
+  std::string runtime = "onnx";  // onnx, python, kserve, openai, graph
   std::optional<RemoteModel> remote = {};
   std::optional<UpstreamDeclaration> upstream = {};    // that `remote` names, as it is declared now
   std::optional<graphs::GraphDeclaration> graph = {};  // before a call to a language model
+  std::optional<graphs::TableGraph> table = {};        // of runtime graph, and what its nodes ask
+  std::vector<PartArtifact> parts = {};
 };
-BOOST_DESCRIBE_STRUCT(Artifact, (), (path, digest, runtime, remote, upstream, graph))
+BOOST_DESCRIBE_STRUCT(Artifact, (), (path, digest, runtime, remote, upstream, graph, table, parts))
 
 // not_found where the version does not exist, failed_precondition where its artifact is not there.
 using ArtifactFinder = std::function<Result<Artifact>(

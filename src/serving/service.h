@@ -105,6 +105,8 @@ struct ServiceOptions {
   std::function<Result<std::int64_t>(sql::Tx&, const Call&, const std::string& model,
                                      const std::string& alias)>
       alias = {};
+  // Of graphs: the tree of an expression.
+  std::function<Result<json::value>(const std::string& expression)> parse = {};
   // Of kserve: what the upstream says of the model, and calls of it.
   std::function<Result<std::shared_ptr<infer::Model>>(const Remote&)> connect = {};
 };
@@ -192,7 +194,10 @@ class Service {
                                              const OpenSchema& features) const;
   Result<std::shared_ptr<const Deployment>> deploy(const StoredTarget& target,
                                                    const Artifact& artifact, const Tried& tried);
-  Result<Deployment> load(const StoredTarget& target, const Artifact& artifact);
+  Result<Deployment> load(const StoredTarget& target, const Artifact& artifact, const Tried& tried);
+  // Of runtime graph, whose parts are in `tried`: graph_loading.cc.
+  Result<std::shared_ptr<infer::Model>> load_graph(const StoredTarget& target,
+                                                   const Artifact& artifact, const Tried& tried);
   Result<void> check_upstream(sql::Tx& tx, const Call& call,
                               const UpstreamDeclaration& upstream) const;
   Result<void> save() const;

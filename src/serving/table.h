@@ -38,7 +38,7 @@ struct Deployment {
   std::string model;
   std::int64_t version = 0;
   std::string digest;
-  std::string runtime_name = "onnx";           // onnx, python, kserve, openai
+  std::string runtime_name = "onnx";           // onnx, python, kserve, openai, graph
   std::shared_ptr<infer::Model> runtime = {};  // takes tensors; none of openai
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
   double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
