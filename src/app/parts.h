@@ -3,7 +3,6 @@
 
 #include "access/service.h"
 #include "adapters/rocksdb/rocksdb.h"
-#include "api/grpc/server.h"
 #include "api/openai/exchange.h"
 #include "api/openai/gate.h"
 #include "app/background.h"
@@ -166,7 +165,6 @@ struct System::Parts {
   std::unique_ptr<GraphTools> graph_tools;
 
   std::unique_ptr<net::Server> server;
-  std::unique_ptr<api::grpc::Server> grpc;
   Background background;  // the first to stop: its turns use everything above
 
   std::string path(const std::string& name) const { return options.data + "/" + name; }

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "access/authenticator.h"
+#include "api/grpc/services.h"
 #include "app/memory.h"
 #include "app/parts.h"
 #include "base/log.h"
@@ -54,7 +55,10 @@ Result<void> System::Parts::listen() {
                          name_of(permission), call);
   };
   const SystemLimits& limits = options.limits;
+  std::vector<api::Rpc> rpcs = api::grpc::inference_rpcs(*gateway, *serving);
+  for (api::Rpc& one : api::grpc::feature_rpcs(*features)) rpcs.push_back(std::move(one));
   server = std::make_unique<net::Server>(net::ServerOptions{.address = options.http,
+                                                            .grpc = options.grpc,
                                                             .io_threads = io_threads(),
                                                             .workers = options.workers,
                                                             .queue_max = limits.queued_requests,
@@ -64,17 +68,9 @@ Result<void> System::Parts::listen() {
                                                             .stream_max = limits.artifact_bytes,
                                                             .request_time = limits.request_time,
                                                             .drain_time = limits.drain_time},
-                                         routes(), authorize, metrics, clock, upstreams);
-  TRY(server->start());
-  if (options.grpc.empty()) return {};
-  grpc = std::make_unique<api::grpc::Server>(
-      api::grpc::ServerOptions{.address = options.grpc,
-                               .message_max = static_cast<int>(limits.body_bytes),
-                               .request_time = limits.request_time,
-                               .drain_time = limits.drain_time},
-      api::grpc::Served{*gateway, *serving, *features}, authorize,
-      [this](std::function<void()> work) { return server->post(std::move(work)); }, clock);
-  return grpc->start();
+                                         routes(), authorize, metrics, clock, upstreams,
+                                         std::move(rpcs));
+  return server->start();
 }
 
 void System::Parts::start_background() {
@@ -229,11 +225,10 @@ Result<void> System::start(const SystemOptions& options) {
 }
 
 std::string System::address() const { return parts_->server->address(); }
-std::string System::grpc_address() const { return parts_->grpc ? parts_->grpc->address() : ""; }
+std::string System::grpc_address() const { return parts_->server->grpc_address(); }
 const std::string& System::first_admin_token() const { return parts_->first_token; }
 
 void System::stop() {
-  if (parts_->grpc) parts_->grpc->stop();  // its work runs on the server's workers
   if (parts_->server) parts_->server->stop();
   parts_->background.stop();
   if (!parts_->telemetry) return;

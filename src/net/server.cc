@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "net/edge.h"
+#include "net/http2_session.h"
 #include "net/session.h"
 #include "net/workers.h"
 
@@ -59,6 +60,12 @@ boost::system::error_code listen_on(tcp::acceptor& acceptor, const tcp::endpoint
   return fault;
 }
 
+std::string text_of(const tcp::endpoint& endpoint) {
+  const auto ip = endpoint.address();
+  return (ip.is_v6() ? "[" + ip.to_string() + "]" : ip.to_string()) + ":" +
+         std::to_string(endpoint.port());
+}
+
 // Closing a listening socket resets whoever has connected since the last accept. So the first
 // packets of newcomers are dropped before: they knock again and find nobody, or the next server.
 void refuse_newcomers(tcp::acceptor& acceptor) {
@@ -75,10 +82,11 @@ void refuse_newcomers(tcp::acceptor& acceptor) {
 // One thread with its connections.
 struct Loop {
   std::unordered_set<Session*> sessions;
+  std::unordered_set<Http2Session*> grpc_sessions;
   std::optional<Forwards> forwards;  // outlives the context, whose coroutines end calls
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
-  tcp::acceptor acceptor{context};
+  tcp::acceptor acceptor{context}, grpc_acceptor{context};
   std::vector<pollfd> watched;
   std::vector<Session*> watching;
 
@@ -106,12 +114,12 @@ struct Loop {
 
 struct Server::State {
   Edge edge;
+  const RpcEdge rpcs;
   std::mutex turn;
   std::condition_variable ended;
   std::size_t open = 0;  // connections and listening sockets, under `turn`
   std::atomic<std::size_t> connections{0};
-  tcp::endpoint endpoint;
-  bool started = false;
+  tcp::endpoint endpoint, grpc_endpoint;
   const std::shared_ptr<Upstreams> upstreams;
   std::vector<std::unique_ptr<Loop>> loops;
   std::vector<std::jthread> threads;
@@ -119,8 +127,10 @@ struct Server::State {
   std::unique_ptr<Workers> workers;
 
   State(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-        Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> given)
-      : edge(std::move(options), std::move(routes), std::move(authorize), metrics, clock),
+        Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> given,
+        std::vector<api::Rpc> methods)
+      : edge(std::move(options), std::move(routes), authorize, metrics, clock),
+        rpcs(std::move(methods), authorize, edge.options, clock),
         upstreams(given ? std::move(given) : std::make_shared<Upstreams>(metrics, clock)) {}
 
   // Counts something open while it lives; stop() waits for the last.
@@ -141,14 +151,15 @@ struct Server::State {
   };
 
   // Keeps a session known to its loop.
+  template <class One>
   class Place {
    public:
-    Place(State& state, Loop& loop, Session& session)
-        : open_(state), state_(state), loop_(loop), session_(session) {
-      loop_.sessions.insert(&session_);
+    Place(State& state, std::unordered_set<One*>& sessions, One& session)
+        : open_(state), state_(state), sessions_(sessions), session_(session) {
+      sessions_.insert(&session_);
     }
     ~Place() {
-      loop_.sessions.erase(&session_);
+      sessions_.erase(&session_);
       state_.edge.measures.connections(--state_.connections);
     }
     Place(const Place&) = delete;
@@ -156,21 +167,24 @@ struct Server::State {
    private:
     Open open_;
     State& state_;
-    Loop& loop_;
-    Session& session_;
+    std::unordered_set<One*>& sessions_;
+    One& session_;
   };
 
-  void begin(Loop& loop, tcp::socket socket);
-  asio::awaitable<void> accept(Loop& loop);
+  void begin(Loop& loop, tcp::acceptor& acceptor, tcp::socket socket);
+  asio::awaitable<void> accept(Loop& loop, tcp::acceptor& acceptor);
   asio::awaitable<void> serve(Loop& loop, tcp::socket socket);
+  asio::awaitable<void> serve_grpc(Loop& loop, tcp::socket socket);
   asio::awaitable<void> watch(Loop& loop);
   Result<void> listen();
+  Result<tcp::endpoint> listen(const std::string& address, tcp::acceptor Loop::*acceptor,
+                               std::string_view flag);
   void run(Loop& loop);
 };
 
 asio::awaitable<void> Server::State::serve(Loop& loop, tcp::socket socket) {
   Session session(edge, *workers, *loop.forwards, std::move(socket));
-  const Place place(*this, loop, session);
+  const Place place(*this, loop.sessions, session);
   try {
     co_await session.run();
   } catch (const std::exception& fault) {
@@ -178,19 +192,30 @@ asio::awaitable<void> Server::State::serve(Loop& loop, tcp::socket socket) {
   }
 }
 
-void Server::State::begin(Loop& loop, tcp::socket socket) {
+asio::awaitable<void> Server::State::serve_grpc(Loop& loop, tcp::socket socket) {
+  const auto session = std::make_shared<Http2Session>(edge, rpcs, *workers, std::move(socket));
+  const Place place(*this, loop.grpc_sessions, *session);
+  try {
+    co_await session->run();
+  } catch (const std::exception& fault) {
+    log::error("connection_broke", {{"error", fault.what()}});
+  }
+}
+
+void Server::State::begin(Loop& loop, tcp::acceptor& acceptor, tcp::socket socket) {
   if (connections >= edge.options.connections_max) return;  // the socket closes here
   edge.measures.connections(++connections);
-  auto session = serve(loop, std::move(socket));
+  auto session = &acceptor == &loop.grpc_acceptor ? serve_grpc(loop, std::move(socket))
+                                                  : serve(loop, std::move(socket));
   asio::co_spawn(loop.context, std::move(session), asio::detached);
 }
 
-asio::awaitable<void> Server::State::accept(Loop& loop) {
+asio::awaitable<void> Server::State::accept(Loop& loop, tcp::acceptor& acceptor) {
   const Open open_one(*this);
   while (!edge.draining) {
-    auto [fault, socket] = co_await loop.acceptor.async_accept(token);
+    auto [fault, socket] = co_await acceptor.async_accept(token);
     if (!fault) {
-      begin(loop, std::move(socket));
+      begin(loop, acceptor, std::move(socket));
     } else if (fault != asio::error::operation_aborted) {
       // Out of descriptors, most likely: wait for some to be given back instead of spinning.
       asio::steady_timer pause(loop.context, std::chrono::milliseconds(20));
@@ -198,17 +223,17 @@ asio::awaitable<void> Server::State::accept(Loop& loop) {
     }
   }
   // Who connected before the end is served: closing now would reset them.
-  refuse_newcomers(loop.acceptor);
+  refuse_newcomers(acceptor);
   asio::steady_timer handshakes(loop.context, handshake_time);
   co_await handshakes.async_wait(token);
   boost::system::error_code fault;
-  loop.acceptor.non_blocking(true, fault);
+  acceptor.non_blocking(true, fault);
   while (!fault) {
     tcp::socket socket(loop.context);
-    loop.acceptor.accept(socket, fault);
-    if (!fault) begin(loop, std::move(socket));
+    acceptor.accept(socket, fault);
+    if (!fault) begin(loop, acceptor, std::move(socket));
   }
-  loop.acceptor.close(fault);
+  acceptor.close(fault);
 }
 
 // The timers of all connections in one.
@@ -225,6 +250,7 @@ asio::awaitable<void> Server::State::watch(Loop& loop) {
     if (fault) co_return;
     const auto now = std::chrono::steady_clock::now();
     for (Session* session : loop.sessions) session->stop_if_late(now);
+    for (Http2Session* session : loop.grpc_sessions) session->stop_if_late(now);
     loop.look_for_hang_ups();
   }
 }
@@ -241,32 +267,47 @@ void Server::State::run(Loop& loop) {
 }
 
 Result<void> Server::State::listen() {
-  endpoint = TRY(endpoint_of(edge.options.address));
-  const int count = std::max(edge.options.io_threads, 1);
+  for (int i = 0; i < std::max(edge.options.io_threads, 1); ++i)
+    loops.push_back(std::make_unique<Loop>());
+  auto done = listen(edge.options.address, &Loop::acceptor, "--http");
+  if (done) endpoint = *done;
+  if (done && !edge.options.grpc.empty()) {
+    done = listen(edge.options.grpc, &Loop::grpc_acceptor, "--grpc");
+    if (done) grpc_endpoint = *done;
+  }
+  if (done) return {};
+  loops.clear();
+  return done.error();
+}
+
+// All loops at one address.
+Result<tcp::endpoint> Server::State::listen(const std::string& address,
+                                            tcp::acceptor Loop::*acceptor, std::string_view flag) {
+  tcp::endpoint at = TRY(endpoint_of(address));
+  const bool is_shared = loops.size() > 1;
   boost::system::error_code fault;
-  if (count > 1 && endpoint.port() != 0) {
+  if (is_shared && at.port() != 0) {
     // Loops share the port, so the kernel would let another server of this user share it as well.
     asio::io_context context;
     tcp::acceptor probe(context);
-    fault = listen_on(probe, endpoint, false);
+    fault = listen_on(probe, at, false);
   }
-  for (int i = 0; i < count && !fault; ++i) {
-    auto loop = std::make_unique<Loop>();
-    fault = listen_on(loop->acceptor, endpoint, count > 1);
-    if (!fault) endpoint = loop->acceptor.local_endpoint(fault);
-    loops.push_back(std::move(loop));
+  for (const auto& loop : loops) {
+    tcp::acceptor& one = (*loop).*acceptor;
+    if (!fault) fault = listen_on(one, at, is_shared);
+    if (!fault) at = one.local_endpoint(fault);
   }
-  if (!fault) return {};
-  loops.clear();
-  return Error{Code::unavailable,
-               "cannot listen on " + edge.options.address + ": " + fault.message() +
-                   "; stop what listens there or choose another address with --http"};
+  if (!fault) return at;
+  return Error{Code::unavailable, "cannot listen on " + address + ": " + fault.message() +
+                                      "; stop what listens there or choose another address with " +
+                                      std::string(flag)};
 }
 
 Server::Server(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-               Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams)
+               Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams,
+               std::vector<api::Rpc> rpcs)
     : state_(std::make_unique<State>(std::move(options), std::move(routes), std::move(authorize),
-                                     metrics, clock, std::move(upstreams))) {}
+                                     metrics, clock, std::move(upstreams), std::move(rpcs))) {}
 
 Server::~Server() { stop(); }
 
@@ -278,8 +319,11 @@ Result<void> Server::start() {
   for (const auto& loop : state.loops) {
     loop->forwards.emplace(loop->context, state.edge, *state.workers, state.upstreams->origins(),
                            [&state] { return std::make_shared<State::Open>(state); });
-    auto accepting = state.accept(*loop);
-    asio::co_spawn(loop->context, std::move(accepting), asio::detached);
+    for (tcp::acceptor* acceptor : {&loop->acceptor, &loop->grpc_acceptor}) {
+      if (!acceptor->is_open()) continue;
+      auto accepting = state.accept(*loop, *acceptor);
+      asio::co_spawn(loop->context, std::move(accepting), asio::detached);
+    }
     auto watching = state.watch(*loop);
     asio::co_spawn(loop->context, std::move(watching), asio::detached);
   }
@@ -290,14 +334,10 @@ Result<void> Server::start() {
   return {};
 }
 
-std::string Server::address() const {
-  const auto ip = state_->endpoint.address();
-  return (ip.is_v6() ? "[" + ip.to_string() + "]" : ip.to_string()) + ":" +
-         std::to_string(state_->endpoint.port());
-}
+std::string Server::address() const { return text_of(state_->endpoint); }
 
-bool Server::post(std::function<void()> work) {
-  return state_->workers && state_->workers->post(std::move(work));
+std::string Server::grpc_address() const {
+  return state_->edge.options.grpc.empty() ? "" : text_of(state_->grpc_endpoint);
 }
 
 void Server::stop() {
@@ -307,7 +347,9 @@ void Server::stop() {
     asio::post(loop->context, [&here = *loop] {
       boost::system::error_code ignored;
       here.acceptor.cancel(ignored);
+      here.grpc_acceptor.cancel(ignored);
       for (Session* session : here.sessions) session->drain();
+      for (Http2Session* session : here.grpc_sessions) session->drain();
     });
   std::unique_lock lock(state.turn);
   const bool all =
@@ -317,6 +359,7 @@ void Server::stop() {
     for (const auto& loop : state.loops)
       asio::post(loop->context, [&here = *loop] {
         for (Session* session : here.sessions) session->abort();
+        for (Http2Session* session : here.grpc_sessions) session->abort();
         here.forwards->cut();
       });
     state.workers->pool().stop();

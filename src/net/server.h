@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/route.h"
+#include "api/rpc.h"
 #include "base/metrics.h"
 #include "net/upstream.h"
 
@@ -16,12 +17,13 @@ namespace penstock::net {
 struct ServerOptions {
   std::string address =
       "127.0.0.1:8080";  // IP:PORT, [IPv6]:PORT or localhost:PORT; port 0: any free
+  std::string grpc;      // the same for gRPC; empty: none
   int io_threads = 1;
   int workers = 8;
   std::size_t queue_max = 1'024;  // requests that wait for a worker; beyond it 503
   std::size_t connections_max = 4'096;
   std::size_t header_max = 64 << 10;
-  std::size_t body_max = 64 << 20;                    // after decoding, too
+  std::size_t body_max = 64 << 20;  // after decoding, too; of a message of gRPC, either way
   std::int64_t stream_max = std::int64_t{100} << 30;  // a body that goes on while it comes
   // Streams under way, either way, each with a buffer of a megabyte; beyond it 503.
   std::size_t streams_max = 64;
@@ -44,19 +46,19 @@ using Authorize = std::function<Result<void>(const api::Request& request,
 
 class Server {
  public:
-  // Calls that other servers answer go through `upstreams`; without them through its own.
+  // Calls that other servers answer go through `upstreams`; without them through its own. `rpcs`
+  // are what gRPC has, where it has an address.
   Server(ServerOptions options, std::vector<api::Route> routes, Authorize authorize,
-         Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams = nullptr);
+         Metrics& metrics, const Clock& clock, std::shared_ptr<Upstreams> upstreams = nullptr,
+         std::vector<api::Rpc> rpcs = {});
   ~Server();
 
   // unavailable, with the address and the way out, where the port is taken.
   Result<void> start();
-  std::string address() const;  // with the port that was really taken
-  // Runs `work` on a worker, for another edge that shares them; false where the queue is full or
-  // the server does not run.
-  bool post(std::function<void()> work);
-  // Stops to accept, answers what is under way with "Connection: close", then closes. What is not
-  // answered within the drain time is cut off; a handler that runs is waited for.
+  std::string address() const;       // with the port that was really taken
+  std::string grpc_address() const;  // the same; empty where there is none
+  // Stops to accept, answers what is under way with "Connection: close" or GOAWAY, then closes.
+  // What is not answered within the drain time is cut off; a handler that runs is waited for.
   void stop();
 
  private:

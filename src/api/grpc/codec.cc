@@ -105,9 +105,9 @@ Result<void> say_typed(const infer::Tensor& tensor, InferTensorContents& out) {
   return {};
 }
 
-}  // namespace
-
-Result<v2::InferBody> read_body(const inference::ModelInferRequest& request) {
+// `take_raw` gives the raw contents of an input.
+template <class TakeRaw>
+Result<v2::InferBody> read(const inference::ModelInferRequest& request, TakeRaw take_raw) {
   v2::InferBody out{.id = request.id()};
   for (const auto& [name, value] : request.parameters()) out.parameters[name] = text_of(value);
   if (request.inputs_size() == 0) return wrong("inputs is missing; it must be a list of tensors");
@@ -129,7 +129,7 @@ Result<v2::InferBody> read_body(const inference::ModelInferRequest& request) {
     if (raw != 0 && input.has_contents())
       return wrong("input " + tensor.name + " has contents beside raw_input_contents");
     if (raw != 0)
-      tensor.bytes = request.raw_input_contents(at);
+      tensor.bytes = take_raw(at);
     else
       TRY(take_typed(input.contents(), tensor));
     TRY(v2::check_tensor(tensor));
@@ -137,6 +137,16 @@ Result<v2::InferBody> read_body(const inference::ModelInferRequest& request) {
   }
   for (const auto& output : request.outputs()) out.outputs.push_back({output.name(), raw != 0});
   return out;
+}
+
+}  // namespace
+
+Result<v2::InferBody> read_body(const inference::ModelInferRequest& request) {
+  return read(request, [&](int at) { return request.raw_input_contents(at); });
+}
+
+Result<v2::InferBody> take_body(inference::ModelInferRequest& request) {
+  return read(request, [&](int at) { return std::move(*request.mutable_raw_input_contents(at)); });
 }
 
 Result<void> write_answer(v2::InferReply& reply, bool raw, inference::ModelInferResponse& out) {

@@ -1,9 +1,12 @@
-#include "api/grpc/features.h"
-
 #include <charconv>
 #include <deque>
+#include <features.pb.h>
+
+#include "api/grpc/services.h"
+#include "api/grpc/unary.h"
 
 #include "features/batch.h"
+#include "features/service.h"
 #include "features/transform/plan.h"
 #include "features/values.h"
 
@@ -213,19 +216,18 @@ Result<void> push(Service& features, const Call& call, const v1::PushRequest& in
 
 }  // namespace
 
-::grpc::ServerUnaryReactor* Features::GetOnlineFeatures(::grpc::CallbackServerContext* context,
-                                                        const v1::GetOnlineFeaturesRequest* in,
-                                                        v1::GetOnlineFeaturesResponse* out) {
-  return calls_.posted(*context, Permission::read, [this, in, out](Reactor&, const Call& call) {
-    return read(features_, call, *in, *out);
-  });
-}
-
-::grpc::ServerUnaryReactor* Features::Push(::grpc::CallbackServerContext* context,
-                                           const v1::PushRequest* in, v1::PushResponse* out) {
-  return calls_.posted(*context, Permission::write, [this, in, out](Reactor&, const Call& call) {
-    return push(features_, call, *in, *out);
-  });
+std::vector<Rpc> feature_rpcs(penstock::features::Service& features) {
+  const std::string service = "/penstock.features.v1.FeatureService/";
+  return {
+      rpc<v1::GetOnlineFeaturesRequest, v1::GetOnlineFeaturesResponse>(
+          service + "GetOnlineFeatures", Permission::read, Rpc::Place::worker,
+          [&](const Asked& asked, v1::GetOnlineFeaturesRequest& in,
+              v1::GetOnlineFeaturesResponse& out) { return read(features, asked.call, in, out); }),
+      rpc<v1::PushRequest, v1::PushResponse>(
+          service + "Push", Permission::write, Rpc::Place::worker,
+          [&](const Asked& asked, v1::PushRequest& in, v1::PushResponse& out) {
+            return push(features, asked.call, in, out);
+          })};
 }
 
 }  // namespace penstock::api::grpc
