@@ -14,6 +14,7 @@
 
 #include "base/call.h"
 #include "base/described.h"
+#include "base/json.h"
 #include "base/result.h"
 
 namespace penstock::sql {
@@ -106,7 +107,10 @@ void from_sql(const Scalar& column, T& out) {
   if constexpr (is_optional<T>) {
     if (column.index() != 0) from_sql(column, out.emplace());
   } else if constexpr (Compound<T>) {
-    Decoder().read(json::parse(std::get<std::string>(column)), "", {}, out);
+    boost::system::error_code fault;
+    const json::value value = parse_json(std::get<std::string>(column), fault);
+    if (fault) throw std::logic_error("a column that should be JSON is none");
+    Decoder().read(value, "", {}, out);
   } else if constexpr (std::same_as<T, Timestamp>) {
     out = Timestamp(Micros(std::get<std::int64_t>(column)));
   } else if constexpr (std::same_as<T, Micros>) {

@@ -3,6 +3,7 @@
 
 #include <limits>
 #include <optional>
+#include <random>
 #include <thread>
 
 #include "adapters/sqlite/sqlite.h"
@@ -406,6 +407,18 @@ TEST_P(SqlTest, MigratesOnceAndRefusesAChangedMigration) {
 TEST_P(SqlTest, RunsTheRealMigrations) {
   const auto db = test::database();
   EXPECT_EQ(test::count(*db, "audit_head"), 1);
+}
+
+TEST(SqlColumnsTest, KeepEveryBitOfTheDoublesInAList) {
+  std::mt19937_64 random(7);
+  for (int turn = 0; turn < 1'000; ++turn) {
+    std::vector<double> values, back;
+    for (int at = 0; at < 20; ++at)
+      values.push_back(std::uniform_real_distribution<>(-1e6, 1e6)(random));
+    const auto column = sql::to_sql(values);
+    sql::from_sql(column, back);
+    ASSERT_EQ(back, values);
+  }
 }
 
 }  // namespace
