@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::string_view model_file = "model.onnx", mlflow_file = "MLmodel";
 constexpr std::int64_t text_max = 1 << 20;
+constexpr const char* needs_remote =
+    "graph.yaml goes before calls to a language model: it needs a remote.yaml whose upstream has "
+    "protocol: openai";
 
 Error wrong_runtime(const std::string& problem) {
   return {Code::invalid_argument, "runtime " + problem, {{"runtime", problem}}};
@@ -61,10 +64,7 @@ Result<void> find_remote(sql::Tx& tx, const Call& call, registry::Artifacts& art
 
 Result<void> find_graph(registry::Artifacts& artifacts, const std::string& uri,
                         const registry::ArtifactFile& file, Execution& out) {
-  if (out.runtime != "openai")
-    return Error{Code::invalid_argument,
-                 "graph.yaml goes before calls to a language model: it needs a remote.yaml whose "
-                 "upstream has protocol: openai"};
+  if (out.runtime != "openai") return Error{Code::invalid_argument, needs_remote};
   out.graph = TRY(graphs::read_graph(TRY(small_text(artifacts, uri, file))));
   const auto plan = graphs::Plan::make(*out.graph);
   if (plan) return {};
@@ -74,7 +74,9 @@ Result<void> find_graph(registry::Artifacts& artifacts, const std::string& uri,
 // Whether its versions are there and take what it gives is seen when it is loaded.
 Result<void> find_table(registry::Artifacts& artifacts, const std::string& uri,
                         const registry::ArtifactFile& file, Execution& out) {
-  out.table = TRY(graphs::read_table_graph(TRY(small_text(artifacts, uri, file))));
+  const std::string text = TRY(small_text(artifacts, uri, file));
+  if (graphs::read_graph(text)) return Error{Code::invalid_argument, needs_remote};
+  out.table = TRY(graphs::read_table_graph(text));
   const auto order = graphs::order_of(*out.table);
   if (!order)
     return Error{order.error().code, "graph.yaml: " + order.error().message,

@@ -233,6 +233,11 @@ const std::string graph_yaml =
     "nodes:\n- {name: a, kind: embed, route: r, text: '{{question}}'}\n"
     "messages:\n- {role: system, content: 'Say {{a}}'}\n";
 
+const std::string table_yaml =
+    "inputs: [{name: x, datatype: FP64}]\n"
+    "nodes: [{name: twice, kind: expression, expression: x * 2}]\n"
+    "outputs:\n- {name: score, from: twice}\n";
+
 TEST_F(RuntimesTest, SaysWhatExecutesAnArtifact) {
   struct Case {
     std::string what;
@@ -261,7 +266,11 @@ TEST_F(RuntimesTest, SaysWhatExecutesAnArtifact) {
        "openai",
        ""},
       {"nothing we know", {{"readme.txt", "x"}}, {}, "", ""},
-      {"unknown name", {{"model.onnx", "x"}}, "sklearn", "", "must be onnx, python, kserve or"},
+      {"unknown name",
+       {{"model.onnx", "x"}},
+       "sklearn",
+       "",
+       "must be onnx, python, kserve, openai or"},
       {"other runtime", {{"model.onnx", "x"}}, "python", "", "the artifact is for onnx"},
       {"other protocol", {{"remote.yaml", remote_yaml}}, "kserve", "", "is for openai"},
       {"no files for it", {{"readme.txt", "x"}}, "onnx", "", "none of model.onnx"},
@@ -287,6 +296,13 @@ TEST_F(RuntimesTest, SaysWhatExecutesAnArtifact) {
        "",
        "graph.yaml: nodes.a.name is in a circle"},
       {"graph alone", {{"graph.yaml", graph_yaml}}, {}, "", "needs a remote.yaml"},
+      {"graph of tables", {{"graph.yaml", table_yaml}}, {}, "graph", ""},
+      {"graph of tables, as another", {{"graph.yaml", table_yaml}}, "onnx", "", "is for graph"},
+      {"graph of tables that names nothing",
+       {{"graph.yaml", table_yaml + "- {name: other, from: nothing}"}},
+       {},
+       "",
+       "there is no input or node nothing"},
       {"broken MLmodel", {{"MLmodel", "flavors: ["}}, {}, "", "no YAML"},
   };
   for (const Case& c : cases) {
