@@ -156,6 +156,7 @@ TEST_F(QueueTest, AFullQueueRefusesAtOnce) {
 TEST_F(QueueTest, AFallbackWaitsInItsOwnQueue) {
   serving::LiveRoute asked = world_.route("helper", {{.upstream = "first"}});
   asked.declaration.fallbacks = {"spare"};
+  asked.declaration.retries = serving::RetryOptions{.attempts = 1};
   std::vector<serving::LiveRoute> routes;
   routes.push_back(std::move(asked));
   routes.push_back(queued("spare", 1, 8));
@@ -176,6 +177,7 @@ TEST_F(QueueTest, AFallbackWaitsInItsOwnQueue) {
 TEST_F(QueueTest, AFallbackThatDoesNotLetItInLeavesTheFirstFailure) {
   serving::LiveRoute asked = world_.route("helper", {{.upstream = "first"}});
   asked.declaration.fallbacks = {"spare"};
+  asked.declaration.retries = serving::RetryOptions{.attempts = 1};
   std::vector<serving::LiveRoute> routes;
   routes.push_back(std::move(asked));
   routes.push_back(queued("spare", 1, 8));
