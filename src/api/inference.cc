@@ -163,28 +163,27 @@ Result<InferRequest> request_of(const LiveRoute& route, std::int64_t version, In
   return out;
 }
 
-std::vector<infer::Tensor> tensors_of(InferAnswer& answer) {
-  std::vector<double> scores;
-  std::string decisions;
-  std::vector<std::string> ids;
-  std::vector<std::int64_t> versions;
-  for (const serving::Prediction& prediction : answer.predictions) {
-    scores.push_back(prediction.score);
-    decisions += prediction.decision ? '\1' : '\0';
-    ids.push_back(prediction.id);
-    versions.push_back(prediction.version);
-  }
-  std::vector<infer::Tensor> out = std::move(answer.outputs);
-  const auto add = [&](infer::Tensor tensor) {
-    for (const infer::Tensor& known : out)
-      if (known.name == tensor.name) return;  // the model's own of this name is what was asked for
-    out.push_back(std::move(tensor));
+// Our own outputs, of which only those that are asked for are made.
+constexpr std::array<std::string_view, 4> own_names = {"score", "decision", "prediction_id",
+                                                       "version"};
+
+infer::Tensor own_tensor(const InferAnswer& answer, std::string_view name) {
+  const auto all = [&](auto value) {
+    std::vector<decltype(value(serving::Prediction{}))> values;
+    values.reserve(answer.predictions.size());
+    for (const serving::Prediction& one : answer.predictions) values.push_back(value(one));
+    return values;
   };
-  add(flat_tensor("score", "FP64", scores));
-  add({"decision", "BOOL", {static_cast<std::int64_t>(decisions.size())}, decisions});
-  add(bytes_tensor("prediction_id", ids));
-  add(flat_tensor("version", "INT64", versions));
-  return out;
+  using Prediction = serving::Prediction;
+  if (name == "score")
+    return flat_tensor("score", "FP64", all([](const Prediction& one) { return one.score; }));
+  if (name == "version")
+    return flat_tensor("version", "INT64", all([](const Prediction& one) { return one.version; }));
+  if (name == "prediction_id")
+    return bytes_tensor("prediction_id", all([](const Prediction& one) { return one.id; }));
+  std::string decisions;
+  for (const Prediction& one : answer.predictions) decisions += one.decision ? '\1' : '\0';
+  return {"decision", "BOOL", {static_cast<std::int64_t>(decisions.size())}, decisions};
 }
 
 // "2", or "1,2" where rows of one call went to several.
@@ -199,22 +198,38 @@ std::string versions_text(const InferAnswer& answer) {
   return text;
 }
 
-// Those that are wanted, in that order; all where none is named.
-Result<std::vector<infer::Tensor>> chosen(std::vector<infer::Tensor> tensors,
-                                          const std::vector<WantedOutput>& wanted) {
-  if (wanted.empty()) return tensors;
+// Those that are wanted, in that order; all where none is named. A model's own output of a name of
+// ours is what was asked for.
+Result<std::vector<infer::Tensor>> outputs_of(InferAnswer& answer,
+                                              const std::vector<WantedOutput>& wanted) {
+  const auto find = [&](std::string_view name) {
+    return std::find_if(answer.outputs.begin(), answer.outputs.end(),
+                        [&](const auto& tensor) { return tensor.name == name; });
+  };
+  const auto is_own = [](std::string_view name) {
+    return std::find(own_names.begin(), own_names.end(), name) != own_names.end();
+  };
   std::vector<infer::Tensor> out;
   for (const WantedOutput& one : wanted) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(),
-                                    [&](const auto& tensor) { return tensor.name == one.name; });
-    if (found == tensors.end()) {
+    if (const auto found = find(one.name); found != answer.outputs.end()) {
+      out.push_back(*found);
+    } else if (is_own(one.name)) {
+      out.push_back(own_tensor(answer, one.name));
+    } else {
       std::string known;
-      for (const infer::Tensor& tensor : tensors)
-        known += (known.empty() ? "" : ", ") + tensor.name;
-      return wrong("there is no output " + one.name + "; there are " + known);
+      for (const infer::Tensor& tensor : answer.outputs) known += tensor.name + ", ";
+      for (const std::string_view name : own_names)
+        if (find(name) == answer.outputs.end()) known += std::string(name) + ", ";
+      return wrong("there is no output " + one.name + "; there are " +
+                   known.substr(0, known.size() - 2));
     }
-    out.push_back(*found);
   }
+  if (!wanted.empty()) return out;
+  std::vector<std::string_view> missing;
+  for (const std::string_view name : own_names)
+    if (find(name) == answer.outputs.end()) missing.push_back(name);
+  out = std::move(answer.outputs);
+  for (const std::string_view name : missing) out.push_back(own_tensor(answer, name));
   return out;
 }
 
@@ -306,7 +321,7 @@ Result<InferReply> infer(Gateway& gateway, const Call& call, const std::string& 
       .model = route->declaration.name, .version = versions_text(answer), .id = body.id};
   reply.experiment = std::move(answer.experiment);
   reply.own_outputs = !answer.outputs.empty();
-  reply.outputs = TRY(chosen(tensors_of(answer), body.outputs));
+  reply.outputs = TRY(outputs_of(answer, body.outputs));
   reply.after = std::move(answer.after);
   reply.cached = std::move(answer.cached);
   return reply;

@@ -15,7 +15,7 @@ namespace {
 // Beyond it reading or packing a body would hold up the other connections of the loop.
 constexpr std::size_t short_body = 64 << 10;
 // What comes with a few rows; more of them take longer than the mean says.
-constexpr std::size_t brief_body = 4 << 10;
+constexpr std::size_t brief_body = 32 << 10;
 
 // An id goes to logs and the audit: letters that cannot be mistaken for anything else there.
 bool is_plain(std::string_view id) {

@@ -13,7 +13,7 @@ namespace {
 
 // As at the HTTP edge: beyond it reading would hold up the other connections of the loop, and what
 // is brief comes with a few rows.
-constexpr std::size_t short_message = 64 << 10, brief_message = 4 << 10;
+constexpr std::size_t short_message = 64 << 10, brief_message = 32 << 10;
 
 bool is_plain(std::string_view id) {
   return !id.empty() && id.size() <= 200 &&

@@ -50,16 +50,25 @@ BOOST_DESCRIBE_STRUCT(Rows, (), (count, width, own_units, scores, decisions, fea
 constexpr std::string_view digits =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+// Two letters at once: features are most of what an event says.
 std::string packed(std::string_view bytes) {
+  static const std::array<std::array<char, 2>, 4'096> pairs = [] {
+    std::array<std::array<char, 2>, 4'096> out{};
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = {digits[i >> 6], digits[i & 63]};
+    return out;
+  }();
   std::string out((bytes.size() + 2) / 3 * 4, '\0');
   char* to = out.data();
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t three = 0;
-    for (std::size_t i = 0; i < 3; ++i)
-      three = three << 8 | (at + i < bytes.size() ? static_cast<unsigned char>(bytes[at + i])
-                                                  : std::uint32_t{0});
-    for (int shift = 18; shift >= 0; shift -= 6) *to++ = digits[three >> shift & 63];
-  }
+  const auto put = [&](std::uint32_t first, std::uint32_t second, std::uint32_t third) {
+    const std::uint32_t three = first << 16 | second << 8 | third;
+    std::memcpy(to, pairs[three >> 12].data(), 2);
+    std::memcpy(to + 2, pairs[three & 4'095].data(), 2);
+    to += 4;
+  };
+  const auto* const from = reinterpret_cast<const unsigned char*>(bytes.data());
+  std::size_t at = 0;
+  for (; at + 3 <= bytes.size(); at += 3) put(from[at], from[at + 1], from[at + 2]);
+  if (at < bytes.size()) put(from[at], at + 1 < bytes.size() ? from[at + 1] : 0U, 0);
   return out;
 }
 
@@ -73,17 +82,19 @@ std::optional<std::string> unpacked(std::string_view text, std::size_t size) {
     return out;
   }();
   if (text.size() != (size + 2) / 3 * 4) return std::nullopt;
-  std::string out;
-  out.reserve(size + 2);
+  std::string out(text.size() / 4 * 3, '\0');
+  char* to = out.data();
+  const auto* const from = reinterpret_cast<const unsigned char*>(text.data());
+  int any = 0;  // below 0 where one of them is
   for (std::size_t at = 0; at < text.size(); at += 4) {
-    std::uint32_t three = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-      const signed char value = values[static_cast<unsigned char>(text[at + i])];
-      if (value < 0) return std::nullopt;
-      three = three << 6 | static_cast<std::uint32_t>(value);
-    }
-    for (int shift = 16; shift >= 0; shift -= 8) out += static_cast<char>(three >> shift & 255);
+    const int first = values[from[at]], second = values[from[at + 1]], third = values[from[at + 2]],
+              fourth = values[from[at + 3]];
+    any |= first | second | third | fourth;
+    *to++ = static_cast<char>(first << 2 | second >> 4);
+    *to++ = static_cast<char>(second << 4 | third >> 2);
+    *to++ = static_cast<char>(third << 6 | fourth);
   }
+  if (any < 0) return std::nullopt;
   out.resize(size);
   return out;
 }
@@ -110,11 +121,13 @@ bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string
 }
 
 // False where a feature is no FP32.
-bool put_features(const InferenceEvent& row, std::string& bytes) {
+bool put_features(const InferenceEvent& row, char* to) {
   for (const std::optional<double>& feature : row.features) {
-    const float narrow = feature ? static_cast<float>(*feature) : std::nanf("");
+    const float narrow =
+        feature ? static_cast<float>(*feature) : std::numeric_limits<float>::quiet_NaN();
     if (feature && static_cast<double>(narrow) != *feature) return false;
-    bytes.append(reinterpret_cast<const char*>(&narrow), sizeof narrow);
+    std::memcpy(to, &narrow, sizeof narrow);
+    to += sizeof narrow;
   }
   return true;
 }
@@ -127,11 +140,13 @@ std::optional<EventRecord> group_of(std::span<const InferenceEvent> call, std::s
   Rows rows{.count = static_cast<std::int64_t>(call.size()),
             .width = static_cast<std::int64_t>(first.features.size()),
             .own_units = first.unit == first.id};
-  std::string bytes;
-  bytes.reserve(call.size() * first.features.size() * sizeof(float));
+  const std::size_t row_size = first.features.size() * sizeof(float);
+  std::string bytes(call.size() * row_size, '\0');
+  rows.scores.reserve(call.size());
   for (std::size_t at = 0; at < call.size(); ++at) {
     const InferenceEvent& row = call[at];
-    if (!is_like(first, row, base, from + at, rows.own_units) || !put_features(row, bytes))
+    if (!is_like(first, row, base, from + at, rows.own_units) ||
+        !put_features(row, bytes.data() + at * row_size))
       return std::nullopt;
     rows.scores.push_back(*row.score);
     rows.decisions += *row.decision ? '1' : '0';

@@ -13,23 +13,38 @@ std::shared_ptr<const EventReader::Stretch> EventReader::known(std::int64_t from
   return nullptr;
 }
 
+// By steps: a record has as many events as its call had rows, and what is read of the log beyond
+// the last of them would be read again.
 Result<std::shared_ptr<const EventReader::Stretch>> EventReader::decode(std::int64_t from) {
+  constexpr std::size_t first_step = 32, longest_step = 1'024;
   auto out = std::make_shared<Stretch>(Stretch{.from = from, .next = from});
-  for (const events::Record& record : TRY(log_.read(inference_topic, from, stretch_max))) {
-    if (out->events.size() >= stretch_max) break;
-    out->next = record.offset + 1;
-    auto events = events_of(record.value);
-    if (!events) {
-      log::error("event_unreadable",
-                 {{"offset", record.offset}, {"error", events.error().message}});
-      continue;
+  for (std::size_t step = first_step; out->events.size() < stretch_max;) {
+    const auto records = TRY(log_.read(inference_topic, out->next, step));
+    for (const events::Record& record : records) {
+      if (out->events.size() >= stretch_max) break;
+      append(*out, record);
     }
-    for (InferenceEvent& event : *events) {
-      out->offsets.push_back(record.offset);
-      out->events.push_back(std::move(event));
-    }
+    if (records.size() < step) break;
+    const auto read = static_cast<std::size_t>(out->next - from);
+    const std::size_t events = std::max<std::size_t>(out->events.size(), 1);
+    step = std::clamp<std::size_t>((stretch_max - std::min(events, stretch_max)) * read / events, 1,
+                                   longest_step);
   }
   return std::shared_ptr<const Stretch>(std::move(out));
+}
+
+void EventReader::append(Stretch& stretch, const events::Record& record) {
+  stretch.next = record.offset + 1;
+  auto events = events_of(record.value);
+  if (!events) {
+    log::error("event_unreadable",
+               {{"offset", record.offset}, {"error", events.error().message}});
+    return;
+  }
+  for (InferenceEvent& event : *events) {
+    stretch.offsets.push_back(record.offset);
+    stretch.events.push_back(std::move(event));
+  }
 }
 
 Result<EventStretch> EventReader::read(std::int64_t from) {

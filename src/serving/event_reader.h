@@ -39,6 +39,7 @@ class EventReader {
     std::vector<InferenceEvent> events;
   };
   Result<std::shared_ptr<const Stretch>> decode(std::int64_t from);
+  static void append(Stretch& stretch, const events::Record& record);
   std::shared_ptr<const Stretch> known(std::int64_t from) const;
 
   events::Log& log_;

@@ -91,14 +91,17 @@ Result<void> put_data(dom::element data, PutElement put_one, std::size_t depth,
     if (depth >= std::max<std::size_t>(tensor.shape.size(), 1))
       return wrong("input " + tensor.name + ": data is nested deeper than its shape");
     for (const dom::element item : list)
-      TRY(put_data(item, put_one, depth + 1, tensor, out, count));
+      // Most items are elements: looked at as lists first, each would be looked at twice.
+      if (count < read_elements_max && put_one(item, out))
+        ++count;
+      else
+        TRY(put_data(item, put_one, depth + 1, tensor, out, count));
     return {};
   }
-  if (++count > read_elements_max)
+  if (count >= read_elements_max)
     return wrong("input " + tensor.name + " has more than " + std::to_string(read_elements_max) +
                  " elements in JSON; send it as binary data");
-  if (put_one(data, out)) return {};
-  return wrong("input " + tensor.name + ": element " + std::to_string(count - 1) +
+  return wrong("input " + tensor.name + ": element " + std::to_string(count) +
                " is no value of datatype " + tensor.datatype);
 }
 
@@ -140,8 +143,12 @@ Result<infer::Tensor> read_input(dom::element in, std::string_view& binary) {
     if (!put_one)
       return wrong("input " + tensor.name + ": " + tensor.datatype +
                    " has no JSON form; send it as binary data");
-    if (!data.is_array()) return wrong("input " + tensor.name + ": data must be a list");
+    dom::array list;
+    if (data.get(list)) return wrong("input " + tensor.name + ": data must be a list");
     std::size_t found = 0;
+    // No more than came, whatever the shape says.
+    const bool is_flat = list.size() == count;
+    if (is_flat) tensor.bytes.reserve(count * infer::size_of(tensor.datatype));
     TRY(put_data(data, put_one, 0, tensor, tensor.bytes, found));
     if (found != count)
       return wrong("input " + tensor.name + " has " + std::to_string(found) +
