@@ -23,10 +23,12 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 #include <arpa/inet.h>
-#include <grpcpp/grpcpp.h>
-#include <open_inference.grpc.pb.h>
+#include <nghttp2/nghttp2.h>
+#include <open_inference.pb.h>
 
 namespace {
 
@@ -122,12 +124,17 @@ int connect_to(const sockaddr_in& address) {
   return made;
 }
 
-void run_http(const std::string& address, int count, double seconds, const std::string& request) {
+sockaddr_in address_of(const std::string& address) {
   sockaddr_in server{};
   server.sin_family = AF_INET;
   const std::size_t colon = address.rfind(':');
   server.sin_port = htons(static_cast<std::uint16_t>(std::atoi(address.c_str() + colon + 1)));
   ::inet_pton(AF_INET, address.substr(0, colon).c_str(), &server.sin_addr);
+  return server;
+}
+
+void run_http(const std::string& address, int count, double seconds, const std::string& request) {
+  const sockaddr_in server = address_of(address);
   const int poll = ::epoll_create1(0);
   std::vector<Caller> callers(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < callers.size(); ++i) {
@@ -156,54 +163,216 @@ void run_http(const std::string& address, int count, double seconds, const std::
   tally.print();
 }
 
-struct GrpcCall {
-  std::unique_ptr<inference::GRPCInferenceService::Stub> stub;
-  std::unique_ptr<grpc::ClientContext> context;
-  inference::ModelInferResponse answer;
-  grpc::Status status;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<inference::ModelInferResponse>> reader;
-  Clock::time_point start;
-
-  void ask(const inference::ModelInferRequest& request, grpc::CompletionQueue& queue) {
-    context = std::make_unique<grpc::ClientContext>();
-    if (const char* token = std::getenv("PENSTOCK_TOKEN"); token && *token)
-      context->AddMetadata("authorization", std::string("Bearer ") + token);
-    answer.Clear();
-    start = Clock::now();
-    reader = stub->AsyncModelInfer(context.get(), request, &queue);
-    reader->Finish(&answer, &status, this);
-  }
+// One of a few connections, as a few client processes have.
+struct Channel {
+  int socket = -1;
+  nghttp2_session* session = nullptr;
+  std::string out;
+  std::size_t sent = 0;
 };
 
-void run_grpc(const std::string& address, int count, double seconds, const std::string& message) {
-  inference::ModelInferRequest request;
-  if (!request.ParseFromString(message)) fail("the file is no ModelInferRequest");
-  grpc::CompletionQueue queue;
+class GrpcLoad;
+
+struct GrpcCall {
+  GrpcLoad* load = nullptr;
+  Channel* channel = nullptr;
+  std::size_t sent = 0;  // of the message
+  bool is_ok = false;    // its status came and was no error
+  std::string answer;
+  Clock::time_point start;
+};
+
+nghttp2_nv field(const std::string& name, const std::string& value) {
+  const auto bytes = [](const std::string& text) {
+    return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data()));
+  };
+  return {bytes(name), bytes(value), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
+
+GrpcCall& call_of(nghttp2_session* session, std::int32_t stream) {
+  auto* const call = static_cast<GrpcCall*>(nghttp2_session_get_stream_user_data(session, stream));
+  if (!call) fail("a frame came for no call");
+  return *call;
+}
+
+class GrpcLoad {
+ public:
+  GrpcLoad(const std::string& address, const std::string& message) {
+    if (!request_.ParseFromString(message)) fail("the file is no ModelInferRequest");
+    const auto size = static_cast<std::uint32_t>(message.size());
+    message_.assign(1, '\0');
+    for (int shift = 24; shift >= 0; shift -= 8)
+      message_ += static_cast<char>(size >> shift & 0xFF);
+    message_ += message;
+    headers_ = {{":method", "POST"},
+                {":scheme", "http"},
+                {":path", "/inference.GRPCInferenceService/ModelInfer"},
+                {":authority", address},
+                {"te", "trailers"},
+                {"content-type", "application/grpc"},
+                {"user-agent", "serving_load"}};
+    if (const char* token = std::getenv("PENSTOCK_TOKEN"); token && *token)
+      headers_.emplace_back("authorization", std::string("Bearer ") + token);
+    for (const auto& [name, value] : headers_) fields_.push_back(field(name, value));
+    server_ = address_of(address);
+  }
+
+  void run(int count, double seconds);
+
+ private:
+  void open(Channel& channel);
+  void ask(GrpcCall& call);
+  void closed(GrpcCall& call);
+  static void flush(Channel& channel);
+  static ssize_t put_message(nghttp2_session* session, std::int32_t stream, std::uint8_t* to,
+                             std::size_t most, std::uint32_t* flags, nghttp2_data_source*, void*);
+  static int on_header(nghttp2_session* session, const nghttp2_frame* frame,
+                       const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
+                       std::size_t value_size, std::uint8_t, void*);
+
+  inference::ModelInferRequest request_;
+  std::string message_;
+  std::vector<std::pair<std::string, std::string>> headers_;
+  std::vector<nghttp2_nv> fields_;
+  sockaddr_in server_{};
+  Tally* tally_ = nullptr;
+  bool has_read_one_ = false;
+};
+
+ssize_t GrpcLoad::put_message(nghttp2_session* session, std::int32_t stream, std::uint8_t* to,
+                              std::size_t most, std::uint32_t* flags, nghttp2_data_source*, void*) {
+  GrpcCall& call = call_of(session, stream);
+  const std::string& message = call.load->message_;
+  const std::size_t size = std::min(most, message.size() - call.sent);
+  std::memcpy(to, message.data() + call.sent, size);
+  call.sent += size;
+  if (call.sent == message.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+  return static_cast<ssize_t>(size);
+}
+
+int GrpcLoad::on_header(nghttp2_session* session, const nghttp2_frame* frame,
+                        const std::uint8_t* name, std::size_t name_size, const std::uint8_t* value,
+                        std::size_t value_size, std::uint8_t, void*) {
+  const std::string_view key(reinterpret_cast<const char*>(name), name_size);
+  const std::string_view text(reinterpret_cast<const char*>(value), value_size);
+  if (key == ":status" && text != "200") fail("answered " + std::string(text));
+  if (key == "grpc-message" && !text.empty()) fail("answered " + std::string(text));
+  if (key != "grpc-status") return 0;
+  if (text != "0") fail("answered with gRPC's code " + std::string(text));
+  call_of(session, frame->hd.stream_id).is_ok = true;
+  return 0;
+}
+
+void GrpcLoad::open(Channel& channel) {
+  channel.socket = connect_to(server_);
+  nghttp2_session_callbacks* callbacks = nullptr;
+  nghttp2_session_callbacks_new(&callbacks);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
+      callbacks, [](nghttp2_session* session, std::uint8_t, std::int32_t stream,
+                    const std::uint8_t* data, std::size_t size, void*) {
+        call_of(session, stream).answer.append(reinterpret_cast<const char*>(data), size);
+        return 0;
+      });
+  nghttp2_session_callbacks_set_on_stream_close_callback(
+      callbacks, [](nghttp2_session* session, std::int32_t stream, std::uint32_t fault, void*) {
+        if (fault != 0) fail("a call was reset with " + std::to_string(fault));
+        GrpcCall& call = call_of(session, stream);
+        call.load->closed(call);
+        return 0;
+      });
+  nghttp2_session_client_new(&channel.session, callbacks, nullptr);
+  nghttp2_session_callbacks_del(callbacks);
+  const nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20};
+  nghttp2_submit_settings(channel.session, NGHTTP2_FLAG_NONE, &window, 1);
+  nghttp2_session_set_local_window_size(channel.session, NGHTTP2_FLAG_NONE, 0, 16 << 20);
+}
+
+void GrpcLoad::ask(GrpcCall& call) {
+  call.sent = 0;
+  call.is_ok = false;
+  call.answer.clear();
+  call.start = Clock::now();
+  nghttp2_data_provider provider{};
+  provider.read_callback = put_message;
+  if (nghttp2_submit_request(call.channel->session, nullptr, fields_.data(), fields_.size(),
+                             &provider, &call) < 0)
+    fail("no more calls on this connection");
+}
+
+// Every answer is looked at as far as its length, the first one as a message.
+void GrpcLoad::closed(GrpcCall& call) {
+  if (!call.is_ok) fail("a call ended without a status");
+  std::uint32_t size = 0;
+  if (call.answer.size() > 5) std::memcpy(&size, call.answer.data() + 1, sizeof size);
+  if (size == 0 || ntohl(size) + 5 != call.answer.size()) fail("an answer is no whole message");
+  if (!has_read_one_) {
+    inference::ModelInferResponse answer;
+    if (!answer.ParseFromString(call.answer.substr(5)) ||
+        answer.outputs_size() != request_.outputs_size())
+      fail("the answer has not the outputs that were asked for");
+    has_read_one_ = true;
+  }
+  tally_->took(call.start);
+  if (tally_->goes_on()) ask(call);
+}
+
+void GrpcLoad::flush(Channel& channel) {
+  while (true) {
+    const std::uint8_t* data = nullptr;
+    while (channel.out.size() < (64 << 10)) {
+      const ssize_t size = nghttp2_session_mem_send(channel.session, &data);
+      if (size < 0) fail("HTTP/2 broke");
+      if (size == 0) break;
+      channel.out.append(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
+    }
+    if (channel.out.empty()) return;
+    const ssize_t size = ::send(channel.socket, channel.out.data() + channel.sent,
+                                channel.out.size() - channel.sent, 0);
+    if (size <= 0) fail("the server hung up");
+    channel.sent += static_cast<std::size_t>(size);
+    if (channel.sent < channel.out.size()) continue;
+    channel.out.clear();
+    channel.sent = 0;
+  }
+}
+
+void GrpcLoad::run(int count, double seconds) {
+  std::vector<Channel> channels(static_cast<std::size_t>(std::min(count, 8)));
   std::vector<GrpcCall> calls(static_cast<std::size_t>(count));
-  // A few connections, as a few client processes have.
-  std::vector<std::shared_ptr<grpc::Channel>> channels;
-  for (int i = 0; i < std::min(count, 8); ++i) {
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    channels.push_back(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  const int poll = ::epoll_create1(0);
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    open(channels[i]);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = i;
+    ::epoll_ctl(poll, EPOLL_CTL_ADD, channels[i].socket, &event);
   }
-  for (std::size_t i = 0; i < calls.size(); ++i)
-    calls[i].stub = inference::GRPCInferenceService::NewStub(channels[i % channels.size()]);
   Tally tally(seconds);
-  for (GrpcCall& call : calls) call.ask(request, queue);
-  for (std::size_t running = calls.size(); running > 0;) {
-    void* tag = nullptr;
-    bool done = false;
-    if (!queue.Next(&tag, &done)) break;
-    auto& call = *static_cast<GrpcCall*>(tag);
-    if (!call.status.ok()) fail("answered " + call.status.error_message());
-    tally.took(call.start);
-    if (tally.goes_on())
-      call.ask(request, queue);
-    else
-      --running;
+  tally_ = &tally;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    calls[i].load = this;
+    calls[i].channel = &channels[i % channels.size()];
+    ask(calls[i]);
   }
+  for (Channel& channel : channels) flush(channel);
+  std::vector<epoll_event> events(channels.size());
+  std::string piece(1 << 18, '\0');
+  while (tally.goes_on()) {
+    const int ready = ::epoll_wait(poll, events.data(), static_cast<int>(events.size()), 100);
+    for (int i = 0; i < ready; ++i) {
+      Channel& channel = channels[events[static_cast<std::size_t>(i)].data.u64];
+      const ssize_t size = ::recv(channel.socket, piece.data(), piece.size(), 0);
+      if (size <= 0) fail("the server hung up");
+      if (nghttp2_session_mem_recv(channel.session,
+                                   reinterpret_cast<const std::uint8_t*>(piece.data()),
+                                   static_cast<std::size_t>(size)) < 0)
+        fail("the server's bytes are no HTTP/2");
+      flush(channel);
+    }
+  }
+  for (Channel& channel : channels) nghttp2_session_del(channel.session);
   tally.print();
 }
 
@@ -218,7 +387,7 @@ int main(int argc, char** argv) {
   const double seconds = std::atof(argv[4]);
   if (callers < 1 || seconds <= 0) fail("CALLERS and SECONDS must be more than 0");
   if (std::string(argv[1]) == "grpc")
-    run_grpc(argv[2], callers, seconds, bytes);
+    GrpcLoad(argv[2], bytes).run(callers, seconds);
   else
     run_http(argv[2], callers, seconds, bytes);
 }

@@ -87,11 +87,13 @@ class ServerTest : public ::testing::Test {
     return {};
   }
 
-  void start(ServerOptions options = {}, std::vector<api::Route> more = {}) {
+  void start(ServerOptions options = {}, std::vector<api::Route> more = {},
+             std::vector<api::Rpc> rpcs = {}) {
     options.address = "127.0.0.1:0";
     auto all = routes();
     for (api::Route& one : more) all.push_back(std::move(one));
-    server_ = std::make_unique<Server>(options, std::move(all), authorize, metrics_, clock_);
+    server_ = std::make_unique<Server>(options, std::move(all), authorize, metrics_, clock_,
+                                       nullptr, std::move(rpcs));
     test::must(server_->start());
   }
 
