@@ -33,11 +33,11 @@ Result<Response> invoke(Gateway& gateway, const Call& call, const Request& reque
   const std::string route = TRY(route_of(gateway, call, request));
   const v2::ModelDescription model = TRY(v2::describe(gateway, call, route, ""));
   v2::InferBody body;
-  body.header = lookup_of(request);
   if (is_csv(request))
     body.inputs = TRY(rows::tensors_of(TRY(rows::read_csv(request.body)), model));
   else
     body = TRY(rows::read_json(TRY(serving::parse_exact(request.body)), model));
+  body.header = lookup_of(request);
   v2::InferReply reply = TRY(v2::infer(gateway, call, route, "", body, request.body.size()));
   Response response{.body = TRY(rows::answer_text(reply, model))};
   v2::name_arm(reply, response);
