@@ -51,9 +51,11 @@ std::string winner(const ViewHandle& view, const std::string& partition) {
          ") = 1";
 }
 
+// Of a row that an entity row found. To the engine's ASOF no instant is later than all others: who
+// asks for none must not get the newest row.
 std::string ttl_holds(const ViewHandle& view, const std::string& alias) {
   const auto ttl = view.view.ttl.value_or(Micros(0)).count();
-  if (ttl == 0) return "";
+  if (ttl == 0) return " AND e.penstock_at IS NOT NULL";
   return " AND epoch_us(e.penstock_at) - epoch_us(" + alias +
          ".event_time) <= " + std::to_string(ttl);
 }
@@ -168,9 +170,8 @@ std::string join_statement(const SchemaHandle& schema, const std::vector<JoinedV
     const ViewHandle& view = *views[schema.slots[i].view].view;
     const std::string alias = "v" + std::to_string(schema.slots[i].view);
     const Feature& feature = view.view.features[schema.slots[i].feature];
-    std::string value = alias + "." + quoted_name(feature.name);
-    const std::string holds = ttl_holds(view, alias);
-    if (!holds.empty()) value = "CASE WHEN true" + holds + " THEN " + value + " END";
+    const std::string value = "CASE WHEN true" + ttl_holds(view, alias) + " THEN " + alias + "." +
+                              quoted_name(feature.name) + " END";
     features +=
         ", " + output_sql(feature, value, options.numbers) + " AS " + quoted_name(schema.names[i]);
   }
