@@ -21,7 +21,7 @@ class Proxied final : public api::Forward {
     attempt_.deadline = deadline;
   }
 
-  std::variant<api::Attempt, api::Work, api::Response> next() override {
+  api::Step next() override {
     if (failed_.empty()) return std::move(attempt_);
     return api::problem({Code::unavailable, failed_});
   }

@@ -8,11 +8,14 @@
 #include "app/memory.h"
 #include "app/parts.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "features/operations.h"
 #include "incidents/about.h"
 
 namespace penstock::app {
 namespace {
+
+constexpr std::size_t thread_caches_max = 8 << 20;  // of 60 threads, of which few have much to do
 
 bool is_loopback(const std::string& address) {
   return address.starts_with("127.") || address.starts_with("[::1]") ||
@@ -98,6 +101,11 @@ void System::Parts::start_background() {
     return false;
   });
   every("artifacts", {std::chrono::seconds(1)}, [this] { return tend_artifacts(); });
+  // What a burst of calls or a large join took and gave back.
+  every("memory", {std::chrono::seconds(5)}, []() -> Result<bool> {
+    give_back_free_memory();
+    return false;
+  });
   every("audit", {std::chrono::minutes(1)}, [this]() -> Result<bool> {
     TRY(audit->checkpoint({.actor = "service:audit"}));
     return false;
@@ -220,6 +228,7 @@ Result<void> System::start(const SystemOptions& options) {
   TRY(parts.open_budgets());
   TRY(parts.listen());
   parts.start_background();
+  bound_thread_caches(thread_caches_max);
   let_go_of_start_pages();
   return {};
 }

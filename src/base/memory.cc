@@ -2,8 +2,11 @@
 
 #include <malloc.h>
 
-// Of tcmalloc, with which only the server is linked; null elsewhere, as under sanitizers.
-extern "C" void MallocExtension_ReleaseFreeMemory() __attribute__((weak));
+// Of tcmalloc, with which only the server is linked; both are null elsewhere, as under sanitizers.
+extern "C" {
+void MallocExtension_ReleaseFreeMemory() __attribute__((weak));
+int MallocExtension_SetNumericProperty(const char* property, size_t value) __attribute__((weak));
+}
 
 namespace penstock {
 
@@ -12,6 +15,11 @@ void give_back_free_memory() {
     MallocExtension_ReleaseFreeMemory();
   else
     ::malloc_trim(0);
+}
+
+void bound_thread_caches(std::size_t most) {
+  if (MallocExtension_SetNumericProperty)
+    MallocExtension_SetNumericProperty("tcmalloc.max_total_thread_cache_bytes", most);
 }
 
 }  // namespace penstock
