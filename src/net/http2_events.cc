@@ -64,6 +64,14 @@ struct Http2Events {
     });
   }
 
+  // nghttp2 passes over frames of priority, which mean nothing here, without a word; but they cost.
+  static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    return guarded([&] {
+      if (head->type == NGHTTP2_PRIORITY) session_of(user).strike();
+      return 0;
+    });
+  }
+
   static int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     return guarded([&] {
       Http2Session& session = session_of(user);
@@ -72,7 +80,7 @@ struct Http2Events {
       if (type == NGHTTP2_SETTINGS && !(frame->hd.flags & NGHTTP2_FLAG_ACK)) {
         session.has_settings_ = true;
         session.strike();
-      } else if (type == NGHTTP2_PING || type == NGHTTP2_RST_STREAM || type == NGHTTP2_PRIORITY ||
+      } else if (type == NGHTTP2_PING || type == NGHTTP2_RST_STREAM ||
                  (type == NGHTTP2_DATA && frame->hd.length == 0 && !is_end)) {
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK)) session.strike();
       }
@@ -169,6 +177,7 @@ const nghttp2_session_callbacks* callbacks() {
     if (nghttp2_session_callbacks_new(&made) != 0) throw std::bad_alloc();
     nghttp2_session_callbacks_set_on_begin_headers_callback(made, Http2Events::on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(made, Http2Events::on_header);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(made, Http2Events::on_begin_frame);
     nghttp2_session_callbacks_set_on_frame_recv_callback(made, Http2Events::on_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(made, Http2Events::on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(made, Http2Events::on_close);

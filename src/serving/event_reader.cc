@@ -37,8 +37,7 @@ void EventReader::append(Stretch& stretch, const events::Record& record) {
   stretch.next = record.offset + 1;
   auto events = events_of(record.value);
   if (!events) {
-    log::error("event_unreadable",
-               {{"offset", record.offset}, {"error", events.error().message}});
+    log::error("event_unreadable", {{"offset", record.offset}, {"error", events.error().message}});
     return;
   }
   for (InferenceEvent& event : *events) {

@@ -90,6 +90,7 @@ TEST_F(GrpcTest, ClosesOnFloodsOfFramesThatBringNothing) {
   const std::string floods[] = {frame(6, 0, 0, "pingpong"), settings, frame(0, 0, 1, ""),
                                 frame(2, 0, 3, std::string("\0\0\0\0\1", 5))};
   for (const std::string& one : floods) {
+    SCOPED_TRACE("type " + std::to_string(one[3]));
     Raw raw(server_->grpc_address());
     std::string many;
     for (int i = 0; i < 500; ++i) many += one;
