@@ -33,7 +33,8 @@ std::string from_base64(std::string_view text) {
       end != text.data() + text.size())
     return "";
   bytes.resize(size);
-  return bytes;
+  // libsodium takes some bytes beyond ASCII for letters; what is signed has one form.
+  return base64(bytes) == text ? bytes : "";
 }
 
 template <class Bytes>

@@ -32,6 +32,18 @@ TEST(Note, SignsAsGoDoes) {
   EXPECT_EQ(key.sign(go_text), signed_text);
 }
 
+TEST(Note, AKeyHasOneText) {
+  const std::string text = SigningKey::generate("penstock").public_key().text();
+  for (std::size_t at = 0; at < text.size(); ++at)
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string other = text;
+      other[at] = static_cast<char>(byte);
+      if (other == text) continue;
+      const auto read = PublicKey::parse(other);
+      EXPECT_FALSE(read && read->text() != other) << at << " " << byte;
+    }
+}
+
 TEST(Note, ACheckpointIsReadBackByItsKeyAlone) {
   const SigningKey key = SigningKey::generate("penstock"), other = SigningKey::generate("penstock");
   Head written = head();
