@@ -1,15 +1,92 @@
 #include "base/yaml.h"
 
 #include <re2/re2.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
+#include <sstream>
+#include <unordered_map>
 
 namespace penstock::yaml {
 namespace {
 
 constexpr int depth_max = 64;
 constexpr std::size_t documents_max = 1'000;
+constexpr std::size_t nodes_max = 1'000'000;  // of a text, each alias as what it stands for
+
+// Looks at a text before it is built: yaml-cpp makes documents without an end where a closing
+// bracket stands alone, and a few aliases of aliases stand for more than there is memory.
+class Bounds : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1 && mark.pos == begun_)
+      throw YAML::ParserException(mark, "what stands here belongs to nothing");
+    if (documents_ > documents_max)
+      throw YAML::ParserException(mark, "more than 1000 documents in one text");
+    begun_ = mark.pos;
+    sizes_.clear();
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, 1, anchor); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                const std::string&) override {
+    add(mark, 1, anchor);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto known = sizes_.find(anchor);
+    if (known == sizes_.end())
+      throw YAML::ParserException(mark, "an alias stands within what it stands for");
+    add(mark, known->second, 0);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    begin(mark, anchor);
+  }
+  void OnSequenceEnd() override { end(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    begin(mark, anchor);
+  }
+  void OnMapEnd() override { end(); }
+
+ private:
+  struct Open {
+    YAML::Mark mark;
+    YAML::anchor_t anchor;
+    std::size_t size = 1;
+  };
+  void begin(const YAML::Mark& mark, YAML::anchor_t anchor) {
+    if (open_.size() >= depth_max)
+      throw YAML::ParserException(mark, "is nested deeper than 64 levels");
+    open_.push_back({mark, anchor});
+  }
+  void end() {
+    const Open done = open_.back();
+    open_.pop_back();
+    add(done.mark, done.size, done.anchor);
+  }
+  void add(const YAML::Mark& mark, std::size_t size, YAML::anchor_t anchor) {
+    if (anchor != 0) sizes_[anchor] = size;
+    std::size_t& all = open_.empty() ? total_ : open_.back().size;
+    all += size;
+    if (all > nodes_max)
+      throw YAML::ParserException(mark, "the text stands for more than 1,000,000 values");
+  }
+
+  std::size_t documents_ = 0, total_ = 0;
+  int begun_ = 0;
+  std::vector<Open> open_;
+  std::unordered_map<YAML::anchor_t, std::size_t> sizes_;  // of what was named and is whole
+};
+
+void check_bounds(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  Bounds bounds;
+  while (parser.HandleNextDocument(bounds)) {
+  }
+}
 
 json::value scalar(const YAML::Node& node) {
   const std::string& text = node.Scalar();
@@ -116,10 +193,10 @@ void emit(YAML::Emitter& out, const json::value& value) {  // NOLINT(misc-no-rec
 Result<std::vector<Document>> parse(std::string_view text) {
   try {
     std::vector<Document> documents;
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
+    const std::string whole(text);
+    check_bounds(whole);
+    for (const YAML::Node& node : YAML::LoadAll(whole)) {
       if (node.IsNull()) continue;
-      if (documents.size() == documents_max)
-        return Error{Code::invalid_argument, "more than 1000 documents in one text"};
       Document& document = documents.emplace_back();
       document.value = TRY(Reader(document).read(node, "", 0));
     }
