@@ -1,15 +1,34 @@
 #include "adapters/rocksdb/core.h"
 
+#include <array>
+#include <cstdarg>
+#include <cstdio>
 #include <filesystem>
 #include <rocksdb/cache.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+
+#include "base/log.h"
 
 namespace penstock::rocksdb {
 
 namespace rdb = ::rocksdb;
 
 namespace {
+
+// What RocksDB has to say, in our log. Its own file lies on the disk that may be full, and a build
+// of RocksDB with assertions ends the program where it writes there once more after a fault.
+class ToOurLog : public rdb::Logger {
+ public:
+  ToOurLog() : rdb::Logger(rdb::InfoLogLevel::WARN_LEVEL) {}
+  using rdb::Logger::Logv;
+  void Logv(const char* format, va_list values) override {
+    std::array<char, 1'000> text{};
+    std::vsnprintf(text.data(), text.size(), format, values);
+    log::warn("rocksdb", {{"said", std::string(text.data())}});
+  }
+};
 
 rdb::DBOptions database_options() {
   rdb::DBOptions options;
@@ -19,8 +38,7 @@ rdb::DBOptions database_options() {
   options.max_background_jobs = 2;
   // A family that is seldom written must not keep the logs of all the others alive.
   options.max_total_wal_size = 64 << 20;
-  options.keep_log_file_num = 2;
-  options.max_log_file_size = 1 << 20;
+  options.info_log = std::make_shared<ToOurLog>();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   return options;
