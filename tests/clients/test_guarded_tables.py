@@ -1,5 +1,7 @@
 """Guardrails on the texts of tabular calls, and answers that are given again: over V2 (JSON and tritonclient) and /invocations."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -65,8 +67,9 @@ def desk(tmp_path_factory):
     data = folder / "data"
     data.mkdir()
     server = Server(data)
-    server.start()
+    server.start("127.0.0.1:0", "--grpc", "127.0.0.1:0")
     one = Desk(server, folder)
+    one.grpc = re.search(r"grpc://(\S+)", server.out.read_text())[1]
     one.apply(RULES)
     for route, more in (("notes", "guardrails: [no-mail, short, no-falcon, cards]\n"),
                         ("kept", "cache: {keep: 1h}\nguardrails: [no-mail]\n"),
@@ -181,6 +184,18 @@ def test_tritonclient_gets_masked_and_cached_answers(desk):
     for turn in range(2):
         got = client.infer("kept", [text, x], headers=headers)
         assert got.as_numpy("said").tolist() == [b"[pii.email] twice"] and got.as_numpy("score").tolist() == [4.0]
+    client.close()
+
+    grpc = pytest.importorskip("tritonclient.grpc")
+    client = grpc.InferenceServerClient(desk.grpc)
+    text, x = grpc.InferInput("text", [1], "BYTES"), grpc.InferInput("x", [1, 2], "FP32")
+    text.set_data_from_numpy(np.array([b"d@example.com twice"], dtype=object))
+    x.set_data_from_numpy(np.array([[2.0, 2.0]], dtype=np.float32))
+    headers = {"authorization": f"Bearer {desk.ana}"}
+    first, again = (client.infer("kept", [text, x], headers=headers) for _ in range(2))
+    assert "x-penstock-cached" not in first.get_response().parameters
+    assert (again.get_response().parameters["x-penstock-cached"].string_param.encode()
+            == first.as_numpy("prediction_id")[0])
     client.close()
 
 

@@ -153,6 +153,12 @@ Result<void> write_answer(v2::InferReply& reply, bool raw, inference::ModelInfer
   out.set_model_name(reply.model);
   out.set_model_version(reply.version);
   out.set_id(reply.id);
+  // What HTTP says in headers. Trailers are read by few clients; parameters by all.
+  const auto say = [&](const char* name, const std::string& text) {
+    if (!text.empty()) (*out.mutable_parameters())[name].set_string_param(text);
+  };
+  say("x-penstock-cached", reply.cached);
+  say("x-penstock-experiment", reply.experiment);
   for (infer::Tensor& tensor : reply.outputs) {
     auto& said = *out.add_outputs();
     said.set_name(tensor.name);
