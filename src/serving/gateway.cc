@@ -148,9 +148,14 @@ Result<std::vector<infer::Tensor>> Gateway::outputs_again(
     const Call& call, const std::shared_ptr<const LiveRoute>& live, const InferRequest& request,
     const std::vector<std::string>& ids, const InferAnswer& known) const {
   InferRequest same = request;
-  same.version = known.predictions.front().version;
-  if (known.predictions.front().model != live->declaration.model)
-    return std::vector<infer::Tensor>();  // another route had stood in
+  const Prediction& first = known.predictions.front();
+  const auto serves = [&](const LiveTarget& target) {
+    return target.arm != Arm::shadow && target.deployment->version == first.version &&
+           target.deployment->model == first.model;
+  };
+  if (std::none_of(live->targets.begin(), live->targets.end(), serves))
+    return std::vector<infer::Tensor>();  // another route had stood in, or a release took it out
+  same.version = first.version;
   // Never settled: the call was posted when it was first answered.
   const Grant grant = TRY(admit(call, *live, same, ids, clock_.now()));
   Decided decided = TRY(decide(call, *live, same, ids, Mode::online));

@@ -98,7 +98,7 @@ class Gateway {
  private:
   Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,
                                               const std::vector<std::string>& ids) const;
-  // By the version that answered first; not_found where it is no longer in service.
+  // By the version that answered first; nothing where it is no longer in service.
   Result<std::vector<infer::Tensor>> outputs_again(const Call& call,
                                                    const std::shared_ptr<const LiveRoute>& live,
                                                    const InferRequest& request,

@@ -267,6 +267,13 @@ TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
   ASSERT_FALSE(outputs.empty());
   ASSERT_EQ(again.outputs.size(), outputs.size()) << "a retry may name the model's own outputs";
   EXPECT_EQ(again.outputs[0].bytes, outputs[0].bytes);
+
+  world_.serve({{"flight-delay", 2, weight_total, Arm::live}});
+  const auto later = must(world_.gateway.infer(
+      test::call(), {.route = "flight-delay", .id = "call", .tensors = {tensor}}));
+  EXPECT_EQ(later.predictions[0].version, 1) << "a release does not make a retry fail";
+  EXPECT_EQ(later.predictions[0].score, again.predictions[0].score);
+  EXPECT_TRUE(later.outputs.empty());
   EXPECT_EQ(world_.events().size(), 6u) << "a retry is not logged again";
 }
 
