@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests/clients"))
 
 import conftest  # noqa: E402
-import test_runtimes  # noqa: E402
+import desk as penstock_desk  # noqa: E402
 
 DECLARED = """kind: upstream
 name: mock
@@ -45,10 +45,10 @@ class GatewayServer:
         self.server.start()
         self.pid, self.url = self.server.process.pid, self.server.url
         try:
-            desk = test_runtimes.Desk(self.server, folder)
+            desk = penstock_desk.Desk(self.server, folder)
             desk.apply(DECLARED.format(mock=mock))
-            desk.apply(test_runtimes.ROUTE.format(model="chat", more=LIMITS))
-            artifact = test_runtimes.remote(folder / "artifact", "upstream: mock\nmodel: mock-small\n")
+            desk.apply(penstock_desk.ROUTE.format(model="chat", more=LIMITS))
+            artifact = penstock_desk.remote(folder / "artifact", "upstream: mock\nmodel: mock-small\n")
             desk.start_release("chat", desk.register("chat", artifact))
             self.server.wait(lambda: desk.ask("POST", "/v1/chat/completions", {
                 "model": "chat", "messages": [{"role": "user", "content": "ready?"}]}).status_code == 200)

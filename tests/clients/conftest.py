@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("desk")
 ROOT = Path(__file__).resolve().parents[2]
 # Before MLflow's client is imported: it would send from a thread that changes the environment under the others.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

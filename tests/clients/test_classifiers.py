@@ -8,9 +8,7 @@ import openai
 import pytest
 
 from conftest import Server
-from openai_server import StandIn
-from test_openai import SAYS, UPSTREAM, client, prediction
-from test_runtimes import ROUTE, Desk, remote
+from desk import ROUTE, SAYS, UPSTREAM, Desk, client, nothing_wrong, prediction, remote, stand_in
 
 GOOD = ["thank you for your help", "when does my flight leave", "hello there you are kind", "please tell me the gate",
         "a lovely day to fly", "you said hello there", "i am a stand-in for a language model", "not one of them"] * 3
@@ -21,6 +19,7 @@ name: {name}
 owner: safety
 rule: classifier
 {more}"""
+pytestmark = pytest.mark.usefixtures("nothing_wrong")
 
 
 def toxicity():
@@ -58,19 +57,6 @@ def as_pyfunc(folder: Path, breaks: bool = False) -> Path:
     mlflow.pyfunc.save_model(str(folder), python_model=Words(), pip_requirements=["mlflow"],
                              signature=ModelSignature(Schema([ColSpec("string", "text")]), Schema([ColSpec("double")])))
     return folder
-
-
-@pytest.fixture(scope="module")
-def stand_in():
-    one = StandIn().start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(autouse=True)
-def nothing_wrong(stand_in):
-    yield
-    stand_in.set_faults({})
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from conftest import Server
-from test_runtimes import ROUTE, Desk, onnx_model
+from desk import ROUTE, Desk, onnx_model
 
 
 @pytest.fixture

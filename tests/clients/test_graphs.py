@@ -7,9 +7,8 @@ import openai
 import pytest
 
 from conftest import Server
-from openai_server import StandIn, embedding
-from test_openai import UPSTREAM, client, prediction
-from test_runtimes import ROUTE, Desk, remote
+from desk import ROUTE, UPSTREAM, Desk, client, nothing_wrong, prediction, remote, stand_in
+from openai_server import embedding
 
 KEY = "sk-graphs"
 PASSAGES = [("p1", "Gates", "the gate closes 15 minutes before departure"),
@@ -96,6 +95,7 @@ GRAPH = """nodes:
 messages:
   - {role: system, content: "{{asker.name}} has {{asker.open_calls}} calls open and asks. Answer from:\\n{{best}}"}
 """
+pytestmark = pytest.mark.usefixtures("nothing_wrong")
 
 
 def write_sources(folder):
@@ -110,20 +110,6 @@ def write_sources(folder):
     parquet.write_table(arrow.table({
         "desk_id": ["d1", "d2"], "name": ["Tower Desk", "Gate Desk"], "open_calls": arrow.array([7, 2], arrow.int64()),
         "seen_at": at[:2]}), folder / "desks.parquet")
-
-
-@pytest.fixture(scope="module")
-def stand_in():
-    one = StandIn(key=KEY).start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(autouse=True)
-def nothing_wrong(stand_in):
-    stand_in.set_faults({})
-    yield
-    stand_in.set_faults({})
 
 
 @pytest.fixture(scope="module")

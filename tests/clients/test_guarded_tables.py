@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from conftest import Server
+from desk import ROUTE, Desk
 from test_classifiers import CLASSIFIER, as_onnx, toxicity
-from test_runtimes import ROUTE, Desk
 
 onnx = pytest.importorskip("onnx")
 RULES = """kind: guardrail

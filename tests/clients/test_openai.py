@@ -10,18 +10,9 @@ import pytest
 import requests
 
 from conftest import Server
-from openai_server import StandIn
-from test_runtimes import ROUTE, Desk, remote
+from desk import HELLO, ROUTE, SAYS, UPSTREAM, Desk, client, nothing_wrong, prediction, remote, stand_in
 
 KEY = "sk-stand-in-secret"
-UPSTREAM = """kind: upstream
-name: {name}
-owner: ml-platform
-protocol: openai
-url: {url}
-{more}"""
-HELLO = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello there"}]
-SAYS = "I am a stand-in for a language model, not one. You said: Hello there"
 CHOSEN = """sticky: user
 input_class: internal
 rules: [{when: 'header("x-beta") == "1"', version: 2}]
@@ -32,24 +23,12 @@ WEATHER = [{"type": "function", "function": {
     "name": "weather", "description": "The weather of a city",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
                    "required": ["city", "days"], "additionalProperties": False}}}]
+pytestmark = pytest.mark.usefixtures("nothing_wrong")
 
 
 class Town(pydantic.BaseModel):
     name: str
     people: int
-
-
-@pytest.fixture(scope="module")
-def stand_in():
-    one = StandIn(key=KEY).start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(autouse=True)
-def nothing_wrong(stand_in):
-    yield
-    stand_in.set_faults({})
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +57,6 @@ def desk(tmp_path_factory, stand_in):
         one.start_release(route, one.register(route, remote(folder / route, f"upstream: {upstream}\nmodel: {model}\n")))
     yield one
     server.stop()
-
-
-def client(desk, **more) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{desk.server.url}/v1", api_key=more.pop("api_key", desk.ana),
-                         max_retries=more.pop("max_retries", 0), **more)
-
-
-def prediction(desk, headers_or_id) -> dict:
-    name = headers_or_id if isinstance(headers_or_id, str) else headers_or_id["x-penstock-prediction"]
-    for _ in range(300):  # a call's event comes behind its answer
-        found = desk.ask("GET", f"/api/v1/predictions/{name}")
-        if found.status_code == 200:
-            return found.json()
-        time.sleep(0.02)
-    raise AssertionError(found.text)
 
 
 def test_a_chat_is_answered_and_leaves_its_event(desk, stand_in):

@@ -9,23 +9,8 @@ import openai
 import pytest
 
 from conftest import Server
-from openai_server import StandIn
-from test_openai import UPSTREAM, client, prediction
-from test_runtimes import ROUTE, Desk, remote
-
-
-@pytest.fixture(scope="module")
-def stand_in():
-    one = StandIn().start()
-    yield one
-    one.stop()
-
-
-@pytest.fixture(autouse=True)
-def nothing_wrong(stand_in):
-    stand_in.set_faults({})
-    yield
-    stand_in.set_faults({})
+from desk import ROUTE, UPSTREAM, Desk, client, nothing_wrong, prediction, remote, stand_in
+pytestmark = pytest.mark.usefixtures("nothing_wrong")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from conftest import Server
+from desk import ROUTE, Desk, onnx_model, remote
 
 UPSTREAM = """kind: upstream
 name: vllm
@@ -21,74 +22,7 @@ protocol: openai
 url: http://127.0.0.1:9/v1
 api_key: secret:vllm
 """
-ROUTE = """kind: model
-name: {model}
-owner: ml-platform
----
-kind: route
-name: {model}
-owner: ml-platform
-model: {model}
-{more}"""
-PLAN = """shadow: {calls: 0}
-canary: [5000]
-stage: {calls: 5}
-bake: {calls: 5}
-watch: {calls: 0}
-guards:
-  - {name: error, quantity: error, safe_ratio: 1000, required: true}
-"""
 KEY = "sk-never-to-be-seen"
-
-
-class Desk:
-    """A server, ana who develops (and calls), and the admin who approves."""
-
-    def __init__(self, server: Server, folder):
-        self.server, self.folder = server, folder
-        self.ana = server.run("tokens", "create", "ana", "--actor", "user:ana", "--role", "developer").stdout.strip()
-
-    def ask(self, method: str, path: str, body=None, token: str | None = None, **more) -> requests.Response:
-        return requests.request(method, self.server.url + path, json=body,
-                                headers={"Authorization": f"Bearer {token or self.ana}"}, timeout=60, **more)
-
-    def apply(self, text: str, expect: int = 0) -> str:
-        path = self.folder / "declared.yaml"
-        path.write_text(text)
-        applied = self.server.run("apply", str(path), token=self.ana)
-        assert applied.returncode == expect, applied.stdout + applied.stderr
-        return applied.stderr if expect else applied.stdout
-
-    def measured_run(self) -> str:
-        """A run of MLflow's API with a metric: what a record may name as its evaluation."""
-        run = self.ask("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"}).json()["run"]["info"]["run_id"]
-        logged = self.ask("POST", "/api/2.0/mlflow/runs/log-metric",
-                          {"run_id": run, "key": "accuracy", "value": 0.9, "timestamp": 1, "step": 0})
-        assert logged.status_code == 200, logged.text
-        return f"run:{run}"
-
-    def register(self, model: str, artifact, more: str = "", expect: int = 0) -> str:
-        record = self.folder / "record.yaml"
-        record.write_text(f"model_id: {model}\nartifact_uri: uploaded\nowner: ml-platform\n"
-                          f"eval_report: {self.measured_run()}\n{more}")
-        done = self.server.run("models", "register", "-f", str(record), "--artifact", str(artifact), token=self.ana)
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stderr if expect else re.search(r"@v(\d+)", done.stdout)[1]
-
-    def start_release(self, model: str, version: str) -> str:
-        approved = self.server.run("models", "approve", f"{model}@v{version}", "--for", "production")
-        assert approved.returncode == 0, approved.stderr
-        plan = self.folder / "plan.yaml"
-        plan.write_text(PLAN)
-        started = self.server.run("releases", "start", model, f"{model}@v{version}", "--plan", str(plan), token=self.ana)
-        assert started.returncode == 0, started.stderr
-        release = re.search(r"release:(\S+)", started.stdout)[1]
-        approved = self.server.run("releases", "approve", release)
-        assert approved.returncode == 0, approved.stderr
-        return release
-
-    def targets(self, route: str) -> list:
-        return self.ask("GET", f"/api/v1/routes/{route}").json()["targets"]
 
 
 @pytest.fixture(scope="module")
@@ -121,18 +55,6 @@ def desk(tmp_path_factory, peer):
     server.start()
     yield Desk(server, folder)
     server.stop()
-
-
-def onnx_model(folder: Path, slope: float) -> Path:
-    import numpy as np
-    from skl2onnx import to_onnx
-    from sklearn.linear_model import LinearRegression
-
-    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
-    folder.mkdir()
-    model = to_onnx(LinearRegression().fit(rows, rows[:, 0] * slope), rows[:1])
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return folder
 
 
 def flights():
@@ -176,12 +98,6 @@ def workers_of(server: Server) -> list:
         if str(server.data.resolve()).encode() in b" ".join(words) and b"-I" in words and state[0] != "Z":
             found.append(int(folder.name))
     return found
-
-
-def remote(folder, text: str):
-    folder.mkdir(exist_ok=True)
-    (folder / "remote.yaml").write_text(text)
-    return folder
 
 
 def test_a_remote_version_goes_from_nothing_to_a_route(desk, tmp_path):

@@ -11,9 +11,8 @@ import openai
 import pytest
 
 from conftest import PENSTOCK, Server
+from desk import ROUTE, UPSTREAM, Desk, remote
 from openai_server import StandIn
-from test_openai import UPSTREAM
-from test_runtimes import ROUTE, Desk, remote
 from test_traffic import BUDGET, PRICES, budget, chat
 
 LIMIT = 40

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from conftest import Server
-from test_runtimes import ROUTE, Desk
+from desk import ROUTE, Desk
 
 onnx = pytest.importorskip("onnx")
 WORLD = """kind: source

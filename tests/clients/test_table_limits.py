@@ -18,7 +18,7 @@ import tritonclient.http as triton_http  # noqa: E402
 from mlflow.models import infer_signature  # noqa: E402
 from tritonclient.utils import InferenceServerException  # noqa: E402
 
-from test_runtimes import ROUTE, Desk, onnx_model  # noqa: E402
+from desk import ROUTE, Desk, onnx_model  # noqa: E402
 from test_v2 import Both  # noqa: E402
 
 LIMITS = """output: variable

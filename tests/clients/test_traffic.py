@@ -7,9 +7,7 @@ import openai
 import pytest
 
 from conftest import Server
-from openai_server import StandIn
-from test_openai import HELLO, SAYS, UPSTREAM, client
-from test_runtimes import ROUTE, Desk, remote
+from desk import HELLO, ROUTE, SAYS, UPSTREAM, Desk, client, nothing_wrong, remote, stand_in
 
 PRICES = """kind: price_list
 name: standard
@@ -29,13 +27,7 @@ limit: "{limit}"
 hard: true
 action: stop
 """
-
-
-@pytest.fixture(scope="module")
-def stand_in():
-    one = StandIn().start()
-    yield one
-    one.stop()
+pytestmark = pytest.mark.usefixtures("nothing_wrong")
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +54,6 @@ def desk(tmp_path_factory, stand_in):
             route, remote(folder / route, f"upstream: {upstream}\nmodel: stand-in-small\noutput_tokens_max: 100\n")))
     yield one
     server.stop()
-
-
-@pytest.fixture(autouse=True)
-def nothing_wrong(stand_in):
-    yield
-    stand_in.set_faults({})
 
 
 def chat(desk, route, **more):

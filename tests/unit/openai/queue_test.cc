@@ -44,6 +44,16 @@ class QueueTest : public LanguageTest {
         .max_concurrency = places, .max_waiting = waiting, .max_wait = std::chrono::seconds(10)};
     return route;
   }
+  // Route helper, whose upstream is asked once, and spare in its stead, with a queue before it.
+  void serve_a_spare_with_one_place() {
+    serving::LiveRoute asked = world_.route("helper", {{.upstream = "first"}});
+    asked.declaration.fallbacks = {"spare"};
+    asked.declaration.retries = serving::RetryOptions{.attempts = 1};
+    std::vector<serving::LiveRoute> routes;
+    routes.push_back(std::move(asked));
+    routes.push_back(queued("spare", 1, 8));
+    world_.serve(std::move(routes));
+  }
 
   traffic::Limiter limiter_;
   traffic::Health health_;
@@ -154,13 +164,7 @@ TEST_F(QueueTest, AFullQueueRefusesAtOnce) {
 }
 
 TEST_F(QueueTest, AFallbackWaitsInItsOwnQueue) {
-  serving::LiveRoute asked = world_.route("helper", {{.upstream = "first"}});
-  asked.declaration.fallbacks = {"spare"};
-  asked.declaration.retries = serving::RetryOptions{.attempts = 1};
-  std::vector<serving::LiveRoute> routes;
-  routes.push_back(std::move(asked));
-  routes.push_back(queued("spare", 1, 8));
-  world_.serve(std::move(routes));
+  serve_a_spare_with_one_place();
   const auto before = begin("acme", "", "spare");
   ASSERT_TRUE(tries(*before));
   const auto call = begin();
@@ -175,13 +179,7 @@ TEST_F(QueueTest, AFallbackWaitsInItsOwnQueue) {
 }
 
 TEST_F(QueueTest, AFallbackThatDoesNotLetItInLeavesTheFirstFailure) {
-  serving::LiveRoute asked = world_.route("helper", {{.upstream = "first"}});
-  asked.declaration.fallbacks = {"spare"};
-  asked.declaration.retries = serving::RetryOptions{.attempts = 1};
-  std::vector<serving::LiveRoute> routes;
-  routes.push_back(std::move(asked));
-  routes.push_back(queued("spare", 1, 8));
-  world_.serve(std::move(routes));
+  serve_a_spare_with_one_place();
   const auto before = begin("acme", "", "spare");
   ASSERT_TRUE(tries(*before));
   const auto call = begin();
