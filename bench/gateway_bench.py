@@ -104,10 +104,10 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def until_quiet(pid: int) -> None:
-    """Until what calls left to do behind them is done: ledger, statistics, guards."""
+def until_quiet(pid: int, turns: int = 60) -> None:
+    """Until what calls left to do behind them is done (ledger, statistics, guards), at most so many half seconds."""
     seen = cpu_seconds(pid)
-    for _ in range(60):
+    for _ in range(turns):
         time.sleep(0.5)
         now = cpu_seconds(pid)
         if now - seen < 0.03:

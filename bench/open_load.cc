@@ -7,8 +7,8 @@
 // FILE is a whole HTTP/1.1 request (head and body) that holds MARK followed by 16 zeros: each call
 // has a number of its own there, and its answer must hold the same. One line of JSON at the end:
 // what was sent, and how each call ended, once and only once: answered well, refused (another
-// status), lost (no answer within 30 s, or a hang-up) or wrong (an answer without the call's mark,
-// bytes after an answer). Times of calls that were answered well, in microseconds.
+// status), lost (no answer within 30 s of its leaving, or a hang-up) or wrong (an answer without
+// the call's mark, bytes after an answer). Times of calls that were answered well, in microseconds.
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
@@ -49,6 +49,7 @@ long long now_ns() {
 
 struct Waiting {
   long long meant = 0;  // when it should have left
+  long long left = 0;   // when it did
   std::uint64_t number = 0;
 };
 
@@ -95,9 +96,10 @@ class OpenLoad {
     std::array<epoll_event, 256> ready{};
     for (long long now = begin; now < end || in_flight_ > 0 || !backlog_.empty(); now = now_ns()) {
       if (closed_ && now < end)
-        while (backlog_.size() < free_.size()) backlog_.push_back({now, ++number_});
+        while (backlog_.size() < free_.size())
+          backlog_.push_back({.meant = now, .number = ++number_});
       for (; !closed_ && next <= now && next < end; next += static_cast<long long>(gap_(random_)))
-        backlog_.push_back({next, ++number_});
+        backlog_.push_back({.meant = next, .number = ++number_});
       tally_.backlog_max = std::max(tally_.backlog_max, backlog_.size());
       while (!backlog_.empty() && !free_.empty()) send_one();
       give_up(now);
@@ -140,6 +142,7 @@ class OpenLoad {
     Connection& one = connections_[at];
     one.busy = true;
     one.call = backlog_.front();
+    one.call.left = now_ns();
     one.read.clear();
     backlog_.pop_front();
     ++in_flight_;
@@ -166,7 +169,7 @@ class OpenLoad {
     if (now < look_at_) return;
     look_at_ = now + second;
     for (std::size_t at = 0; at < connections_.size(); ++at)
-      if (connections_[at].busy && now - connections_[at].call.meant > patience) end_lost(at);
+      if (connections_[at].busy && now - connections_[at].call.left > patience) end_lost(at);
   }
   void read(std::size_t at) {
     Connection& one = connections_[at];

@@ -3,7 +3,7 @@
 
 Four routes of one server: `delay` (a tabular model in process) and `chat` (an upstream that works), the healthy ones;
 `flaky` (an upstream that is killed, comes back, and stands still in turns) and `slow` (a Python model that takes 300 ms).
-The healthy routes are asked at a share of what they carried in closed loops before, by Poisson arrivals, the other two
+The healthy routes are asked at a share of what they carry for long (measured before), by Poisson arrivals, the other two
 at a few calls a second. Meanwhile the `chat` and `delay` routes are declared anew, a new routing table each time.
 
 Defends: every call on a healthy route is answered well, once, with its own answer; p99.9 from the time it was meant to
@@ -29,6 +29,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import yaml  # noqa: E402
 
+import gateway_bench  # noqa: E402
 import peers  # noqa: E402
 import serving_tabular_bench as tabular  # noqa: E402
 
@@ -167,9 +168,13 @@ def open_load(binaries: pathlib.Path, desk: Desk, name: str, request: pathlib.Pa
 
 
 def closed_rate(binaries: pathlib.Path, desk: Desk, requests: dict) -> float:
-    """Calls a second of 16 callers on each healthy route at once: what the machine carries, load generator included."""
-    both = [open_load(binaries, desk, name, requests[name], 0, 5, 16) for name in ("delay", "chat")]
-    return min(json.loads(one.communicate()[0])["rate"] for one in both)
+    """Calls a second on each healthy route that the machine carries for long, load generator included: those of 16 callers
+    on each at once, over the time until what they leave behind is done (ledger, statistics), too. A burst carries twice that."""
+    begin = time.monotonic()
+    both = [open_load(binaries, desk, name, requests[name], 0, 10, 16) for name in ("delay", "chat")]
+    sent = min(json.loads(one.communicate()[0])["sent"] for one in both)
+    gateway_bench.until_quiet(desk.process.process.pid, 240)
+    return sent / (time.monotonic() - begin)
 
 
 class Troubles:
@@ -240,7 +245,7 @@ def soak(binaries: pathlib.Path, desk: Desk, folder: pathlib.Path, healthy: Mock
     capacity = closed_rate(binaries, desk, requests)
     seconds = given.minutes * 60
     rate = capacity * given.share
-    print(f"closed loop: {capacity:.0f} calls/s on each healthy route at once; now {rate:.0f}/s on each for {seconds:.0f} s; "
+    print(f"capacity: {capacity:.0f} calls/s on each healthy route at once; now {rate:.0f}/s on each for {seconds:.0f} s; "
           f"load of the machine {os.getloadavg()[0]:.1f}", flush=True)
     time.sleep(5)
     events_before, _ = desk.events()
