@@ -14,6 +14,8 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEST_SECONDS_MAX = 900
+FAILURES_SHOWN = 10
+LINES_OF_FAILURE = 12
 
 
 def stages(preset, jobs):
@@ -42,6 +44,26 @@ def counts(results):
     return len(cases) - failed - skipped, failed, skipped
 
 
+def failures(results):
+    """The name of each failed test of a JUnit file and the lines that say why, so that the summary's reader has them."""
+    if not results.exists():
+        return []
+    out = []
+    for case in xml.etree.ElementTree.parse(results).getroot().iter("testcase"):
+        fault = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if fault is None:
+            continue
+        said = (case.findtext("system-out") or "") + "\n" + (fault.text or "")
+        lines = said.splitlines()
+        # A program of unit tests says "file:line: Failure" and then why; one that a signal ended says it last.
+        told = [at for at, line in enumerate(lines) if line.endswith(": Failure")][:FAILURES_SHOWN]
+        shown = [line for at in told for line in lines[at:at + LINES_OF_FAILURE] if not line.startswith(("[ ", "[-"))]
+        shown = shown or lines[-LINES_OF_FAILURE:]
+        shown += [line for line in lines if line.startswith("[  FAILED  ] ")][:FAILURES_SHOWN]
+        out += [f"failed: {case.get('classname', '')} {case.get('name')}", *(f"  {line}" for line in shown)]
+    return out
+
+
 def run(name, command, results, environment):
     """Runs one stage: prints its output, returns its line of the summary, its counts and success."""
     print(f"\n==== {name}: {' '.join(map(str, command))}", flush=True)
@@ -68,7 +90,7 @@ def main():
     # Client tests start the program that was just built.
     environment = {**os.environ, "PENSTOCK_BINARY": str(ROOT / "build" / args.preset / "bin" / "penstock")}
 
-    lines, all_ok, totals, tests_wanted = [], True, [0, 0, 0], False
+    lines, why, all_ok, totals, tests_wanted = [], [], True, [0, 0, 0], False
     for name, command, results in stages(args.preset, args.jobs):
         if only and name not in only:
             continue
@@ -77,10 +99,14 @@ def main():
             continue
         line, count, ok = run(name, command, results, environment)
         lines.append(line)
+        why += failures(results) if results and not ok else []
         all_ok &= ok
         tests_wanted |= results is not None
         totals = [total + more for total, more in zip(totals, count)]
 
+    if why:
+        print("\n==== failed")
+        print("\n".join(why))
     print("\n==== summary")
     print("\n".join(lines))
     if tests_wanted and not totals[0]:

@@ -158,6 +158,7 @@ TEST_F(ForwardWaitTest, PiecesThatAreJudgedKeepTheirOrder) {
   }
   EXPECT_EQ(body, all + "done");
   EXPECT_EQ(*most, 1);
+  told_->wait_for("destroyed");  // the caller has the last piece before the call is over
   EXPECT_EQ(told_->all(), "next head:200 started last ended:answered destroyed");
 }
 
