@@ -54,6 +54,12 @@ rdb::ColumnFamilyOptions family_options(const std::shared_ptr<rdb::Cache>& cache
   table.block_cache = cache;
   table.cache_index_and_filter_blocks = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
+  // In parts: one filter of a file with a million keys is larger than a shard of the cache, which
+  // then never keeps it, and every look at a key reads it whole.
+  table.index_type = rdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+  table.partition_filters = points;
+  table.metadata_block_size = 4'096;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
   if (points) table.filter_policy.reset(rdb::NewBloomFilterPolicy(10));
   rdb::ColumnFamilyOptions options;
   options.write_buffer_size = buffer;
@@ -83,7 +89,8 @@ Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
   std::error_code failed;
   std::filesystem::create_directories(directory, failed);
   if (failed) return Error{Code::unavailable, "cannot make " + directory + ": " + failed.message()};
-  const auto cache = rdb::NewLRUCache(32 << 20);
+  constexpr int shard_bits = 3;  // few threads read, and a shard must hold what a file needs
+  const auto cache = rdb::NewLRUCache(32 << 20, shard_bits);
   const std::vector<rdb::ColumnFamilyDescriptor> families = {
       {rdb::kDefaultColumnFamilyName, family_options(cache, true, positions_buffer)},
       {"kv", family_options(cache, true, rows_buffer)},
