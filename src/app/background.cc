@@ -1,5 +1,6 @@
 #include "app/background.h"
 
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -30,6 +31,8 @@ void Background::stop() {
 
 void Background::run(const std::string& name, Rhythm rhythm,
                      const std::function<Result<Turn>()>& turn) {
+  constexpr std::size_t name_max = 15;                                          // of Linux
+  pthread_setname_np(pthread_self(), name.substr(0, name_max).c_str());         // for top and perf
   if (rhythm.gives_way) static_cast<void>(setpriority(PRIO_PROCESS, 0, nice));  // of this thread
   Micros span = rhythm.interval;
   while (pause(span)) {

@@ -91,10 +91,15 @@ void System::Parts::start_background() {
     return false;
   });
   every("streams", {std::chrono::milliseconds(10)}, [this] { return streams->step(); });
-  every("metering", {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
-        [this] { return metering->run_once(); });
-  every("monitor", {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
-        [this] { return observer->run_once(); });
+  // Readers of inference events. Each turn is a write of its own, so few events wait for others.
+  const auto follows = [&](const char* name, auto read) {
+    constexpr std::size_t few = 100;
+    every(name, {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
+          [read]() -> Result<bool> { return TRY(read()) >= few; });
+  };
+  follows("metering", [this] { return metering->run_once(); });
+  follows("monitor", [this] { return observer->run_once(); });
+  follows("reports", [this] { return reports->run_once(); });
   every("traffic", {std::chrono::milliseconds(200)}, [this] { return tend_traffic(); });
   every("upstreams", {std::chrono::seconds(2)}, [this]() -> Result<bool> {
     TRY(upstream_checks->run_once());
@@ -139,8 +144,6 @@ void System::Parts::start_background() {
   // Slower than it could be: what it writes, callers wait for.
   every("search", {std::chrono::milliseconds(500), std::chrono::milliseconds(100)},
         [this] { return search->run_once(); });
-  every("reports", {std::chrono::milliseconds(200), std::chrono::milliseconds(20)},
-        [this] { return reports->run_once(); });
   every("routing", {std::chrono::seconds(1), std::chrono::milliseconds(20)},
         [this] { return tend_routing(); });
   every("heal", {std::chrono::seconds(1)}, [this]() -> Result<bool> {

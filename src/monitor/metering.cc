@@ -103,10 +103,10 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
   return usages;
 }
 
-Result<bool> Metering::run_once() {
+Result<std::size_t> Metering::run_once() {
   const std::int64_t from = TRY(events_.log().position(group, serving::inference_topic));
   const auto stretch = TRY(events_.read(from));
-  if (stretch.next == from) return false;
+  if (stretch.next == from) return 0;
   // A post belongs to one project: prices and budgets are its own.
   std::map<std::string, std::vector<costs::Usage>> by_project;
   for (const serving::InferenceEvent& event : stretch.events) {
@@ -123,7 +123,7 @@ Result<bool> Metering::run_once() {
                           .topic = std::string(serving::inference_topic),
                           .next_offset = stretch.next};
   TRY(events_.log().commit(step, from, kv::Durability::process));
-  return stretch.more;
+  return stretch.more ? std::max<std::size_t>(stretch.events.size(), 1) : 0;
 }
 
 }  // namespace penstock::monitor

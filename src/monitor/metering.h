@@ -16,9 +16,10 @@ class Metering {
  public:
   Metering(serving::EventReader& events, costs::Service& costs) : events_(events), costs_(costs) {}
 
-  // Posts what came since the last turn, then moves on; true if there is more. The ledger counts a
-  // line once, so a crash between both posts it again without counting it again.
-  Result<bool> run_once();
+  // Posts what came since the last turn, then moves on; how many events, if there is more, and 0
+  // else. The ledger counts a line once, so a crash between both posts it again without counting
+  // it again.
+  Result<std::size_t> run_once();
 
  private:
   serving::EventReader& events_;

@@ -186,10 +186,10 @@ Result<void> Observer::training(const Call& call, const std::string& route,
   return db_.write(call, [&](sql::Tx& tx) { return store::put(tx, made); });
 }
 
-Result<bool> Observer::run_once() {
+Result<std::size_t> Observer::run_once() {
   Input input;
   TRY(read(input));
-  if (!input.more) return false;
+  if (!input.more) return 0;
   TRY(prepare(input));
   TRY(db_.write({.actor = "service:monitor"}, [&](sql::Tx& tx) -> Result<void> {
     // Another observer was faster: what was read is counted already.
@@ -204,7 +204,7 @@ Result<bool> Observer::run_once() {
     TRY(store::set_position(tx, serving::inference_topic, input.calls_next));
     return store::set_position(tx, serving::label_topic, input.labels_next);
   }));
-  return true;
+  return std::max<std::size_t>(input.calls.events.size() + input.labels.size(), 1);
 }
 
 }  // namespace penstock::monitor

@@ -28,11 +28,11 @@ class Observer {
         clock_(clock),
         options_(options) {}
 
-  // Counts what came since the last turn; true if there is more. Statistics, verdicts, incidents
-  // and the positions in the topics commit together, so a crash repeats nothing and loses nothing.
-  // Batch runs are left out: they emit one event for each file. A label whose prediction nobody
-  // knows is dropped.
-  Result<bool> run_once();
+  // Counts what came since the last turn; of how many, 0 if nothing came. Statistics, verdicts,
+  // incidents and the positions in the topics commit together, so a crash repeats nothing and loses
+  // nothing. Batch runs are left out: they emit one event for each file. A label whose prediction
+  // nobody knows is dropped.
+  Result<std::size_t> run_once();
 
  private:
   struct Input;

@@ -2,6 +2,7 @@
 
 #include <linux/filter.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -330,7 +331,10 @@ Result<void> Server::start() {
   // One turn each before any thread runs: stop() must find them listening.
   for (const auto& loop : state.loops) loop->context.poll();
   for (const auto& loop : state.loops)
-    state.threads.emplace_back([&state, &here = *loop] { state.run(here); });
+    state.threads.emplace_back([&state, &here = *loop] {
+      pthread_setname_np(pthread_self(), "loop");  // for top and perf
+      state.run(here);
+    });
   return {};
 }
 

@@ -126,22 +126,22 @@ Result<void> Reports::add_label(Turn& turn, const Label& label) {
   return {};
 }
 
-Result<bool> Reports::read_calls() {
+Result<std::size_t> Reports::read_calls() {
   const std::int64_t from = TRY(log_.position(group, inference_topic));
   const auto stretch = TRY(events_.read(from));
-  if (stretch.next == from) return false;
+  if (stretch.next == from) return 0;
   Turn turn{log_};
   for (const InferenceEvent& event : stretch.events) TRY(add_call(turn, event));
   TRY(turn.commit(inference_topic, from, stretch.next));
   // After the commit: who asks in between for what was spent counts a call twice, never none.
   for (const InferenceEvent& event : turn.mirrored) mirrors_.remember(event);
-  return stretch.more;
+  return stretch.more ? std::max<std::size_t>(stretch.events.size(), 1) : 0;
 }
 
-Result<bool> Reports::read_labels() {
+Result<std::size_t> Reports::read_labels() {
   const std::int64_t from = TRY(log_.position(group, label_topic));
   const auto records = TRY(log_.read(label_topic, from, batch));
-  if (records.empty()) return false;
+  if (records.empty()) return 0;
   Turn turn{log_};
   for (const events::Record& record : records) {
     const auto label = read_json<Label>(record.value);
@@ -153,13 +153,13 @@ Result<bool> Reports::read_labels() {
     log::error("label_unreadable", {{"offset", record.offset}, {"error", label.error().message}});
   }
   TRY(turn.commit(label_topic, from, records.back().offset + 1));
-  return records.size() == batch;
+  return records.size() == batch ? batch : 0;
 }
 
-Result<bool> Reports::run_once() {
-  const bool calls = TRY(read_calls());
-  const bool labels = TRY(read_labels());
-  return calls || labels;
+Result<std::size_t> Reports::run_once() {
+  const std::size_t calls = TRY(read_calls());
+  const std::size_t labels = TRY(read_labels());
+  return calls + labels;
 }
 
 namespace {

@@ -68,8 +68,9 @@ class Reports {
   Reports(EventReader& events, const TableHolder& table, Mirrors& mirrors)
       : events_(events), log_(events.log()), table_(table), mirrors_(mirrors) {}
 
-  // Adds what came since the last turn, calls first, then labels; true if there is more.
-  Result<bool> run_once();
+  // Adds what came since the last turn, calls first, then labels; of how many, if there is more,
+  // and 0 else.
+  Result<std::size_t> run_once();
 
   // not_found where the route is not in service.
   Result<ShadowReport> shadows(const Call& call, const std::string& route);
@@ -82,8 +83,8 @@ class Reports {
 
  private:
   struct Turn;
-  Result<bool> read_calls();
-  Result<bool> read_labels();
+  Result<std::size_t> read_calls();
+  Result<std::size_t> read_labels();
   Result<void> add_call(Turn& turn, const InferenceEvent& event);
   Result<void> add_label(Turn& turn, const Label& label);
 
