@@ -233,7 +233,7 @@ void Drive::on_worker(std::function<void()> job, std::function<void(Drive&)> the
     };
     asio::post(loop, std::move(back));
   };
-  asio::post(forwards_.workers.pool(), std::move(run));
+  forwards_.workers.submit(std::move(run));
 }
 
 // What has come of an answer whose Forward may block on it.

@@ -39,7 +39,7 @@ asio::awaitable<bool> Session::unpack(api::Request& request, api::Response& refu
     workers_.leave();
     return decode_body(request, edge_.options.body_max);
   };
-  auto hop = run_on(workers_.pool(), std::move(work));
+  auto hop = run_on(workers_, std::move(work));
   auto answer = co_await std::move(hop);
   if (!answer) co_return true;
   refused = std::move(*answer);

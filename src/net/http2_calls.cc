@@ -133,7 +133,7 @@ void Http2Session::begin(Stream& stream) {
     };
     asio::post(executor, std::move(back));
   };
-  asio::post(workers_.pool(), std::move(work));
+  workers_.submit(std::move(work));
 }
 
 // A worker is done with it.

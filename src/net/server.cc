@@ -366,9 +366,9 @@ void Server::stop() {
         for (Http2Session* session : here.grpc_sessions) session->abort();
         here.forwards->cut();
       });
-    state.workers->pool().stop();
+    state.workers->stop();
   }
-  state.workers->pool().join();
+  state.workers->join();
   // What workers gave back last is taken first.
   for (const auto& loop : state.loops)
     asio::post(loop->context, [&here = *loop] { here.context.stop(); });

@@ -247,7 +247,7 @@ asio::awaitable<bool> Session::answer(Admission& admission, api::Request& reques
         workers_.leave();
         return edge_.answer(admission, request);
       };
-      auto hop = run_on(workers_.pool(), std::move(work));
+      auto hop = run_on(workers_, std::move(work));
       response = co_await std::move(hop);
     } else {
       response = edge_.busy(request.path);

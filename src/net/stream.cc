@@ -55,7 +55,7 @@ asio::awaitable<bool> Session::receive(Admission& admission, api::Request& reque
     };
     phase_ = Phase::work;
     limit_ = Instant::max();
-    auto hop = run_on(workers_.pool(), std::move(open));
+    auto hop = run_on(workers_, std::move(open));
     auto opened = co_await std::move(hop);
     if (opened)
       intake = std::move(opened).take();
@@ -82,7 +82,7 @@ asio::awaitable<api::Response> Session::take_in(Admission& admission, api::Reque
                                                 std::unique_ptr<api::Intake> intake) {
   // Letting go of half a file may take a while, so a worker does.
   const auto drop = [this](std::unique_ptr<api::Intake>& gone) {
-    asio::post(workers_.pool(), [kept = std::shared_ptr<api::Intake>(std::move(gone))] {});
+    workers_.submit([kept = std::shared_ptr<api::Intake>(std::move(gone))] {});
   };
   if (!http_1_0_ && beast::iequals(parser_->get()[http::field::expect], "100-continue"))
     out_ += "HTTP/1.1 100 Continue\r\n\r\n";
@@ -108,7 +108,7 @@ asio::awaitable<api::Response> Session::take_in(Admission& admission, api::Reque
       if (last) return edge_.finish_intake(admission, *intake, request);
       return api::Response{};
     };
-    auto hop = run_on(workers_.pool(), std::move(work));
+    auto hop = run_on(workers_, std::move(work));
     auto done = co_await std::move(hop);
     if (done && !last) continue;
     drop(intake);
@@ -156,7 +156,7 @@ asio::awaitable<bool> Session::send(const Admission& admission, api::Source& sou
     auto work = [this, &admission, &source, &chunk] {
       return edge_.read(admission, source, chunk.data(), chunk.size());
     };
-    auto hop = run_on(workers_.pool(), std::move(work));
+    auto hop = run_on(workers_, std::move(work));
     const auto got = co_await std::move(hop);
     if (!got || *got == 0 || static_cast<std::int64_t>(*got) > left) {
       log::error("answer_cut_short",

@@ -1,6 +1,7 @@
 #include "serving/event_codec.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <simdjson.h>
@@ -99,10 +100,18 @@ std::optional<std::string> unpacked(std::string_view text, std::size_t size) {
   return out;
 }
 
+bool is_row_id(std::string_view id, std::string_view base, std::size_t row) {
+  std::array<char, 20> text{};
+  const char* const end = std::to_chars(text.data(), text.data() + text.size(), row).ptr;
+  const std::string_view number(text.data(), end);
+  return id.size() == base.size() + 1 + number.size() && id.starts_with(base) &&
+         id[base.size()] == '.' && id.ends_with(number);
+}
+
 // Whether the row says nothing but its numbers beyond what the first one says.
 bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string_view base,
              std::size_t place, bool own_units) {
-  return row.id == row_id(base, place) && row.unit == (own_units ? row.id : first.unit) &&
+  return is_row_id(row.id, base, place) && row.unit == (own_units ? row.id : first.unit) &&
          row.entities.empty() && row.feature_schema.empty() && row.error.empty() && row.score &&
          row.decision && row.model == first.model && row.version == first.version &&
          row.release == first.release && row.arm == first.arm && row.mode == first.mode &&
@@ -155,10 +164,13 @@ std::optional<EventRecord> group_of(std::span<const InferenceEvent> call, std::s
   InferenceEvent shared = first;
   shared.features.clear();
   std::string text = event_text(shared);
+  constexpr std::size_t names = 100, number = 26;  // what the rows take beside their features
+  text.reserve(text.size() + names + rows.features.size() + call.size() * number);
   text.back() = ',';
   text += "\"rows\":";
   write_json(text, rows);
-  return EventRecord{std::string(base), text + "}", group_key(first.project, base), true};
+  text += '}';
+  return EventRecord{std::string(base), std::move(text), group_key(first.project, base), true};
 }
 
 Result<std::vector<InferenceEvent>> expanded(const InferenceEvent& shared, const Rows& rows) {
@@ -338,7 +350,8 @@ std::string event_text(const InferenceEvent& event) {
     out += "\":";
     write_json(out, field);
   });
-  return out + "}";
+  out += '}';
+  return out;
 }
 
 std::string group_key(std::string_view project, std::string_view base) {
@@ -346,7 +359,11 @@ std::string group_key(std::string_view project, std::string_view base) {
 }
 
 std::string row_id(std::string_view base, std::size_t row) {
-  return std::string(base) + "." + std::to_string(row);
+  std::array<char, 20> number{};
+  const char* const end = std::to_chars(number.data(), number.data() + number.size(), row).ptr;
+  std::string out;
+  out.reserve(base.size() + 1 + number.size());
+  return out.append(base).append(1, '.').append(std::string_view(number.data(), end));
 }
 
 std::string_view base_of(std::string_view id) {
