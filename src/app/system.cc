@@ -93,9 +93,14 @@ void System::Parts::start_background() {
   every("streams", {std::chrono::milliseconds(10)}, [this] { return streams->step(); });
   // Readers of inference events. Each turn is a write of its own, so few events wait for others.
   const auto follows = [&](const char* name, auto read) {
-    constexpr std::size_t few = 100;
+    constexpr std::size_t few = 100, many = serving::EventReader::stretch_max;
     every(name, {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
-          [read]() -> Result<bool> { return TRY(read()) >= few; });
+          [read]() -> Result<bool> {
+            std::size_t count = 0;
+            for (int round = 0; round < 10 && (round == 0 || count >= many); ++round)
+              count = TRY(read());
+            return count >= few;
+          });
   };
   follows("metering", [this] { return metering->run_once(); });
   follows("monitor", [this] { return observer->run_once(); });

@@ -22,8 +22,8 @@ struct EventStretch {
 // Safe from several threads.
 class EventReader {
  public:
-  // Of one stretch; more events are kept for others to read than of a few stretches.
-  static constexpr std::size_t stretch_max = 2'000, kept_max = 4'000;
+  // Of one stretch, whose readers hold a multiple of it in memory; a few are kept for others.
+  static constexpr std::size_t stretch_max = 500, kept_max = 2'000;
 
   explicit EventReader(events::Log& log) : log_(log) {}
 
