@@ -12,15 +12,6 @@ constexpr std::string_view group = "penstock.metering";
 constexpr std::string_view node_source = "inference.node";
 constexpr std::size_t id_max = 200;  // of a ledger line
 
-// No database keeps a zero byte in a text, and one such event must not hold up all after it.
-bool can_be_kept(const serving::InferenceEvent& event) {
-  for (const std::string* text :
-       {&event.id, &event.project, &event.tenant, &event.route, &event.model, &event.release,
-        &event.user, &event.experiment, &event.upstream})
-    if (text->find('\0') != std::string::npos) return false;
-  return !event.generation || event.generation->upstream_model.find('\0') == std::string::npos;
-}
-
 costs::UsageMode mode_of(const serving::InferenceEvent& event) {
   if (event.arm == serving::Arm::shadow) return costs::UsageMode::shadow;
   switch (event.mode) {
@@ -109,14 +100,9 @@ Result<std::size_t> Metering::run_once() {
   if (stretch.next == from) return 0;
   // A post belongs to one project: prices and budgets are its own.
   std::map<std::string, std::vector<costs::Usage>> by_project;
-  for (const serving::InferenceEvent& event : stretch.events) {
-    if (!can_be_kept(event)) {
-      log::error("event_unreadable", {{"id", event.id}, {"error", "a text has a zero byte"}});
-      continue;
-    }
+  for (const serving::InferenceEvent& event : stretch.events)
     for (costs::Usage& usage : usages_of(event))
       by_project[event.project].push_back(std::move(usage));
-  }
   for (const auto& [project, usages] : by_project)
     TRY(costs_.post({.actor = "service:metering", .project = project}, usages));
   const events::Step step{.group = std::string(group),

@@ -191,6 +191,13 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
   if (request.id.size() > id_max)
     return Error{
         Code::invalid_argument, "id must be at most 200 characters", {{"id", "is too long"}}};
+  // What is kept of it must be what the caller asks for again.
+  if (std::any_of(request.id.begin(), request.id.end(), [](char letter) {
+        return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f;
+      }))
+    return Error{Code::invalid_argument,
+                 "id must have no control characters",
+                 {{"id", "has a control character"}}};
   std::vector<std::string> ids;
   ids.reserve(rows);
   const std::string base = request.id.empty() ? new_ulid(now) : request.id;

@@ -351,6 +351,8 @@ std::string event_text(const InferenceEvent& event) {
     write_json(out, field);
   });
   out += '}';
+  // Callers tag their calls with what they like, and no tag may keep a call out of the ledger.
+  make_readable(out);
   return out;
 }
 
@@ -395,7 +397,11 @@ std::vector<EventRecord> records_of(std::span<const InferenceEvent> call) {
 Result<std::vector<InferenceEvent>> events_of(std::string_view text) {
   thread_local simdjson::dom::parser parser;
   dom::element root;
-  if (const auto fault = parser.parse(text.data(), text.size()).get(root))
+  const auto fault = parser.parse(text.data(), text.size()).get(root);
+  // An older program wrote what callers said as it was.
+  if (fault == simdjson::UTF8_ERROR || (!fault && text.find("\\u0000") != text.npos))
+    if (std::string mended(text); make_readable(mended)) return events_of(mended);
+  if (fault)
     return Error{Code::data_loss,
                  "the event is no JSON: " + std::string(simdjson::error_message(fault))};
   InferenceEvent event;

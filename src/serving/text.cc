@@ -29,7 +29,42 @@ json::value tree(simdjson::dom::element element) {
   return nullptr;
 }
 
+// How many bytes the UTF-8 character at the text's begin has; 0 where it is none.
+std::size_t character(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text[0]);
+  const std::size_t size = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  const std::string_view whole = text.substr(0, size);
+  return simdjson::validate_utf8(whole.data(), whole.size()) ? whole.size() : 0;
+}
+
 }  // namespace
+
+bool make_readable(std::string& text) {
+  constexpr std::string_view zero = "\\u0000", replacement = "\xEF\xBF\xBD";
+  if (text.find(zero) == std::string::npos && simdjson::validate_utf8(text.data(), text.size()))
+    return false;
+  std::string out;
+  out.reserve(text.size() + 16);
+  for (std::string_view rest = text; !rest.empty();) {
+    std::size_t size = 1;
+    if (rest.starts_with(zero)) {
+      size = zero.size();
+      out += replacement;
+    } else if (rest[0] == '\\' && rest.size() > 1) {
+      size = 2;  // "\\\\u0000" has no zero in it
+      out += rest.substr(0, size);
+    } else if (const std::size_t whole = character(rest)) {
+      size = whole;
+      out += rest.substr(0, size);
+    } else {
+      out += replacement;
+    }
+    rest.remove_prefix(size);
+  }
+  const bool changed = out != text;
+  text = std::move(out);
+  return changed;
+}
 
 void write_text(std::string& out, std::string_view text) {
   static constexpr char hex[] = "0123456789abcdef";

@@ -11,6 +11,10 @@ namespace penstock::serving {
 void write_text(std::string& out, std::string_view text);  // quoted and escaped
 void write_number(std::string& out, double number);        // shortest exact text; null for NaN
 
+// JSON that every reader takes and every database keeps: what is no UTF-8 in its strings, and zero
+// characters, become U+FFFD. True if something was changed.
+bool make_readable(std::string& text);
+
 // The same JSON as encode() gives, appended to `out`.
 template <class T>
 void write_json(std::string& out, const T& value) {

@@ -91,7 +91,7 @@ TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
   // As after a crash between the post and the position.
   Metering again(events, costs);
   EXPECT_FALSE(must(again.run_once()));
-  EXPECT_EQ(test::count(*db, "ledger_lines"), 3 * 4);
+  EXPECT_EQ(test::count(*db, "ledger_lines"), 4 * 4);
   EXPECT_EQ(test::count(*db,
                         "ledger_lines WHERE mode = 'shadow' AND version = 2 AND user_tag = 'u1' "
                         "AND upstream_model = 'gpt-4o'"),
@@ -99,6 +99,11 @@ TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
   const auto lines = must(costs.lines(test::call(), {"inference", "last"})).lines;
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[0].mode, costs::UsageMode::online);
+  EXPECT_EQ(must(costs.lines(test::call(), {"inference",
+                                            "b\xEF\xBF\xBD"
+                                            "c"}))
+                .lines.size(),
+            4u);
 }
 
 }  // namespace
