@@ -66,6 +66,13 @@ Result<void> check_entities(const LiveRoute& live, const Entities& entities) {
   return {};
 }
 
+std::vector<std::string> ids_under(const std::string& base, std::size_t rows) {
+  std::vector<std::string> ids;
+  ids.reserve(rows);
+  for (std::size_t row = 0; row < rows; ++row) ids.push_back(rows == 1 ? base : row_id(base, row));
+  return ids;
+}
+
 std::string unit_of(const LiveRoute& live, const InferRequest& request, const Caller& caller,
                     const InferenceEvent& event) {
   const RouteDeclaration& route = live.declaration;
@@ -198,11 +205,11 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
     return Error{Code::invalid_argument,
                  "id must have no control characters",
                  {{"id", "has a control character"}}};
-  std::vector<std::string> ids;
-  ids.reserve(rows);
-  const std::string base = request.id.empty() ? new_ulid(now) : request.id;
-  for (std::size_t row = 0; row < rows; ++row) ids.push_back(rows == 1 ? base : row_id(base, row));
-  return ids;
+  return request.id.empty() ? own_ids(rows, now) : ids_under(request.id, rows);
+}
+
+std::vector<std::string> own_ids(std::size_t rows, Timestamp now) {
+  return ids_under(new_ulid(now), rows);
 }
 
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,

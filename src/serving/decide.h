@@ -9,6 +9,9 @@ namespace penstock::serving {
 // One id for each row: the request's own or a new ULID, as `<id>.<row>` where it has several rows.
 // invalid_argument where the request has no rows, too many, or an id that is too long.
 Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now);
+// Of a call that has none of its caller's: a new ULID, and the row's number where there are
+// several.
+std::vector<std::string> own_ids(std::size_t rows, Timestamp now);
 // As the request was given them, or as its headers say.
 std::string_view user_of(const InferRequest& request);
 int priority_of(const InferRequest& request);

@@ -125,7 +125,7 @@ bool is_like(const InferenceEvent& first, const InferenceEvent& row, std::string
          row.attempts == first.attempts && row.queue_micros == first.queue_micros &&
          row.user == first.user && row.experiment == first.experiment &&
          row.fallback_of == first.fallback_of && row.runtime == first.runtime &&
-         row.from_cache == first.from_cache &&
+         row.input_digest == first.input_digest && row.from_cache == first.from_cache &&
          row.assignment_probability == first.assignment_probability;
 }
 

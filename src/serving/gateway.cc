@@ -2,12 +2,31 @@
 
 #include <algorithm>
 
+#include "base/digest.h"
 #include "base/id.h"
 #include "guardrails/chain.h"
 #include "serving/decide.h"
 
 namespace penstock::serving {
 namespace {
+
+// Of tensors; "" where there are none.
+std::string digest_of(const std::vector<infer::Tensor>& tensors) {
+  if (tensors.empty()) return "";
+  Sha256Stream stream;
+  // Each part behind its length, so that no two requests are one text.
+  const auto add = [&](std::string_view part) {
+    stream.update(std::to_string(part.size()) + ":");
+    stream.update(part);
+  };
+  for (const infer::Tensor& tensor : tensors) {
+    add(tensor.name);
+    add(tensor.datatype);
+    for (const std::int64_t size : tensor.shape) stream.update(std::to_string(size) + ",");
+    add(tensor.bytes);
+  }
+  return to_hex(stream.finish());
+}
 
 // One event, however often its caller asks: what a repeat must agree with.
 Result<void> check_same(const InferenceEvent& stored, const LiveRoute& route,
@@ -128,20 +147,23 @@ void Gateway::measure(Metrics& metrics) const {
     }
 }
 
-Result<std::optional<InferAnswer>> Gateway::repeated(const LiveRoute& route,
-                                                     const InferRequest& request,
-                                                     const std::vector<std::string>& ids) const {
+Result<Gateway::Repeat> Gateway::repeated(const Call& call, const LiveRoute& route,
+                                          const InferRequest& request, const std::string& digest,
+                                          const std::vector<std::string>& ids) const {
   InferAnswer answer;
   for (std::size_t row = 0; row < ids.size(); ++row) {
     const auto stored = TRY(recorded(log_, gateway_group, route.project, ids[row]));
-    if (!stored) return std::optional<InferAnswer>();
+    if (!stored) return Repeat{};
+    // Those of an older program have no digest.
+    const bool is_other = !stored->input_digest.empty() && stored->input_digest != digest;
+    if (is_other || stored->tenant != call.tenant) return Repeat{.is_other = true};
     TRY(check_same(*stored, route, request, row));
     answer.predictions.push_back(prediction_of(*stored));
     answer.predictions.back().repeated = true;
     if (answer.experiment.empty()) answer.experiment = stored->experiment;
     if (const LiveTarget* target = target_of(route, *stored)) ++target->counters->repeated;
   }
-  return std::optional(std::move(answer));
+  return Repeat{.answer = std::move(answer)};
 }
 
 Result<std::vector<infer::Tensor>> Gateway::outputs_again(
@@ -179,17 +201,49 @@ Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const Inf
                            clock_);
 }
 
+// What the caller gets, and what is to be done once it has it. `by` may have stood in for `live`.
+InferAnswer Gateway::answer_of(const std::shared_ptr<const LiveRoute>& live,
+                               const std::shared_ptr<const LiveRoute>& by,
+                               const InferRequest& request, Decided& decided) {
+  InferAnswer answer;
+  answer.predictions.reserve(decided.events.size());
+  for (const InferenceEvent& event : decided.events) {
+    answer.predictions.push_back(prediction_of(event));
+    if (answer.experiment.empty()) answer.experiment = event.experiment;
+  }
+  const auto& seen = decided.seen ? *decided.seen : request.tensors;
+  // Where another route stood in, there is no live answer of this one to compare with; nor where
+  // no version was asked.
+  if (by == live && decided.cached.empty()) answer.after = mirror(live, seen, decided.events);
+  if (auto keep = keep_payloads(by, seen, decided.events))
+    answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
+      keep();
+      if (mirrors) mirrors();
+    };
+  answer.outputs = std::move(decided.outputs);
+  answer.cached = std::move(decided.cached);
+  return answer;
+}
+
 Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request) {
   const Timestamp start = clock_.now();
   const auto live = TRY(route(call, request.route));
-  const auto ids = TRY(ids_of(request, start));
-  if (!request.id.empty())
-    if (auto known = TRY(repeated(*live, request, ids))) {
+  auto ids = TRY(ids_of(request, start));
+  bool named = !request.id.empty();
+  const std::string digest = named ? digest_of(request.tensors) : "";
+  if (named) {
+    Repeat known = TRY(repeated(call, *live, request, digest, ids));
+    if (known.answer) {
       // What the record keeps of a call are its scores; the model's own outputs are made again.
       if (!request.tensors.empty())
-        known->outputs = TRY(outputs_again(call, live, request, ids, *known));
-      return std::move(*known);
+        known.answer->outputs = TRY(outputs_again(call, live, request, ids, *known.answer));
+      return std::move(*known.answer);
     }
+    if (known.is_other) {
+      named = false;
+      ids = own_ids(ids.size(), start);
+    }
+  }
 
   Grant grant = TRY(admit(call, *live, request, ids, start));
   Decided decided = grant.instead
@@ -201,16 +255,22 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   for (InferenceEvent& event : decided.events) {
     event.total_micros = (end - start).count();
     event.queue_micros = grant.waited.count();
+    if (named) event.input_digest = digest;
     if (!decided.error && keeps_payload(*by, event.id)) event.payload = payload_urn(event.id);
   }
   grant.held.settle(decided.events, end);
-  if (!request.id.empty()) {
+  if (named) {
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
-    if (auto known = TRY(repeated(*live, request, ids))) {
-      if (!decided.error && known->predictions.front().version == decided.events.front().version)
-        known->outputs = std::move(decided.outputs);
-      return std::move(*known);
+    Repeat known = TRY(repeated(call, *live, request, digest, ids));
+    if (known.is_other)
+      return Error{Code::unavailable, "another call came under id " + request.id +
+                                          " at the same time; try again, or leave the id out"};
+    if (known.answer) {
+      if (!decided.error &&
+          known.answer->predictions.front().version == decided.events.front().version)
+        known.answer->outputs = std::move(decided.outputs);
+      return std::move(*known.answer);
     }
     TRY(telemetry_.put_now(decided.events));
   }
@@ -221,25 +281,8 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     telemetry_.put(std::move(failed));
   }
   InferAnswer answer;
-  if (!decided.error) {
-    answer.predictions.reserve(decided.events.size());
-    for (const InferenceEvent& event : decided.events) {
-      answer.predictions.push_back(prediction_of(event));
-      if (answer.experiment.empty()) answer.experiment = event.experiment;
-    }
-    const auto& seen = decided.seen ? *decided.seen : request.tensors;
-    // Where another route stood in, there is no live answer of this one to compare with; nor where
-    // no version was asked.
-    if (by == live && decided.cached.empty()) answer.after = mirror(live, seen, decided.events);
-    if (auto keep = keep_payloads(by, seen, decided.events))
-      answer.after = [keep = std::move(keep), mirrors = std::move(answer.after)] {
-        keep();
-        if (mirrors) mirrors();
-      };
-    answer.outputs = std::move(decided.outputs);
-    answer.cached = std::move(decided.cached);
-  }
-  if (request.id.empty()) telemetry_.put(std::move(decided.events));
+  if (!decided.error) answer = answer_of(live, by, request, decided);
+  if (!named) telemetry_.put(std::move(decided.events));
   if (decided.error) return *decided.error;
   return answer;
 }

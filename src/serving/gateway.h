@@ -18,8 +18,10 @@ namespace penstock::serving {
 struct InferRequest {
   std::string route;
   std::int64_t version = 0;  // 0: the route chooses; else one of its targets
-  std::string id;            // repeats are answered again and not logged again; empty: new ULIDs
-  std::string unit;          // sticky key where it is not an entity key
+  // A repeat of the tenant's call is answered again and not logged again; empty: new ULIDs. What
+  // has other tensors is another call, with ULIDs: by its protocol an id may be a mere tag.
+  std::string id;
+  std::string unit;                     // sticky key where it is not an entity key
   std::optional<Timestamp> event_time;  // none: now
   std::vector<Entities> rows;
   std::vector<infer::Tensor> tensors;
@@ -96,14 +98,22 @@ class Gateway {
   PayloadLog& payloads() { return payloads_; }
 
  private:
-  Result<std::optional<InferAnswer>> repeated(const LiveRoute& route, const InferRequest& request,
-                                              const std::vector<std::string>& ids) const;
+  // What is known of a call that came under an id of the caller's.
+  struct Repeat {
+    std::optional<InferAnswer> answer;  // that it had
+    bool is_other = false;              // another call had the id
+  };
+  Result<Repeat> repeated(const Call& call, const LiveRoute& route, const InferRequest& request,
+                          const std::string& digest, const std::vector<std::string>& ids) const;
   // By the version that answered first; nothing where it is no longer in service.
   Result<std::vector<infer::Tensor>> outputs_again(const Call& call,
                                                    const std::shared_ptr<const LiveRoute>& live,
                                                    const InferRequest& request,
                                                    const std::vector<std::string>& ids,
                                                    const InferAnswer& known) const;
+  InferAnswer answer_of(const std::shared_ptr<const LiveRoute>& live,
+                        const std::shared_ptr<const LiveRoute>& by, const InferRequest& request,
+                        Decided& decided);
   std::function<void()> mirror(const std::shared_ptr<const LiveRoute>& route,
                                const std::vector<infer::Tensor>& tensors,
                                const std::vector<InferenceEvent>& events);

@@ -92,7 +92,8 @@ struct InferenceEvent {
   std::string user;                     // the caller's tag of its own user
   std::string fallback_of;              // the route that was asked, where this one stood in
   std::string payload;                  // where request and answer are kept; empty: they are not
-  std::vector<NodeUse> nodes;           // of several rows, those of all of them are the first one's
+  std::string input_digest;  // of the tensors that came under an id of the caller's; a retry has it
+  std::vector<NodeUse> nodes;  // of several rows, those of all of them are the first one's
   // Of a shadow: what it mirrors, and how the two compare (agreement, score_difference,
   // latency_difference_micros, cost_difference, similarity).
   std::string shadow_of;
@@ -105,8 +106,8 @@ BOOST_DESCRIBE_STRUCT(InferenceEvent, (),
                        model_micros, total_micros, request_bytes, response_bytes, error,
                        feature_statuses, feature_times, generation, queue_micros, upstream_micros,
                        attempts, upstream, gpu_micros, retrieval_calls, reranker_calls, from_cache,
-                       guardrails, experiment, user, fallback_of, payload, nodes, shadow_of,
-                       comparison))
+                       guardrails, experiment, user, fallback_of, payload, input_digest, nodes,
+                       shadow_of, comparison))
 constexpr auto rules_of(const InferenceEvent&) {
   // Events that an older program wrote have none of these.
   const auto later = [](std::string_view field) { return Rule{.field = field, .may_miss = true}; };
@@ -116,7 +117,7 @@ constexpr auto rules_of(const InferenceEvent&) {
                     later("reranker_calls"),   later("from_cache"),
                     later("experiment"),       later("user"),
                     later("fallback_of"),      later("payload"),
-                    later("shadow_of")};
+                    later("input_digest"),     later("shadow_of")};
 }
 
 // What turned out to be true of a prediction, told later.

@@ -277,6 +277,63 @@ TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
   EXPECT_EQ(world_.events().size(), 6u) << "a retry is not logged again";
 }
 
+// By the V2 protocol an id may be a mere tag, so one id with other data must not give an old score,
+// and not run for nothing.
+TEST_F(GatewayTest, OtherTensorsUnderAnIdAreACallOfTheirOwn) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  const auto ask = [&](float value, const std::string& tenant) {
+    Call call = test::call();
+    call.tenant = tenant;
+    std::string bytes(8, '\0');
+    std::memcpy(bytes.data(), &value, sizeof value);
+    const infer::Tensor tensor{"features", "FP32", {1, 2}, bytes};
+    return must(world_.gateway.infer(call,
+                                     {.route = "flight-delay", .id = "tag", .tensors = {tensor}}))
+        .predictions.at(0);
+  };
+  const Prediction first = ask(0.5F, "t1"), other = ask(1.5F, "t1"), again = ask(0.5F, "t1");
+  EXPECT_EQ(first.id, "tag");
+  EXPECT_NE(other.id, "tag");
+  EXPECT_FALSE(other.repeated);
+  EXPECT_NE(other.score, first.score);
+  EXPECT_TRUE(again.repeated);
+  EXPECT_EQ(again.score, first.score);
+  const Prediction theirs = ask(0.5F, "t2");
+  EXPECT_FALSE(theirs.repeated) << "what one tenant asked is not told to another";
+  EXPECT_NE(theirs.id, "tag");
+  must(world_.telemetry.flush(std::chrono::seconds(10)));
+  EXPECT_EQ(world_.events().size(), 3u);
+}
+
+TEST_F(GatewayTest, OtherRowsUnderAnIdAtTheSameTimeAreNotAnsweredByEachOther) {
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  std::atomic<int> answered = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < 4; ++thread)
+      threads.emplace_back([&, thread] {
+        for (int turn = 0; turn < 50; ++turn) {
+          const float value = static_cast<float>(thread);
+          std::string bytes(8, '\0');
+          std::memcpy(bytes.data(), &value, sizeof value);
+          const infer::Tensor tensor{"features", "FP32", {1, 2}, bytes};
+          const auto answer = world_.gateway.infer(
+              test::call(),
+              {.route = "flight-delay", .id = "tag" + std::to_string(turn), .tensors = {tensor}});
+          if (!answer) {
+            EXPECT_EQ(answer.error().code, Code::unavailable);
+            continue;
+          }
+          ++answered;
+          const auto alone = must(
+              world_.gateway.infer(test::call(), {.route = "flight-delay", .tensors = {tensor}}));
+          EXPECT_EQ(answer->predictions.at(0).score, alone.predictions.at(0).score);
+        }
+      });
+  }
+  EXPECT_GE(answered, 50);
+}
+
 // G8: an open loop of callers over 1,000 swaps of the table. Each call is answered once, by a
 // version that was in service, and logged once.
 TEST_F(GatewayTest, LosesNothingAndAnswersNothingTwiceOverAThousandSwaps) {
