@@ -2,11 +2,14 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <mutex>
+#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <open_inference.grpc.pb.h>
 
 #include "adapters/kserve/codec.h"
 #include "adapters/kserve/kserve.h"
+#include "base/log.h"
 
 namespace penstock::kserve {
 namespace {
@@ -50,7 +53,18 @@ std::vector<infer::TensorInfo> infos_of(const auto& listed) {
   return out;
 }
 
-Error fault_of(const std::string& upstream, const ::grpc::Status& status) {
+// gRPC says that a handshake failed, at best why, and never what would have been right.
+std::string way_out(const http::Endpoint& endpoint, const std::string& said) {
+  const bool is_tls = endpoint.tls && (said.find("handshake failed") != std::string::npos ||
+                                       said.find("peer certificate") != std::string::npos);
+  if (!is_tls) return "";
+  const std::string authorities =
+      endpoint.ca_file.empty() ? "the system (upstreams.ca_file names others)" : endpoint.ca_file;
+  return "; it must speak TLS, with a certificate of " + endpoint.host +
+         " that is valid now, by an authority of " + authorities;
+}
+
+Error fault_of(const http::Endpoint& endpoint, const ::grpc::Status& status) {
   using ::grpc::StatusCode;
   const StatusCode said = status.error_code();
   const Code code =
@@ -64,8 +78,19 @@ Error fault_of(const std::string& upstream, const ::grpc::Status& status) {
       : said == StatusCode::DEADLINE_EXCEEDED                            ? Code::deadline_exceeded
       : said == StatusCode::UNAVAILABLE || said == StatusCode::CANCELLED ? Code::unavailable
                                                                          : Code::internal;
-  return {code, "upstream " + upstream + " answers (gRPC " + std::to_string(said) +
-                    "): " + status.error_message().substr(0, 500)};
+  const std::string words = status.error_message().substr(0, 500);
+  return {code, "upstream " + endpoint.name + " answers (gRPC " + std::to_string(said) +
+                    "): " + words + way_out(endpoint, words)};
+}
+
+// What gRPC would print beside our log. The calls tell their faults themselves.
+void log_as_ours() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    gpr_set_log_function([](gpr_log_func_args* said) {
+      log::write(log::Level::debug, "grpc_client", {{"said", said->message}, {"file", said->file}});
+    });
+  });
 }
 
 Result<std::shared_ptr<::grpc::ChannelCredentials>> credentials(const http::Endpoint& endpoint) {
@@ -106,7 +131,7 @@ class Model final : public infer::Model {
     ::grpc::ClientContext context;
     prepare(context, {});
     const auto status = stub_->ModelMetadata(&context, request, &answer);
-    if (!status.ok()) return fault_of(endpoint_->name, status);
+    if (!status.ok()) return fault_of(*endpoint_, status);
     inputs_ = infos_of(answer.inputs());
     outputs_ = infos_of(answer.outputs());
     return {};
@@ -133,7 +158,7 @@ class Model final : public infer::Model {
     ::grpc::ClientContext context;
     prepare(context, limits);
     const auto status = stub_->ModelInfer(&context, request, &answer);
-    if (!status.ok()) return fault_of(endpoint_->name, status);
+    if (!status.ok()) return fault_of(*endpoint_, status);
     return outputs_of(answer);
   }
 
@@ -178,6 +203,7 @@ class Model final : public infer::Model {
 Result<std::shared_ptr<infer::Model>> connect_grpc(const Clock& clock,
                                                    std::shared_ptr<const http::Endpoint> endpoint,
                                                    const std::string& model) {
+  log_as_ours();
   auto out = std::make_shared<Model>(clock, std::move(endpoint));
   TRY(out->ask(model));
   return std::shared_ptr<infer::Model>(std::move(out));
