@@ -6,12 +6,13 @@ concurrency 1; 10,000 requests per second at concurrency 32; CPU per request at 
 streams at most 60 us more for a piece and for the first one.
 
     gateway_bench.py [--edge | --binary PENSTOCK | --url URL --pid PID --mock-port N --header H]
-                     [--body FILE --stream-body FILE] [--seconds S] [--rounds N] [--litellm]
+                     [--body FILE --stream-body FILE] [--seconds S] [--rounds N] [--litellm] [--portkey]
 
 A `penstock serve` with limits, prices, a budget and tokens is made and measured (gateway_server.py); with --edge the
 edge alone (plain_proxy), with --url a server that runs already and has its route's upstream at the address of
 --mock-port. Direct, nginx and penstock take turns, so that the machine's mood hits all alike; medians over the rounds
-are told. --litellm: LiteLLM's proxy takes its turns, too (installed on first use). CPU is of all threads, until what the calls leave behind is done: ledger, statistics, guards.
+are told. --litellm, --portkey: LiteLLM's proxy, Portkey's gateway take their turns, too (installed on first use). CPU is of
+all threads, until what the calls leave behind is done: ledger, statistics, guards.
 """
 
 import argparse
@@ -90,6 +91,30 @@ def start_litellm(folder: pathlib.Path, mock: str, headers: list[str]) -> tuple[
                          PATH=f"{peers.environment('bench-litellm')}/bin:{os.environ['PATH']}"), url
 
 
+# It knows no address to listen on but every one.
+LOOPBACK = """
+import net from "node:net";
+const listen = net.Server.prototype.listen;
+net.Server.prototype.listen = function (port, host, ...more) { return listen.call(this, port, "127.0.0.1", ...more); };
+"""
+
+
+def start_portkey(folder: pathlib.Path, mock: str) -> tuple[peers.Process, str, list[str]]:
+    """Its gateway in production mode, without its pages of logs; and the headers that say where a call goes.
+
+    hono is pinned as old as it is because Portkey's streams end in a 500 with newer ones.
+    """
+    port = peers.free_port()
+    loopback = folder / "loopback.mjs"
+    loopback.write_text(LOOPBACK)
+    url = f"http://127.0.0.1:{port}"
+    started = peers.Process(["node", "--import", loopback, peers.node_package("portkey") / "@portkey-ai/gateway/build/start-server.js",
+                             f"--port={port}", "--headless"], url + "/", folder / "portkey.log", NODE_ENV="production")
+    bound = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], check=True, capture_output=True, text=True).stdout.split()
+    assert bound[3:4] == [f"127.0.0.1:{port}"] and len(bound) == 5, bound
+    return started, url, ["x-portkey-provider: openai", f"x-portkey-custom-host: {mock}/v1"]
+
+
 def family(pid: int) -> list[int]:
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid] + [one for child in children for one in family(int(child))]
@@ -150,12 +175,13 @@ def median(rounds: list, *path):
     return statistics.median(values)
 
 
-def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, headers: list[str]) -> None:
-    """`targets`: name -> (url, pid). Each round asks each target in its turn."""
+def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, common: list[str]) -> None:
+    """`targets`: name -> (url, pid, headers of its own). Each round asks each target in its turn."""
     plain, stream = bodies
     one, many, streams, cost, during, waits = ({name: [] for name in targets} for _ in range(6))
     for _ in range(rounds):
-        for name, (url, pid) in targets.items():
+        for name, (url, pid, own) in targets.items():
+            headers = common + own
             one[name].append(load(url, plain, 1, seconds, headers))
             before, waited = cpu_seconds(pid), switches(pid)
             busy = load(url, plain, 32, seconds, headers)
@@ -168,7 +194,7 @@ def measure(targets: dict, bodies: tuple, rounds: int, seconds: float, headers: 
             streams[name].append(load(url, stream, 1, seconds, headers, "--stream"))
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     direct = {part: median(one["direct"], "microseconds", part) for part in ("p50", "p99")}
-    for name, (_, pid) in targets.items():
+    for name, (_, pid, _) in targets.items():
         p50, p99 = (median(one[name], "microseconds", part) - direct[part] for part in ("p50", "p99"))
         piece, first = (median(streams[name], part, "p50") - median(streams["direct"], part, "p50")
                         for part in ("piece", "first"))
@@ -194,6 +220,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--litellm", action="store_true")
+    parser.add_argument("--portkey", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
@@ -210,17 +237,22 @@ def main() -> None:
         elif not given.url:
             ours = gateway_server.GatewayServer(folder, mock.url, given.binary)
             given.header += ours.headers
-        penstock = (ours.url, ours.pid) if ours else (given.url, given.pid)
-        targets = {"direct": (mock.url, mock.pid), "nginx": (nginx_url, nginx.pid), "penstock": penstock}
-        litellm = None
+        penstock = (ours.url, ours.pid, []) if ours else (given.url, given.pid, [])
+        targets = {"direct": (mock.url, mock.pid, []), "nginx": (nginx_url, nginx.pid, []), "penstock": penstock}
+        others = []
         try:
             if given.litellm:
                 litellm, url = start_litellm(folder, mock.url, given.header)
-                targets["litellm"] = (url, litellm.process.pid)
+                others.append(litellm)
+                targets["litellm"] = (url, litellm.process.pid, [])
+            if given.portkey:
+                portkey, url, own = start_portkey(folder, mock.url)
+                others.append(portkey)
+                targets["portkey"] = (url, portkey.process.pid, own)
             measure(targets, bodies, given.rounds, given.seconds, given.header)
         finally:
-            if litellm:
-                litellm.stop()
+            for other in others:
+                other.stop()
             if ours:
                 ours.stop()
             nginx.send_signal(signal.SIGTERM)

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,26 @@ def environment(name: str = "bench") -> pathlib.Path:
                         "--no-deps", "-r", lock], check=True)
         stamp.write_text(wanted)
     return place
+
+
+def node_package(name: str) -> pathlib.Path:
+    """The node_modules of a peer that npm has, installed on first use from its lock; its install scripts are not run.
+
+    What the lock says of versions holds, whatever the packages in it would rather have beside them.
+    """
+    place = (ROOT / ".deps").resolve() / f"{name}-node"
+    pins = ROOT / f"tools/pins/{name}"
+    stamp = place / "stamp"
+    wanted = hashlib.sha256((pins / "package-lock.json").read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"installing {name}", file=sys.stderr)
+        place.mkdir(parents=True, exist_ok=True)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(pins / file, place / file)
+        subprocess.run(["npm", "ci", "--legacy-peer-deps", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund",
+                        "--silent"], cwd=place, check=True)
+        stamp.write_text(wanted)
+    return place / "node_modules"
 
 
 def free_port() -> int:
