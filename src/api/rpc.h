@@ -1,5 +1,5 @@
-// A unary method of a gRPC service without its wire: services declare them, the edge finds, reads,
-// runs and answers them.
+// A method of a gRPC service without its wire: services declare them, the edge finds, reads, runs
+// and answers them.
 #pragma once
 
 #include "api/route.h"
@@ -19,6 +19,8 @@ class RpcCall {
   virtual Result<void> run(const Call& call, const Request& head) = 0;
   virtual std::size_t size() const = 0;    // of the answer
   virtual void write(char* to) const = 0;  // so many bytes
+  // Of a method with many messages: the answer that says the error, whether or not it was read.
+  virtual void tell(const std::string&) {}
 
   // Runs on a worker after the answer was written: shadows, whose cost no caller may feel.
   std::function<void()> after;
@@ -33,6 +35,9 @@ struct Rpc {
   Permission permission = Permission::read;
   Place place = Place::worker;
   std::function<std::unique_ptr<RpcCall>()> open = {};
+  // Messages both ways for as long as the caller likes: each is a call of its own, answered in its
+  // turn, and its error is its answer.
+  bool is_stream = false;
 };
 
 }  // namespace penstock::api

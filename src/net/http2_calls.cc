@@ -46,11 +46,20 @@ void Http2Session::take_head(Stream& stream) {
                        type.starts_with("application/grpc;");
   if (!is_grpc) return refuse_http(stream, "415");
   RpcStatus status = rpcs_.admit(*stream.job);
-  if (!status.ok()) refuse(stream, std::move(status));
+  if (!status.ok()) return refuse(stream, std::move(status));
+  if (rpcs_.is_stream(*stream.job)) open_flow(stream);
 }
 
 void Http2Session::take_data(Stream& stream, std::string_view bytes) {
   if (stream.is_answered) return;
+  if (stream.flow) {
+    stream.flow->bytes.append(bytes);
+    return;
+  }
+  if (RpcStatus status = take_piece(stream, bytes); !status.ok()) refuse(stream, std::move(status));
+}
+
+RpcStatus Http2Session::take_piece(Stream& stream, std::string_view bytes) {
   RpcStatus status = stream.inbox.take(bytes, edge_.options.body_max);
   const std::string& encoding = stream.job->encoding;
   if (status.ok() && stream.inbox.is_begun() && stream.inbox.is_packed() && encoding != "gzip" &&
@@ -58,12 +67,16 @@ void Http2Session::take_data(Stream& stream, std::string_view bytes) {
     status = {RpcCode::unimplemented,
               "grpc-encoding " + (encoding.empty() ? "identity" : encoding) +
                   " is no compression that is known here; send gzip, deflate or none"};
-  if (!status.ok()) return refuse(stream, std::move(status));
-  if (stream.inbox.is_begun() && !stream.is_admitted) admit(stream);
+  if (status.ok() && stream.inbox.is_begun() && !stream.is_admitted) admit(stream);
+  return status;
 }
 
 void Http2Session::take_end(Stream& stream) {
   if (stream.is_answered) return;
+  if (stream.flow) {
+    stream.flow->is_all = true;
+    return;
+  }
   if (!stream.inbox.is_whole())
     return refuse(stream, {RpcCode::unimplemented,
                            "the call ended within its message; a unary call has one"});
@@ -85,7 +98,7 @@ void Http2Session::admit(Stream& stream) {
   stream.held = length;
   held_ += length;
   stream.inbox.reserve();
-  if (is_long)
+  if (is_long && !stream.flow)
     nghttp2_session_set_local_window_size(h2_, NGHTTP2_FLAG_NONE, stream.id,
                                           static_cast<std::int32_t>(length + http2::window_slack));
 }
@@ -122,9 +135,14 @@ void Http2Session::begin(Stream& stream) {
   if (!has_room || !workers_.enter())
     return refuse(stream, {RpcCode::resource_exhausted,
                            "too many requests wait already; try again in a second"});
+  hand_over(job, stream.id);
+}
+
+// To a worker, in whose queue it has a place.
+void Http2Session::hand_over(const std::shared_ptr<RpcJob>& job, std::int32_t id) {
   ++working_;
-  auto work = [job, id = stream.id, here = weak_from_this(), executor = socket_.get_executor(),
-               &rpcs = rpcs_, &workers = workers_]() mutable {
+  auto work = [job, id, here = weak_from_this(), executor = socket_.get_executor(), &rpcs = rpcs_,
+               &workers = workers_]() mutable {
     workers.leave();
     if (!job->is_gone) rpcs.answer(*job);
     auto back = [job = std::move(job), id, here = std::move(here), &workers] {
@@ -140,12 +158,11 @@ void Http2Session::begin(Stream& stream) {
 void Http2Session::finished(const std::shared_ptr<RpcJob>& job, std::int32_t id) {
   --working_;
   Stream* const stream = find(id);
-  if (!stream || stream->is_answered || stream->job != job) {
-    if (job->work->after) post_after(job->work->after);
-    return;
-  }
-  answer(*stream);
-  write();
+  const bool is_awaited = stream && !job->is_gone && (stream->flow || !stream->is_answered);
+  if (!is_awaited && job->work->after) post_after(job->work->after);
+  if (is_awaited && stream->flow) done(*stream, *job);
+  if (is_awaited && !stream->flow) answer(*stream);
+  if (is_awaited || !flows_.empty()) write();  // messages may wait for a place among those at work
 }
 
 void Http2Session::answer(Stream& stream) {
@@ -179,8 +196,20 @@ void Http2Session::forget(Stream& stream) {
   held_ -= stream.held;
   if (stream.has_answer && stream.job->work->after)
     after_.push_back(std::move(stream.job->work->after));
+  if (stream.flow) {
+    for (auto& job : stream.flow->jobs) forget_job(*job);
+    std::erase(flows_, stream.id);
+  }
   streams_.erase(stream.id);
   admit_waiting();
+}
+
+// Of a flow: nobody waits for its answer.
+void Http2Session::forget_job(RpcJob& job) {
+  job.is_gone = true;
+  held_ -= job.held;
+  job.held = 0;
+  if (job.is_done && job.work->after) after_.push_back(std::move(job.work->after));
 }
 
 void Http2Session::post_after(std::function<void()>& after) {

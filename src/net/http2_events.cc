@@ -142,6 +142,29 @@ struct Http2Events {
     return static_cast<ssize_t>(rest);
   }
 
+  // Of the first answer, once it is there; then of the next.
+  static ssize_t read_flow(nghttp2_session* h2, std::int32_t id, std::uint8_t*, std::size_t most,
+                           std::uint32_t* flags, nghttp2_data_source*, void* user) {
+    Stream* const stream = session_of(user).find(id);
+    if (!stream || !stream->flow) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    Http2Session::Flow& flow = *stream->flow;
+    if (!flow.jobs.empty() && flow.jobs.front()->is_done) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+      flow.is_framed = true;
+      return static_cast<ssize_t>(std::min(flow.jobs.front()->answer_size - stream->sent, most));
+    }
+    stream->limit = Http2Session::Instant::max();
+    if (!flow.jobs.empty() || !stream->is_answered) return NGHTTP2_ERR_DEFERRED;
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    return guarded([&] {
+      const std::string code = std::to_string(static_cast<int>(flow.status.code));
+      const std::string message = rpc_message(flow.status.message);
+      const std::array trailer = {copied("grpc-status", code), copied("grpc-message", message)};
+      nghttp2_submit_trailer(h2, id, trailer.data(), flow.status.ok() ? 1 : 2);
+      return 0;
+    });
+  }
+
   static int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head,
                        std::size_t size, nghttp2_data_source*, void* user) {
     constexpr std::size_t head_size = 9;
@@ -150,10 +173,12 @@ struct Http2Events {
     return guarded([&] {
       Stream* const stream = session.find(frame->hd.stream_id);
       if (!stream) return static_cast<int>(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE);
+      const RpcJob& job = stream->flow ? *stream->flow->jobs.front() : *stream->job;
       session.out_.append(view(head, head_size));
-      session.out_.append(stream->job->answer.get() + stream->sent, size);
+      session.out_.append(job.answer.get() + stream->sent, size);
       stream->sent += size;
       stream->limit = std::chrono::steady_clock::now() + session.edge_.options.body_time;
+      if (stream->flow) session.sent_answer(*stream);
       return 0;
     });
   }
@@ -215,6 +240,14 @@ void submit_answer(nghttp2_session* h2, std::int32_t stream) {
   const std::array fields = {fixed(":status", "200"), type_field};
   nghttp2_data_provider provider{};
   provider.read_callback = Http2Events::read_answer;
+  nghttp2_submit_response(h2, stream, fields.data(), fields.size(), &provider);
+}
+
+void submit_flow(nghttp2_session* h2, std::int32_t stream) {
+  const std::array fields = {fixed(":status", "200"), type_field,
+                             fixed("grpc-accept-encoding", "identity,deflate,gzip")};
+  nghttp2_data_provider provider{};
+  provider.read_callback = Http2Events::read_flow;
   nghttp2_submit_response(h2, stream, fields.data(), fields.size(), &provider);
 }
 

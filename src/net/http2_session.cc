@@ -61,7 +61,11 @@ asio::awaitable<void> Http2Session::run() {
     if (fault || !read()) break;
   }
   fail();
-  for (auto& [id, stream] : streams_) stream.job->is_gone = true;
+  for (auto& [id, stream] : streams_) {
+    stream.job->is_gone = true;
+    if (stream.flow)
+      for (auto& job : stream.flow->jobs) job->is_gone = true;
+  }
   for (auto& after : after_) post_after(after);
 }
 
@@ -89,6 +93,7 @@ bool Http2Session::read() {
 bool Http2Session::fill() {
   sent_ = 0;
   out_.clear();
+  go_on();
   if (nghttp2_session_send(h2_) != 0) fail();
   return !out_.empty();
 }
@@ -171,7 +176,8 @@ void Http2Session::look_at_streams(Instant now) {
   if (streams_.empty()) return;
   const Timestamp time = edge_.clock.now();
   for (auto& [id, stream] : streams_) {
-    if (!stream.is_answered && time > stream.job->call.deadline)
+    if (stream.flow) look_at_flow(stream, time);
+    if (!stream.flow && !stream.is_answered && time > stream.job->call.deadline)
       refuse(stream, {RpcCode::deadline_exceeded, "the deadline passed before the call was done"});
     else if (now >= stream.limit)
       nghttp2_submit_rst_stream(h2_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);

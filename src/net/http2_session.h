@@ -37,6 +37,17 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
  private:
   friend struct Http2Events;  // what nghttp2 calls back: http2_events.cc
 
+  // The messages of a call that has many. Each is a job; the answers go out in the jobs' order.
+  struct Flow {
+    std::string bytes;                         // that came
+    std::size_t taken = 0;                     // of them
+    std::deque<std::shared_ptr<RpcJob>> jobs;  // whose answers are not yet sent
+    bool is_all = false;                       // the caller has said all
+    bool is_framed = false;                    // a frame of the first answer is on its way
+    RpcStatus status;                          // how the call ends, behind the answers
+    Timestamp limit = Timestamp::max();        // when a message that has begun must be whole
+  };
+
   struct Stream {
     std::int32_t id = 0;
     std::shared_ptr<RpcJob> job = std::make_shared<RpcJob>();
@@ -50,6 +61,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
     bool has_answer = false;
     std::size_t sent = 0;            // of the answer
     Instant limit = Instant::max();  // when its caller must have taken more of the answer
+    std::unique_ptr<Flow> flow;      // of a call with many messages
   };
 
   // http2_session.cc: the connection.
@@ -69,6 +81,8 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   void take_end(Stream& stream);
   void begin_ready();
   void begin(Stream& stream);
+  void hand_over(const std::shared_ptr<RpcJob>& job, std::int32_t id);
+  RpcStatus take_piece(Stream& stream, std::string_view bytes);
   void finished(const std::shared_ptr<RpcJob>& job, std::int32_t id);
   void answer(Stream& stream);
   void refuse(Stream& stream, RpcStatus status);
@@ -76,8 +90,24 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   void admit(Stream& stream);
   void admit_waiting();
   void forget(Stream& stream);
+  void forget_job(RpcJob& job);
   void post_after(std::function<void()>& after);
   Stream* find(std::int32_t id);
+
+  // http2_flows.cc: calls with many messages.
+  void open_flow(Stream& stream);
+  void go_on();
+  void go_on(Stream& stream);
+  bool take_message(Stream& stream);
+  bool has_room(const Flow& flow) const;
+  void begin_message(Stream& stream);
+  void give_window(Stream& stream);
+  void done(Stream& stream, RpcJob& job);
+  void sent_answer(Stream& stream);
+  void end(Stream& stream, RpcStatus status);
+  void cut(Stream& stream, RpcStatus status);
+  void look_at_flow(Stream& stream, Timestamp time);
+  void answer_late(Stream& stream, std::shared_ptr<RpcJob>& job);
 
   Edge& edge_;
   const RpcEdge& rpcs_;
@@ -86,6 +116,7 @@ class Http2Session : public std::enable_shared_from_this<Http2Session> {
   nghttp2_session* h2_ = nullptr;
   std::unordered_map<std::int32_t, Stream> streams_;
   std::vector<std::int32_t> ready_;   // whose request is whole
+  std::vector<std::int32_t> flows_;   // whose call has many messages
   std::deque<std::int32_t> waiting_;  // for room for their messages
   std::size_t held_ = 0;              // bytes of messages of all streams
   std::size_t working_ = 0;           // calls on workers, also those that nobody waits for

@@ -43,20 +43,36 @@ RpcStatus RpcEdge::admit(RpcJob& job) const {
   call.request_id = id && is_plain(*id) ? *id : new_ulid(clock_.now());
   if (const std::string* trace = job.head.header("traceparent"); trace && is_plain(*trace))
     call.trace = *trace;
+  const api::Rpc& method = methods_[job.method];
   Micros time = options_.request_time;
   if (const std::string* asked = job.head.header("grpc-timeout")) {
     const auto read = rpc_timeout(*asked);
     if (!read)
       return {RpcCode::invalid_argument,
               "grpc-timeout must be 1 to 8 digits and H, M, S, m, u or n, not " + *asked};
-    time = std::min(*read, options_.request_time_max);
+    time = method.is_stream ? *read : std::min(*read, options_.request_time_max);
+    call.deadline = clock_.now() + time;
+  } else {
+    // A stream may go on; what it brings may not.
+    call.deadline = method.is_stream ? Timestamp::max() : clock_.now() + time;
   }
-  call.deadline = clock_.now() + time;
-  const api::Rpc& method = methods_[job.method];
   if (const auto allowed = authorize_(job.head, method.permission, call); !allowed)
     return status_of(allowed.error());
   job.work = method.open();
   return {};
+}
+
+RpcStatus RpcEdge::admit_message(const RpcJob& whole, RpcJob& job) const {
+  job.method = whole.method;
+  job.path = whole.path;
+  job.head = whole.head;
+  job.work = methods_[job.method].open();
+  job.call.request_id = new_ulid(clock_.now());
+  job.call.trace = whole.call.trace;
+  job.call.deadline = std::min(whole.call.deadline, clock_.now() + options_.request_time);
+  // A stream may outlive the token that opened it.
+  const auto allowed = authorize_(job.head, methods_[job.method].permission, job.call);
+  return allowed ? RpcStatus{} : status_of(allowed.error());
 }
 
 template <class Work>
@@ -112,6 +128,10 @@ Result<void> RpcEdge::run(RpcJob& job) const {
   } else {
     TRY(job.work->run(job.call, job.head));
   }
+  return write(job);
+}
+
+Result<void> RpcEdge::write(RpcJob& job) const {
   const std::size_t size = job.work->size();
   if (size > options_.body_max)
     return Error{Code::resource_exhausted, "the answer is " + std::to_string(size) +
@@ -124,8 +144,19 @@ Result<void> RpcEdge::run(RpcJob& job) const {
   return {};
 }
 
+Result<void> RpcEdge::tell(RpcJob& job) const {
+  if (!job.work) job.work = methods_[job.method].open();
+  job.work->tell(job.status.message);
+  return write(job);
+}
+
 void RpcEdge::answer(RpcJob& job) const {
   if (job.status.ok()) job.status = guarded(job, [&] { return run(job); });
+  note(job);
+  if (!job.status.ok() && is_stream(job)) job.status = guarded(job, [&] { return tell(job); });
+}
+
+void RpcEdge::note(const RpcJob& job) const {
   const bool broke =
       job.status.code == RpcCode::internal || job.status.code == RpcCode::unavailable;
   const log::Level level = broke ? log::Level::info : log::Level::debug;

@@ -45,17 +45,21 @@ std::optional<Micros> rpc_timeout(std::string_view text);
 // two letters.
 std::string rpc_message(std::string_view message);
 
-// Takes the one message of a unary call out of a stream's bytes.
+// Takes one message out of a stream's bytes.
 class RpcInbox {
  public:
   static constexpr std::size_t prefix_size = 5;
 
   // Not ok where it is longer than `most`, more than one, or of a form that there is not.
   RpcStatus take(std::string_view bytes, std::size_t most);
+  bool is_empty() const { return got_ == 0; }
   bool is_begun() const { return got_ == prefix_size; }  // its length is known
   bool is_whole() const { return is_begun() && message_.size() == length_; }
   bool is_packed() const { return prefix_[0] == 1; }
   std::size_t length() const { return length_; }
+  std::size_t size() const { return got_ + message_.size(); }
+  // How much it takes at most before it knows more, or is whole.
+  std::size_t wants() const { return is_begun() ? length_ - message_.size() : prefix_size - got_; }
   void reserve() { message_.reserve(length_); }
   std::string give() { return std::move(message_); }
 

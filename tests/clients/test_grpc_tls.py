@@ -1,6 +1,7 @@
 """TLS both ways: gRPC servers that we ask by grpcs://, and nginx before our own ports as the docs have it."""
 
 import concurrent.futures
+import queue
 import re
 import shutil
 import socket
@@ -236,6 +237,13 @@ def test_a_proxy_that_ends_tls_has_both_ports_behind_one(desk, authority, proxy,
     with tritonclient.grpc.InferenceServerClient(proxy, ssl=True, root_certificates=str(authority.file)) as client:
         put = tritonclient.grpc.InferInput("X", [2, 2], "FP32").set_data_from_numpy(rows)
         assert client.infer("line", [put], headers=headers).as_numpy("score") == pytest.approx([3, 15], abs=1e-4)
+        came = queue.Queue()
+        client.start_stream(lambda result, error: came.put((result, error)), headers=headers)
+        for _ in range(3):
+            client.async_stream_infer("line", [put])
+            result, error = came.get(timeout=60)
+            assert not error and result.as_numpy("score") == pytest.approx([3, 15], abs=1e-4)
+        client.stop_stream()
     answer = requests.post(f"https://{proxy}/v2/models/line/infer", json={"inputs": INPUTS}, headers=headers,
                            verify=str(authority.file), timeout=60)
     assert answer.status_code == 200 and answer.json()["model_name"] == "line", answer.text

@@ -107,6 +107,36 @@ int GrpcClient::ask_raw(const std::string& path, const std::string& bytes, const
   return id;
 }
 
+void GrpcClient::send(int stream, const std::string& bytes, bool is_all) {
+  Body& body = bodies_.at(stream);
+  body.bytes += bytes;
+  body.is_all = is_all;
+  nghttp2_session_resume_data(h2_, stream);
+  flush();
+}
+
+std::vector<std::string> GrpcClient::messages(int stream, std::size_t count) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; out.size() < count;) {
+    const std::string& bytes = answers_[stream].message;
+    std::size_t length = 0;
+    for (std::size_t i = 1; i < 5 && at + 5 <= bytes.size(); ++i)
+      length = length << 8 | static_cast<unsigned char>(bytes[at + i]);
+    if (at + 5 + length <= bytes.size()) {
+      out.push_back(bytes.substr(at + 5, length));
+      at += 5 + length;
+    } else if (closed_[stream] || !take()) {
+      break;
+    }
+  }
+  return out;
+}
+
+std::size_t GrpcClient::unsent(int stream) const {
+  const Body& body = bodies_.at(stream);
+  return body.bytes.size() - body.sent;
+}
+
 // Sends what was begun. False where the other side is gone.
 bool GrpcClient::flush() {
   std::string out;

@@ -35,6 +35,12 @@ class GrpcClient {
   // The same with any bytes in the place of one whole message; `is_all`: and then nothing more.
   int ask_raw(const std::string& path, const std::string& bytes, const Fields& fields = {},
               bool is_all = true);
+  // Sends more of a call that was begun with `is_all` false.
+  void send(int stream, const std::string& bytes, bool is_all = false);
+  // The messages that came of it, once there are so many or no more come; they stay where they are.
+  std::vector<std::string> messages(int stream, std::size_t count);
+  // How much of what it was given is not yet sent.
+  std::size_t unsent(int stream) const;
   // What came of it. Where the connection ends first, `code` stays -1.
   Answer answer(int stream);
   Answer call(const std::string& path, const std::string& message, const Fields& fields = {}) {

@@ -105,6 +105,26 @@ Rpc model_infer(serving::Gateway& gateway) {
       [&](const Call& call, const In& in) { return gateway.is_brief(call, in.model_name()); });
 }
 
+Rpc model_stream_infer(serving::Gateway& gateway) {
+  using In = inference::ModelInferRequest;
+  using Out = inference::ModelStreamInferResponse;
+  return stream<In, Out>(
+      path_of("ModelStreamInfer"), Permission::infer, Place::brief,
+      [&](const Asked& asked, In& in, Out& out) -> Result<void> {
+        auto& answer = *out.mutable_infer_response();
+        TRY(infer(gateway, asked, in, answer));
+        // Callers that also ask models which answer in pieces look for it.
+        (*answer.mutable_parameters())["triton_final_response"].set_bool_param(true);
+        return {};
+      },
+      [&](const Call& call, const In& in) { return gateway.is_brief(call, in.model_name()); },
+      [](const In& in, const std::string& error, Out& out) {
+        out.Clear();
+        out.set_error_message(error);
+        out.mutable_infer_response()->set_id(in.id());
+      });
+}
+
 void say(const v2::Statistics& one, inference::ModelStatistics& out) {
   out.set_name(one.route);
   out.set_version(one.version);
@@ -183,6 +203,7 @@ std::vector<Rpc> inference_rpcs(serving::Gateway& gateway, serving::Service& ser
           model_ready(gateway),
           model_metadata(gateway),
           model_infer(gateway),
+          model_stream_infer(gateway),
           model_statistics(gateway),
           repository_index(service),
           repository_load(service),

@@ -22,10 +22,15 @@ using Serve = std::function<Result<void>(const Asked& asked, In& in, Out& out)>;
 template <class In>
 using IsBrief = std::function<bool(const Call& call, const In& in)>;
 
+// Of a stream: how an answer says an error.
+template <class In, class Out>
+using Tell = std::function<void(const In& in, const std::string& error, Out& out)>;
+
 template <class In, class Out>
 struct Method {
   Serve<In, Out> serve;
   IsBrief<In> is_brief;
+  Tell<In, Out> tell;
 };
 
 // A call of it. Both messages live in one arena, whose first block is in the object.
@@ -45,6 +50,7 @@ class Unary final : public RpcCall {
   Result<void> run(const Call& call, const Request& head) override {
     return method_->serve({call, head, bytes_, after}, in_, out_);
   }
+  void tell(const std::string& error) override { method_->tell(in_, error, out_); }
   std::size_t size() const override { return out_.ByteSizeLong(); }
   void write(char* to) const override {
     out_.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(to));
@@ -70,9 +76,19 @@ template <class In, class Out>
 Rpc rpc(std::string path, Permission permission, Rpc::Place place, Serve<In, Out> serve,
         IsBrief<In> is_brief = {}) {
   auto method = std::make_shared<const Method<In, Out>>(
-      Method<In, Out>{std::move(serve), std::move(is_brief)});
+      Method<In, Out>{std::move(serve), std::move(is_brief), {}});
   return {std::move(path), permission, place,
           [method = std::move(method)] { return std::make_unique<Unary<In, Out>>(method); }};
+}
+
+// A stream of such calls.
+template <class In, class Out>
+Rpc stream(std::string path, Permission permission, Rpc::Place place, Serve<In, Out> serve,
+           IsBrief<In> is_brief, Tell<In, Out> tell) {
+  auto method = std::make_shared<const Method<In, Out>>(
+      Method<In, Out>{std::move(serve), std::move(is_brief), std::move(tell)});
+  return {std::move(path), permission, place,
+          [method = std::move(method)] { return std::make_unique<Unary<In, Out>>(method); }, true};
 }
 
 }  // namespace penstock::api::grpc

@@ -28,6 +28,7 @@ class TestCall : public api::RpcCall {
     return {};
   }
   std::size_t size() const override { return answer_.size(); }
+  void tell(const std::string& error) override { answer_ = "error: " + error; }
   void write(char* to) const override { std::copy(answer_.begin(), answer_.end(), to); }
 
  private:
@@ -69,11 +70,28 @@ class GrpcTest : public ServerTest {
       return asked.message;
     };
     const auto count = [this](const TestCall::Asked& asked) -> Result<std::string> {
-      ++counted_;
-      asked.after = [this] { after_.set_value(); };
+      if (++counted_ == 1) asked.after = [this] { after_.set_value(); };
       return asked.message;
     };
-    return {rpc_of("/test/Echo", Place::worker, echo),
+    // What its message says.
+    const auto does = [=](const TestCall::Asked& asked) -> Result<std::string> {
+      if (asked.message == "wait") return wait(asked);
+      if (asked.message == "refuse") return refuses(asked);
+      if (asked.message == "break") return breaks(asked);
+      if (asked.message == "count") return count(asked);
+      if (asked.message.starts_with("zeros "))
+        return std::string(std::stoul(asked.message.substr(6)), '0');
+      return asked.message;
+    };
+    const auto streams = [&](std::string path, Place place) {
+      api::Rpc out = rpc_of(std::move(path), place, does);
+      out.is_stream = true;
+      return out;
+    };
+    return {streams("/test/Stream", Place::worker),
+            streams("/test/StreamBrief", Place::brief),
+            streams("/test/StreamLoop", Place::loop),
+            rpc_of("/test/Echo", Place::worker, echo),
             rpc_of("/test/EchoLoop", Place::loop, echo),
             rpc_of("/test/EchoBrief", Place::brief, echo),
             rpc_of("/test/Zeros", Place::worker, zeros),
