@@ -122,21 +122,21 @@ Result<void> tell_silent(sql::Tx& tx, Project& project, const std::vector<Lease>
 // Of a former life of this server. What it held is given back, but for calls of which the ledger
 // has nothing: they ran when it ended, and whoever answers them bills them all the same.
 Result<void> settle_former(sql::Tx& tx, Lease lease, Timestamp now) {
-  std::vector<std::string> ids;
+  std::vector<std::string_view> asked;
   Money listed;
   for (const RunningCall& one : lease.calls) {
-    ids.push_back(one.id);
+    asked.push_back(one.id);
     listed = listed + one.worst;
   }
   std::set<std::string> posted;
-  for (const auto& [id, ignored] : TRY(store::known(tx, lease.project, "inference", ids)))
+  for (const auto& [id, ignored] : TRY(store::known(tx, lease.project, "inference", asked)))
     posted.insert(id);
   std::erase_if(lease.calls, [&](const RunningCall& one) { return posted.contains(one.id); });
   Money lost = positive(lease.running - listed);
   for (const RunningCall& one : lease.calls) lost = lost + one.worst;
   if (lost <= Money{}) return remove(tx, lease);
   const std::string heard = to_rfc3339(lease.renewed_at);
-  ids.clear();
+  std::vector<std::string> ids;
   for (const RunningCall& one : lease.calls)
     if (ids.size() < named_max) ids.push_back(one.id);
   lease.amount = lease.running = lost;

@@ -110,6 +110,16 @@ BOOST_DESCRIBE_STRUCT(LedgerLine, (),
                        call_tokens, pricing, price, per, amount, price_list, price_entry, posted_at,
                        correction))
 
+// What a usage costs by the price in force, or that none is.
+struct Charge {
+  Pricing pricing = Pricing::unpriced;
+  Money price;
+  std::int64_t per = 1;
+  Money amount;
+  std::string_view price_list;  // of the price book, and as long as that lives
+  std::int64_t price_entry = -1;
+};
+
 // kind: price_list. A price is in force from `from` until just before `until`. Where several are:
 // one for the call's tenant comes before one for all, then one that names the model (by our name,
 // then by the upstream's), then the tier, then the later `from`.

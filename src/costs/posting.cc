@@ -2,26 +2,22 @@
 
 #include <algorithm>
 #include <set>
-#include <unordered_map>
+#include <span>
 
 #include "costs/budgets.h"
+#include "costs/hour_tally.h"
+#include "costs/packed_lines.h"
 #include "costs/store.h"
 #include "incidents/service.h"
 
 namespace penstock::costs {
 namespace {
 
-// (source, id) of a usage that outlives it.
 using EventKey = std::pair<std::string_view, std::string_view>;
-struct HashKey {
-  std::size_t operator()(const EventKey& key) const {
-    const std::hash<std::string_view> hash;
-    return hash(key.first) * 31 + hash(key.second);
-  }
-};
 EventKey event_key(const Usage& usage) { return {usage.source, usage.id}; }
 
-Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const LedgerLine& line) {
+// `line` is a LedgerLine or a Usage.
+Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const auto& line) {
   const std::string meter(name_of(line.meter));
   std::string model = line.model;
   if (!line.upstream_model.empty() && line.upstream_model != line.model)
@@ -41,133 +37,130 @@ Result<void> open_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const L
   return {};
 }
 
-// What the usages of each source are known by already. They outlive it.
-class Known {
- public:
-  static Result<Known> read(sql::Tx& tx, const Call& call, const std::vector<Usage>& usages) {
-    Known out;
-    out.meters_.reserve(usages.size());
-    std::map<std::string_view, std::vector<std::string>> ids;
-    for (const Usage& usage : usages)
-      if (out.meters_.emplace(event_key(usage), 0).second) ids[usage.source].push_back(usage.id);
-    for (const auto& [source, list] : ids)
-      for (const auto& [id, meter] : TRY(store::known(tx, call.project, std::string(source), list)))
-        out.meters_.at({source, id}) |= bit(meter);
-    return out;
-  }
-  // True if it is new.
-  bool take(const Usage& usage, Unique unique) {
-    std::uint64_t& meters = meters_.at(event_key(usage));
-    const bool is_new = unique == Unique::event ? meters == 0 : (meters & bit(usage.meter)) == 0;
-    meters |= bit(usage.meter);
-    return is_new;
-  }
-
- private:
-  static std::uint64_t bit(Meter meter) { return std::uint64_t{1} << static_cast<int>(meter); }
-  std::unordered_map<EventKey, std::uint64_t, HashKey> meters_;  // a bit for each
+// A usage on its way into the ledger.
+struct Posting {
+  const Usage* usage;
+  std::int64_t call_tokens = 0;
+  bool is_new = false;
+  Charge charge = {};
 };
 
-store::HourSum sum_of(const LedgerLine& line) {
-  return {.project = line.project,
-          .hour = hour_of(line.at),
-          .tenant = line.tenant,
-          .route = line.route,
-          .model = line.model,
-          .version = line.version,
-          .release = line.release,
-          .mode = line.mode,
-          .user_tag = line.user_tag,
-          .experiment = line.experiment,
-          .upstream = line.upstream,
-          .upstream_model = line.upstream_model,
-          .meter = line.meter,
-          .pricing = line.pricing};
+// The postings of one (source, id), in the order of their coming.
+using CallPostings = std::span<Posting*>;
+
+bool of_one_call(const Posting* a, const Posting* b) {
+  return a->usage->id == b->usage->id && a->usage->source == b->usage->source;
 }
 
-bool has_key_of(const store::HourSum& sum, const LedgerLine& line) {
-  return sum.meter == line.meter && sum.hour == hour_of(line.at) && sum.tenant == line.tenant &&
-         sum.route == line.route && sum.model == line.model && sum.version == line.version &&
-         sum.release == line.release && sum.mode == line.mode && sum.user_tag == line.user_tag &&
-         sum.experiment == line.experiment && sum.upstream == line.upstream &&
-         sum.upstream_model == line.upstream_model && sum.pricing == line.pricing;
-}
-
-std::string key_of(const store::HourSum& sum) {
-  constexpr char separator = '\x1f';
-  std::string key;
-  const auto add = [&](const std::string& part) { (key += part) += separator; };
-  add(std::to_string(sum.hour));
-  for (const std::string* part : {&sum.tenant, &sum.route, &sum.model, &sum.release, &sum.user_tag,
-                                  &sum.experiment, &sum.upstream, &sum.upstream_model})
-    add(*part);
-  add(std::to_string(sum.version));
-  for (const int part :
-       {static_cast<int>(sum.mode), static_cast<int>(sum.meter), static_cast<int>(sum.pricing)})
-    add(std::to_string(part));
-  return key;
-}
-
-// A fraction is never negative: -0.5 is -1 + 0.5.
-void set_amount(auto& sum, Money amount) {
-  Wide whole = amount.units / Money::per_whole, fraction = amount.units % Money::per_whole;
-  if (fraction < 0) {
-    --whole;
-    fraction += Money::per_whole;
+// All of them by (source, id), which is the order of the ledger's keys. Those of a call mostly come
+// one after the other, so calls are sorted and not postings.
+std::vector<Posting*> by_call(std::vector<Posting>& postings) {
+  std::vector<std::span<Posting>> runs;
+  for (std::size_t at = 0; at < postings.size();) {
+    std::size_t end = at + 1;
+    while (end < postings.size() && of_one_call(&postings[at], &postings[end])) ++end;
+    runs.push_back(std::span(postings).subspan(at, end - at));
+    at = end;
   }
-  sum.whole = static_cast<std::int64_t>(whole);
-  sum.fraction = static_cast<std::int64_t>(fraction);
+  std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) {
+    const auto order = event_key(*a.front().usage) <=> event_key(*b.front().usage);
+    return order != 0 ? order < 0 : a.data() < b.data();
+  });
+  std::vector<Posting*> out;
+  out.reserve(postings.size());
+  for (const std::span<Posting> run : runs)
+    for (Posting& posting : run) out.push_back(&posting);
+  return out;
 }
 
-// What lines add to hours.
-class Adding {
- public:
-  void add(const LedgerLine& line) {
-    Hour& hour = hour_for(line);
-    hour.sum.quantity += line.quantity;
-    hour.amount = hour.amount + line.amount;
+std::vector<CallPostings> calls_of(std::vector<Posting*>& sorted) {
+  std::vector<CallPostings> out;
+  for (std::size_t at = 0; at < sorted.size();) {
+    std::size_t end = at + 1;
+    while (end < sorted.size() && of_one_call(sorted[at], sorted[end])) ++end;
+    out.push_back(std::span(sorted).subspan(at, end - at));
+    at = end;
   }
-  std::set<SpendingHour> touched() const {
-    std::set<SpendingHour> out;
-    for (const auto& [ignored, hour] : hours_)
-      out.insert({hour.sum.tenant, hour.sum.route, hour.sum.model, hour.sum.hour});
-    return out;
-  }
-  Result<void> write(sql::Tx& tx, const std::string& project) {
-    std::vector<store::HourSum> sums;
-    std::map<SpendingHour, Money> spending;
-    for (auto& [ignored, hour] : hours_) {
-      set_amount(hour.sum, hour.amount);
-      Money& spent = spending[{hour.sum.tenant, hour.sum.route, hour.sum.model, hour.sum.hour}];
-      spent = spent + hour.amount;
-      sums.push_back(std::move(hour.sum));
+  return out;
+}
+
+std::uint64_t bit(Meter meter) { return std::uint64_t{1} << static_cast<int>(meter); }
+
+// Marks what is new: what the ledger does not know, and what did not come before in this post.
+Result<void> mark_new(sql::Tx& tx, const Call& call, std::span<const CallPostings> calls,
+                      Unique unique) {
+  for (std::size_t at = 0; at < calls.size();) {
+    const std::string& source = calls[at].front()->usage->source;
+    std::vector<std::string_view> ids;
+    const std::size_t first = at;
+    for (; at < calls.size() && calls[at].front()->usage->source == source; ++at)
+      ids.push_back(calls[at].front()->usage->id);
+    std::map<std::string, std::uint64_t, std::less<>> known;  // a bit for each meter
+    for (auto& [id, meter] : TRY(store::known(tx, call.project, source, ids)))
+      known[std::move(id)] |= bit(meter);
+    for (const CallPostings& postings : calls.subspan(first, at - first)) {
+      const auto found = known.empty() ? known.end() : known.find(postings.front()->usage->id);
+      std::uint64_t meters = found == known.end() ? 0 : found->second;
+      for (Posting* posting : postings) {
+        const std::uint64_t own = bit(posting->usage->meter);
+        posting->is_new = unique == Unique::event ? meters == 0 : (meters & own) == 0;
+        meters |= own;
+      }
     }
-    TRY(store::add(tx, sums));
-    std::vector<store::Spending> rows;
-    for (const auto& [key, amount] : spending)
-      set_amount(
-          rows.emplace_back(store::Spending{project, key.hour, key.tenant, key.route, key.model}),
-          amount);
-    return store::add(tx, rows);
+  }
+  return {};
+}
+
+void set_call_tokens(const CallPostings& postings) {
+  std::int64_t prompt = 0;
+  for (const Posting* posting : postings)
+    if (is_prompt(posting->usage->meter)) prompt += posting->usage->quantity;
+  for (Posting* posting : postings)
+    if (is_tokens(posting->usage->meter)) posting->call_tokens = prompt;
+}
+
+bool fit_one_row(const Usage& a, const Usage& b) {
+  return a.at == b.at && a.tenant == b.tenant && a.route == b.route && a.model == b.model &&
+         a.version == b.version && a.release == b.release && a.mode == b.mode &&
+         a.user_tag == b.user_tag && a.experiment == b.experiment && a.upstream == b.upstream &&
+         a.upstream_model == b.upstream_model;
+}
+
+// The rows of what is new of a call: mostly one.
+void add_rows(const CallPostings& postings, std::vector<store::CallRow>& rows) {
+  std::vector<const Posting*> left;
+  for (const Posting* posting : postings)
+    if (posting->is_new) left.push_back(posting);
+  LinePacker packer;
+  while (!left.empty()) {
+    const Usage& first = *left.front()->usage;
+    std::erase_if(left, [&](const Posting* posting) {
+      const bool fits = fit_one_row(first, *posting->usage);
+      if (fits) packer.add(*posting->usage, posting->call_tokens, posting->charge);
+      return fits;
+    });
+    rows.push_back({&first, packer.take()});
+  }
+}
+
+// What comes with lines: sums by hour, and what is to be told about them.
+class Effects {
+ public:
+  void add(const auto& line, Pricing pricing, Money amount) { tally_.add(line, pricing, amount); }
+  // An unpriced one opens an incident, once for its meter and model.
+  Result<void> tell_unpriced(sql::Tx& tx, const Call& call, Timestamp now, const auto& line) {
+    if (told_.emplace(line.meter, line.model).second) TRY(open_unpriced(tx, call, now, line));
+    return {};
+  }
+  Result<void> write(sql::Tx& tx, const Call& call, Timestamp now, bool judged) {
+    TRY(tally_.write(tx, call.project));
+    if (judged) TRY(judge_budgets(tx, call, now, tally_.touched()));
+    return {};
   }
 
  private:
-  struct Hour {
-    store::HourSum sum;
-    Money amount;
-  };
-  // Lines of many calls go to few hours: mostly to that of the last line of the same meter.
-  Hour& hour_for(const LedgerLine& line) {
-    Hour*& last = last_[line.meter];
-    if (last && has_key_of(last->sum, line)) return *last;
-    store::HourSum sum = sum_of(line);
-    std::string key = key_of(sum);
-    last = &hours_.try_emplace(std::move(key), Hour{std::move(sum), {}}).first->second;
-    return *last;
-  }
-
-  std::map<std::string, Hour> hours_;
-  std::map<Meter, Hour*> last_;
+  HourTally tally_;
+  std::set<std::pair<Meter, std::string>> told_;
 };
 
 }  // namespace
@@ -178,7 +171,8 @@ std::int64_t month_start(std::int64_t hour) {
   return std::int64_t{first.time_since_epoch().count()} * 24;
 }
 
-Result<PriceBook::Used> Pricer::used_before(sql::Tx& tx, const LedgerLine& line) {
+Result<PriceBook::Used> Pricer::used_before(sql::Tx& tx, const std::string& project,
+                                            const auto& line) {
   const std::int64_t hour = hour_of(line.at), month = month_start(hour);
   const auto key = [&](const std::string& tenant) {
     return Key{month, line.meter, line.model, tenant};
@@ -191,11 +185,13 @@ Result<PriceBook::Used> Pricer::used_before(sql::Tx& tx, const LedgerLine& line)
       used_[key(tenant)] += quantity;
     };
     for (const store::Sum& sum :
-         TRY(store::sums(tx, line.project, month, until, {"tenant"},
-                         " AND meter = $4 AND model = $5", {sql::to_sql(line.meter), line.model})))
+         TRY(store::sums(tx, project, month, until, {"tenant"}, " AND meter = $4 AND model = $5",
+                         {sql::to_sql(line.meter), line.model})))
       count(std::get<std::string>(sum.keys.at(0)), sum.quantity);
+    const store::Position before{line.at, line.source, line.id, line.meter};
     if (order_ == Order::time)
-      for (const auto& [tenant, quantity] : TRY(store::used_before(tx, line, hour_at(hour))))
+      for (const auto& [tenant, quantity] :
+           TRY(store::used_before(tx, project, line.model, before, hour_at(hour))))
         count(tenant, quantity);
     used_[key("")] = all;
   }
@@ -208,57 +204,66 @@ Result<PriceBook::Used> Pricer::used_before(sql::Tx& tx, const LedgerLine& line)
 
 Result<void> Pricer::price(sql::Tx& tx, LedgerLine& line) {
   PriceBook::Used used;
-  if (book_.depends_on_month(line.meter)) used = TRY(used_before(tx, line));
+  if (book_.depends_on_month(line.meter)) used = TRY(used_before(tx, line.project, line));
   book_.price(line, used);
   return {};
+}
+
+Result<Charge> Pricer::charge(sql::Tx& tx, const std::string& project, const Usage& usage,
+                              std::int64_t call_tokens) {
+  PriceBook::Used used;
+  if (book_.depends_on_month(usage.meter)) used = TRY(used_before(tx, project, usage));
+  return book_.charge(usage, call_tokens, used);
 }
 
 Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now,
                         const std::vector<Usage>& usages, Unique unique,
                         std::vector<bool>* repeats) {
-  Known known = TRY(Known::read(tx, call, usages));
+  std::vector<Posting> postings;
+  postings.reserve(usages.size());
+  for (const Usage& usage : usages) postings.push_back({&usage});
+  std::vector<Posting*> sorted = by_call(postings);
+  const std::vector<CallPostings> calls = calls_of(sorted);
+  TRY(mark_new(tx, call, calls, unique));
+  for (const CallPostings& of_call : calls) set_call_tokens(of_call);
+
+  // In the order of their coming, by which tiers of a month are filled.
   Pricer pricer(TRY(PriceBook::read(tx, call)), Pricer::Order::arrival);
-  std::unordered_map<EventKey, std::int64_t, HashKey> prompts;
-  for (const Usage& usage : usages)
-    if (is_prompt(usage.meter)) prompts[event_key(usage)] += usage.quantity;
   PostOutput out;
-  std::vector<LedgerLine> lines;
-  lines.reserve(usages.size());
-  for (const Usage& usage : usages) {
-    const bool is_new = known.take(usage, unique);
-    if (repeats) repeats->push_back(!is_new);
-    if (!is_new) {
+  Effects effects;
+  for (Posting& posting : postings) {
+    if (repeats) repeats->push_back(!posting.is_new);
+    if (!posting.is_new) {
       ++out.repeated;
       continue;
     }
-    LedgerLine& line = lines.emplace_back(line_of(call.project, usage));
-    line.posted_at = now;
-    if (is_tokens(line.meter))
-      if (const auto prompt = prompts.find(event_key(usage)); prompt != prompts.end())
-        line.call_tokens = prompt->second;
-    TRY(pricer.price(tx, line));
+    const Usage& usage = *posting.usage;
+    posting.charge = TRY(pricer.charge(tx, call.project, usage, posting.call_tokens));
+    effects.add(usage, posting.charge.pricing, posting.charge.amount);
     ++out.posted;
-    if (line.pricing == Pricing::unpriced) ++out.unpriced;
+    if (posting.charge.pricing == Pricing::priced) continue;
+    ++out.unpriced;
+    TRY(effects.tell_unpriced(tx, call, now, usage));
   }
-  TRY(write(tx, call, now, lines));
+
+  std::vector<store::CallRow> rows;
+  rows.reserve(calls.size());
+  for (const CallPostings& of_call : calls) add_rows(of_call, rows);
+  TRY(store::insert_calls(tx, call.project, now, rows));
+  TRY(effects.write(tx, call, now, true));
   return out;
 }
 
 Result<void> write(sql::Tx& tx, const Call& call, Timestamp now,
                    const std::vector<LedgerLine>& lines, bool judged) {
   TRY(store::insert_lines(tx, lines));
-  Adding adding;
-  std::set<std::pair<Meter, std::string>> unpriced;
+  Effects effects;
   for (const LedgerLine& line : lines) {
-    adding.add(line);
-    if (line.pricing == Pricing::unpriced && line.quantity >= 0 &&
-        unpriced.emplace(line.meter, line.model).second)
-      TRY(open_unpriced(tx, call, now, line));
+    effects.add(line, line.pricing, line.amount);
+    if (line.pricing == Pricing::unpriced && line.quantity >= 0)
+      TRY(effects.tell_unpriced(tx, call, now, line));
   }
-  const auto touched = adding.touched();
-  TRY(adding.write(tx, call.project));
-  if (judged) TRY(judge_budgets(tx, call, now, touched));
-  return {};
+  return effects.write(tx, call, now, judged);
 }
 
 }  // namespace penstock::costs

@@ -25,11 +25,15 @@ class Pricer {
   Pricer(PriceBook book, Order order) : book_(std::move(book)), order_(order) {}
 
   Result<void> price(sql::Tx& tx, LedgerLine& line);
+  // The same of a usage. What it gives is good as long as this lives.
+  Result<Charge> charge(sql::Tx& tx, const std::string& project, const Usage& usage,
+                        std::int64_t call_tokens);
 
  private:
   // Month, meter, model, tenant ("" for all).
   using Key = std::tuple<std::int64_t, Meter, std::string, std::string>;
-  Result<PriceBook::Used> used_before(sql::Tx& tx, const LedgerLine& line);
+  // `line` is a LedgerLine or a Usage.
+  Result<PriceBook::Used> used_before(sql::Tx& tx, const std::string& project, const auto& line);
 
   PriceBook book_;
   Order order_;

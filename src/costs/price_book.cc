@@ -26,8 +26,10 @@ Result<void> PriceBook::add(const resources::Resource& resource) {
   const PriceList list = TRY(decode<PriceList>(resource.declaration));
   const std::string name = "price_list:" + list.name + "@" + std::to_string(resource.version);
   std::int64_t place = 0;
-  for (const Price& price : list.prices)
+  for (const Price& price : list.prices) {
     entries_[price.meter][price.model.value_or("")].push_back({price, name, place++});
+    if (price.above_month_quantity > 0) by_month_.insert(price.meter);
+  }
   return {};
 }
 
@@ -65,15 +67,35 @@ const PriceBook::Entry* PriceBook::find(const Usage& usage, std::int64_t call_to
               Used{});
 }
 
+Charge PriceBook::charge(const Entry* entry, std::int64_t quantity) {
+  if (!entry) return {};
+  const Price& price = entry->price;
+  return {.pricing = Pricing::priced,
+          .price = price.price,
+          .per = price.per,
+          .amount = price_of(quantity, price.price, price.per),
+          .price_list = entry->list,
+          .price_entry = entry->place};
+}
+
+Charge PriceBook::charge(const Usage& usage, std::int64_t call_tokens, Used used) const {
+  return charge(
+      find({usage.meter, usage.tenant, usage.model, usage.upstream_model, usage.at, call_tokens},
+           used),
+      usage.quantity);
+}
+
 void PriceBook::price(LedgerLine& line, Used used) const {
-  const Entry* entry = find(
-      {line.meter, line.tenant, line.model, line.upstream_model, line.at, line.call_tokens}, used);
-  line.pricing = entry ? Pricing::priced : Pricing::unpriced;
-  line.price = entry ? entry->price.price : Money{};
-  line.per = entry ? entry->price.per : 1;
-  line.amount = price_of(line.quantity, line.price, line.per);
-  line.price_list = entry ? entry->list : "";
-  line.price_entry = entry ? entry->place : -1;
+  const Charge charge = this->charge(
+      find({line.meter, line.tenant, line.model, line.upstream_model, line.at, line.call_tokens},
+           used),
+      line.quantity);
+  line.pricing = charge.pricing;
+  line.price = charge.price;
+  line.per = charge.per;
+  line.amount = charge.amount;
+  line.price_list = charge.price_list;
+  line.price_entry = charge.price_entry;
 }
 
 Result<Money> PriceBook::quote(std::span<const Usage> usages) const {
@@ -94,15 +116,6 @@ std::optional<Money> PriceBook::cost(const Usage& usage) const {
   const Entry* entry = find(usage, prompt_tokens_of({&usage, 1}));
   if (!entry) return {};
   return price_of(usage.quantity, entry->price.price, entry->price.per);
-}
-
-bool PriceBook::depends_on_month(Meter meter) const {
-  const auto of_meter = entries_.find(meter);
-  if (of_meter == entries_.end()) return false;
-  for (const auto& [model, entries] : of_meter->second)
-    for (const Entry& entry : entries)
-      if (entry.price.above_month_quantity > 0) return true;
-  return false;
 }
 
 LedgerLine line_of(const std::string& project, const Usage& usage) {

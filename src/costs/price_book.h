@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <span>
 
 #include "base/call.h"
@@ -24,13 +25,15 @@ class PriceBook {
   };
   void price(LedgerLine& line) const { price(line, Used{}); }
   void price(LedgerLine& line, Used used) const;
+  // The same of a usage: what its line pins.
+  Charge charge(const Usage& usage, std::int64_t call_tokens, Used used) const;
   // What the usages of one call would cost, as the month's first.
   // failed_precondition names the first that no price covers.
   Result<Money> quote(std::span<const Usage> usages) const;
   // The same of one usage; none where no price covers it.
   std::optional<Money> cost(const Usage& usage) const;
   // Whether a price of this meter depends on what the month used before.
-  bool depends_on_month(Meter meter) const;
+  bool depends_on_month(Meter meter) const { return by_month_.contains(meter); }
 
  private:
   struct Entry {
@@ -47,10 +50,12 @@ class PriceBook {
   };
   Result<void> add(const resources::Resource& resource);
   const Entry* find(const Asked& asked, Used used) const;
+  static Charge charge(const Entry* entry, std::int64_t quantity);
   const Entry* find(const Usage& usage, std::int64_t call_tokens) const;
 
   // By meter and the model that they name; those for every model under "".
   std::map<Meter, std::map<std::string, std::vector<Entry>, std::less<>>> entries_;
+  std::set<Meter> by_month_;
 };
 
 // The line of a usage, not priced yet.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <span>
 
 #include "costs/ledger.h"
@@ -44,12 +43,24 @@ struct Total {
   Money amount;
 };
 
-// Which lines stand under this source and one of these ids, as (id, meter).
-Result<std::set<std::pair<std::string, Meter>>> known(sql::Tx& tx, const std::string& project,
-                                                      const std::string& source,
-                                                      std::span<const std::string> ids);
+// Lines are in two tables: what one post brought of a call is one row of ledger_calls, and anything
+// else a row each of ledger_lines. Only this file knows.
+
+// Which lines were posted under this source and one of these ids, as (id, meter).
+Result<std::vector<std::pair<std::string, Meter>>> known(sql::Tx& tx, const std::string& project,
+                                                         const std::string& source,
+                                                         std::span<const std::string_view> ids);
+// Lines of one call that differ in nothing but what their meters have: the first of their usages,
+// and all of them as LinePacker packs them.
+struct CallRow {
+  const Usage* usage;
+  std::string lines;
+};
+// Takes the lines out of the rows. Quickest in the order of (source, id), as the table's key is.
+Result<void> insert_calls(sql::Tx& tx, const std::string& project, Timestamp posted_at,
+                          std::span<CallRow> rows);
 Result<void> insert_lines(sql::Tx& tx, std::span<const LedgerLine> lines);
-// Every line and correction of a call, in the order of their making.
+// Every line and correction of a call, by meter and then in the order of their making.
 Result<std::vector<LedgerLine>> lines(sql::Tx& tx, const std::string& project,
                                       const std::string& source, const std::string& id);
 
@@ -63,7 +74,7 @@ struct Position {
 Result<std::vector<LedgerLine>> standing(sql::Tx& tx, const std::string& project, Timestamp from,
                                          Timestamp until, const std::optional<Position>& after,
                                          std::int64_t limit);
-// Those of one source, at most `limit`; of one id if that is not empty.
+// Those of one source by (id, meter), at most `limit`; of one id if that is not empty.
 Result<std::vector<LedgerLine>> standing_of(sql::Tx& tx, const std::string& project,
                                             const std::string& source, const std::string& id,
                                             std::int64_t limit);
@@ -85,9 +96,11 @@ struct Sum {
 Result<std::vector<Sum>> sums(sql::Tx& tx, const std::string& project, std::int64_t from,
                               std::int64_t until, const std::vector<std::string>& keys,
                               std::string_view condition = "", const sql::Row& more = {});
-// What each tenant used of a meter and model at or after `from` and before the line `before`.
-Result<std::map<std::string, std::int64_t>> used_before(sql::Tx& tx, const LedgerLine& before,
-                                                        Timestamp from);
+// What each tenant used of a model and a meter, that of `before`, at or after `from` and before the
+// call of `before`.
+Result<std::map<std::string, std::int64_t>> used_before(sql::Tx& tx, const std::string& project,
+                                                        const std::string& model,
+                                                        const Position& before, Timestamp from);
 
 Money money_of(std::int64_t whole, std::int64_t fraction);
 

@@ -69,17 +69,18 @@ class CostsTest : public testing::Test {
   }
   // G9: what the sums by hour say is what all lines add up to.
   void expect_sums_are_lines() {
-    const auto rows = test::must(db_->read(call_, [](sql::Tx& tx) {
-      return tx.run("SELECT amount, quantity, meter FROM ledger_lines", {});
+    const auto calls = test::must(db_->read(call_, [](sql::Tx& tx) {
+      return tx.run("SELECT source, id FROM ledger_lines UNION SELECT source, id FROM ledger_calls",
+                    {});
     }));
     Money amount;
     std::map<std::string, std::int64_t> quantities;
-    for (const sql::Row& row : rows) {
-      Money one;
-      sql::from_sql(row[0], one);
-      amount = amount + one;
-      quantities[std::get<std::string>(row[2])] += std::get<std::int64_t>(row[1]);
-    }
+    for (const sql::Row& row : calls)
+      for (const LedgerLine& line :
+           lines(std::get<std::string>(row[1]), std::get<std::string>(row[0]))) {
+        amount = amount + line.amount;
+        quantities[std::string(name_of(line.meter))] += line.quantity;
+      }
     for (const char* by : {"model", "tenant,day", "route,meter", "version,month", "user,mode",
                            "release,hour", "project", "upstream,experiment"})
       EXPECT_EQ(total(by), to_text(amount)) << by;

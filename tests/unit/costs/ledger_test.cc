@@ -74,7 +74,7 @@ TEST_F(LedgerTest, AddsUpExactlyHoweverOftenThingsAreToldAgain) {
   EXPECT_EQ(counted.posted, 500);
   for (const char* by : {"model", "tenant,day", "route,meter", "version,month"})
     EXPECT_EQ(to_text(test::must(costs_.report(call_, {.by = by})).total), to_text(expected)) << by;
-  EXPECT_EQ(test::count(*db_, "ledger_lines"), 500);
+  EXPECT_EQ(test::count(*db_, "ledger_calls"), 500);
 }
 
 TEST_F(LedgerTest, AnUnknownPriceIsUnpricedAndAnIncidentAndNeverZeroInSilence) {

@@ -91,12 +91,19 @@ TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
   // As after a crash between the post and the position.
   Metering again(events, costs);
   EXPECT_FALSE(must(again.run_once()));
-  EXPECT_EQ(test::count(*db, "ledger_lines"), 4 * 4);
-  EXPECT_EQ(test::count(*db,
-                        "ledger_lines WHERE mode = 'shadow' AND version = 2 AND user_tag = 'u1' "
-                        "AND upstream_model = 'gpt-4o'"),
-            4);
-  const auto lines = must(costs.lines(test::call(), {"inference", "last"})).lines;
+  EXPECT_EQ(test::count(*db, "ledger_calls"), 4);
+  EXPECT_EQ(test::count(*db, "ledger_lines"), 0);
+  const auto lines_of = [&](const std::string& id) {
+    return must(costs.lines(test::call(), {"inference", id})).lines;
+  };
+  EXPECT_EQ(lines_of("a").size(), 4u);
+  const auto of_shadow = lines_of("a.shadow.v2");
+  ASSERT_EQ(of_shadow.size(), 4u);
+  for (const costs::LedgerLine& line : of_shadow) {
+    EXPECT_EQ(line.mode, costs::UsageMode::shadow);
+    EXPECT_EQ(std::to_string(line.version) + line.user_tag + line.upstream_model, "2u1gpt-4o");
+  }
+  const auto lines = lines_of("last");
   ASSERT_EQ(lines.size(), 4u);
   EXPECT_EQ(lines[0].mode, costs::UsageMode::online);
   EXPECT_EQ(must(costs.lines(test::call(), {"inference",
