@@ -290,7 +290,10 @@ void Guard::posted(std::string_view name, std::span<const Usage> usages) {
   const auto project = find(name);
   if (!project) return;
   const std::lock_guard lock(project->turn);
+  const std::string* before = nullptr;
   for (const Usage& usage : usages) {
+    if (before && *before == usage.id) continue;  // another meter of the same call
+    before = &usage.id;
     const auto [first, last] = project->by_id.equal_range(usage.id);
     for (auto it = first; it != last; ++it) project->held.at(it->second).posted = true;
   }

@@ -46,11 +46,8 @@ void add_node(const serving::InferenceEvent& event, const serving::NodeUse& node
   if (node.upstream.empty()) put(costs::Meter::compute_microseconds, node.micros);
 }
 
-}  // namespace
-
-std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
-  std::vector<costs::Usage> usages;
-  usages.reserve(4);  // most have a request, tokens of the prompt and of the output
+void add_usages(const serving::InferenceEvent& event, std::vector<costs::Usage>& usages) {
+  const std::size_t before = usages.size();
   const costs::Usage call{
       .source = "inference",
       .id = event.id,
@@ -89,8 +86,15 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
       add(Meter::compute_microseconds, event.model_micros);
   }
   // What failed before it used anything is no request that anybody pays.
-  if (event.error.empty() || !usages.empty()) add(Meter::requests, 1);
+  if (event.error.empty() || usages.size() > before) add(Meter::requests, 1);
   for (const serving::NodeUse& node : event.nodes) add_node(event, node, call, usages);
+}
+
+}  // namespace
+
+std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
+  std::vector<costs::Usage> usages;
+  add_usages(event, usages);
   return usages;
 }
 
@@ -99,10 +103,13 @@ Result<std::size_t> Metering::run_once() {
   const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return 0;
   // A post belongs to one project: prices and budgets are its own.
+  constexpr std::size_t usual_lines = 3;  // tokens of the prompt and of the output, the request
   std::map<std::string, std::vector<costs::Usage>> by_project;
-  for (const serving::InferenceEvent& event : stretch.events)
-    for (costs::Usage& usage : usages_of(event))
-      by_project[event.project].push_back(std::move(usage));
+  for (const serving::InferenceEvent& event : stretch.events) {
+    const auto [found, added] = by_project.try_emplace(event.project);
+    if (added) found->second.reserve(stretch.events.size() * usual_lines);
+    add_usages(event, found->second);
+  }
   for (const auto& [project, usages] : by_project)
     TRY(costs_.post({.actor = "service:metering", .project = project}, usages));
   const events::Step step{.group = std::string(group),
