@@ -17,6 +17,7 @@ namespace penstock::costs {
 namespace {
 
 constexpr std::int64_t calls_of_turn = 2'000;
+constexpr std::int64_t chats_of_turn = 500;  // as metering reads them
 const Timestamp start = *from_rfc3339("2026-11-02T00:00:00Z");
 
 struct Ledger {
@@ -29,14 +30,16 @@ struct Ledger {
   Ledger() {
     test::must(sql::migrate(*db, migrations(), SystemClock().now()));
     for (resources::KindHandler& kind : costs.kinds()) resources.add(std::move(kind));
-    resources::ApplyInput input;
-    input.documents.push_back({.declaration = json::parse(R"({
+    declare(R"({
       "kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD", "prices": [
       {"meter": "requests", "price": "0", "per": 1, "from": "2026-01-01"},
       {"meter": "prompt_tokens", "price": "0.15", "per": 1000000, "from": "2026-01-01"},
       {"meter": "cached_prompt_tokens", "price": "0.075", "per": 1000000, "from": "2026-01-01"},
-      {"meter": "output_tokens", "price": "0.6", "per": 1000000, "from": "2026-01-01"}]})")
-                                                  .as_object()});
+      {"meter": "output_tokens", "price": "0.6", "per": 1000000, "from": "2026-01-01"}]})");
+  }
+  void declare(const std::string& declaration) {
+    resources::ApplyInput input;
+    input.documents.push_back({.declaration = json::parse(declaration).as_object()});
     test::must(resources.apply(test::call(), input));
   }
 
@@ -109,9 +112,9 @@ double thread_micros() {
 // began, which their ids and times are of.
 std::vector<Usage> chats(std::int64_t number, std::mt19937& random) {
   std::vector<Usage> usages;
-  usages.reserve(calls_of_turn * 3);
-  for (std::int64_t call = 0; call < calls_of_turn; ++call) {
-    const std::int64_t serial = number * calls_of_turn + call;
+  usages.reserve(chats_of_turn * 3);
+  for (std::int64_t call = 0; call < chats_of_turn; ++call) {
+    const std::int64_t serial = number * chats_of_turn + call;
     const Timestamp at = start + Micros(500'000 + serial * 40 - random() % 500'000);
     Usage usage{.source = "inference",
                 .id = new_ulid(at),
@@ -134,15 +137,9 @@ std::vector<Usage> chats(std::int64_t number, std::mt19937& random) {
   return usages;
 }
 
-// A turn of 2,000 chat calls, where the ledger has range(0) calls already. `cpu_us` is the
-// processor time of one call, and `bytes` what it takes in the database.
-void PostChats(benchmark::State& state) {
-  const Ledger ledger;
-  Service costs(*ledger.db, ledger.clock);
-  std::mt19937 random(7);
-  std::int64_t number = 0;
-  for (; number * calls_of_turn < state.range(0); ++number)
-    if (!costs.post(test::call(), chats(number, random))) state.SkipWithError("not posted");
+// Turns of chat calls from `number` on. `cpu_us` is the processor time of one call.
+void time_chats(benchmark::State& state, Service& costs, std::int64_t& number,
+                std::mt19937& random) {
   double spent = 0;
   for (auto _ : state) {
     state.PauseTiming();
@@ -152,16 +149,60 @@ void PostChats(benchmark::State& state) {
     const auto posted = costs.post(test::call(), usages);
     state.PauseTiming();
     spent += thread_micros() - before;
-    if (!posted || posted->posted != calls_of_turn * 3) state.SkipWithError("not posted");
+    if (!posted || posted->posted != chats_of_turn * 3) state.SkipWithError("not posted");
     state.ResumeTiming();
   }
-  state.SetItemsProcessed(state.iterations() * calls_of_turn);
-  state.counters["cpu_us"] = spent / static_cast<double>(state.iterations() * calls_of_turn);
+  state.SetItemsProcessed(state.iterations() * chats_of_turn);
+  state.counters["cpu_us"] = spent / static_cast<double>(state.iterations() * chats_of_turn);
+}
+
+// Where the ledger has range(0) calls already. `bytes` is what a call takes in the database.
+void PostChats(benchmark::State& state) {
+  const Ledger ledger;
+  Service costs(*ledger.db, ledger.clock);
+  std::mt19937 random(7);
+  std::int64_t number = 0;
+  for (; number * chats_of_turn < state.range(0); ++number)
+    if (!costs.post(test::call(), chats(number, random))) state.SkipWithError("not posted");
+  time_chats(state, costs, number, random);
   state.counters["bytes"] =
       static_cast<double>(std::filesystem::file_size(ledger.folder / "ledger.db")) /
-      static_cast<double>(number * calls_of_turn);
+      static_cast<double>(number * chats_of_turn);
 }
-BENCHMARK(PostChats)->Arg(0)->Arg(300'000)->Iterations(100)->Unit(benchmark::kMillisecond);
+BENCHMARK(PostChats)->Arg(0)->Arg(300'000)->Iterations(400)->Unit(benchmark::kMillisecond);
+
+// Where the project has range(0) budgets, a week of spending of 8 tenants, and range(1) prices.
+void PostChatsJudged(benchmark::State& state) {
+  Ledger ledger;
+  Service costs(*ledger.db, ledger.clock);
+  std::mt19937 random(7);
+  for (std::int64_t budget = 0; budget < state.range(0); ++budget)
+    ledger.declare(R"({"kind": "budget", "name": "b)" + std::to_string(budget) +
+                   R"(", "owner": "finance", "limit": "1000000", "tenant": "tenant-)" +
+                   std::to_string(budget % 8) + "\"}");
+  std::string prices;
+  for (std::int64_t price = 0; price < state.range(1); ++price)
+    prices += std::string(price == 0 ? "" : ",") + R"({"meter": "output_tokens", "model": "m)" +
+              std::to_string(price) + R"(", "price": "0.6", "per": 1000000, "from": "2026-01-01"})";
+  if (!prices.empty())
+    ledger.declare(R"({"kind": "price_list", "name": "many", "owner": "finance", "currency": "USD",
+                       "prices": [)" +
+                   prices + "]}");
+  for (std::int64_t hour = 1; hour <= 7 * 24; ++hour) {
+    auto usages = chats(0, random);
+    usages.resize(8 * 3);
+    for (Usage& usage : usages) usage.at -= std::chrono::hours(hour);
+    if (!costs.post(test::call(), usages)) state.SkipWithError("not posted");
+  }
+  std::int64_t number = 1;
+  time_chats(state, costs, number, random);
+}
+BENCHMARK(PostChatsJudged)
+    ->Args({1, 0})
+    ->Args({8, 0})
+    ->Args({0, 3'000})
+    ->Iterations(200)
+    ->Unit(benchmark::kMillisecond);
 
 // A report over 30 days of 24 hours with range(0) lines each.
 void Report(benchmark::State& state) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include "audit/audit.h"
 #include "costs/store.h"
@@ -17,11 +18,11 @@ constexpr std::size_t habit_hours = 12;
 
 std::string hour_text(std::int64_t hour) { return to_rfc3339(Timestamp(std::chrono::hours(hour))); }
 
+// `totals` are of the hour and of the week before.
 Result<void> judge_surprise(sql::Tx& tx, const Call& call, Timestamp now, const Budget& budget,
-                            std::int64_t hour) {
+                            std::int64_t hour, std::span<const store::Total> totals) {
   std::map<std::int64_t, Money> by_hour;
-  for (const store::Total& total :
-       TRY(store::totals(tx, call.project, hour - week_hours, hour + 1)))
+  for (const store::Total& total : totals)
     if (covers(budget, total.tenant, total.route, total.model))
       by_hour[total.hour] = by_hour[total.hour] + total.amount;
   const Money spent = by_hour[hour];
@@ -51,12 +52,11 @@ Result<std::string> currency_of(sql::Tx& tx, const Call& call) {
   return TRY(decode<PriceList>(lists.front().declaration)).currency;
 }
 
+// `totals` are of the budget's period from `start` on.
 Result<void> judge_limit(sql::Tx& tx, const Call& call, Timestamp now, const Budget& budget,
-                         std::int64_t hour) {
-  const std::int64_t start = period_start(budget.period, hour);
-  const std::int64_t end = period_end(budget.period, hour);
+                         std::int64_t start, std::span<const store::Total> totals) {
   Money spent;
-  for (const store::Total& total : TRY(store::totals(tx, call.project, start, end)))
+  for (const store::Total& total : totals)
     if (covers(budget, total.tenant, total.route, total.model)) spent = spent + total.amount;
   const auto warn_share = static_cast<std::int64_t>(budget.warn_at * 1000);
   const bool passed = spent > budget.limit;
@@ -168,16 +168,28 @@ Result<void> check_budget(sql::Tx& tx, const Call& call, const Budget& budget) {
 
 Result<void> judge_budgets(sql::Tx& tx, const Call& call, Timestamp now,
                            const std::set<SpendingHour>& touched) {
-  for (const resources::Resource& resource : TRY(resources::list(tx, call.project, "budget"))) {
-    const Budget budget = TRY(decode<Budget>(resource.declaration));
-    std::set<std::int64_t> hours, periods;
+  std::vector<Budget> budgets;
+  for (const resources::Resource& resource : TRY(resources::list(tx, call.project, "budget")))
+    budgets.push_back(TRY(decode<Budget>(resource.declaration)));
+  // By the sums that they look at, which are read once for all of them.
+  std::map<std::int64_t, std::set<const Budget*>> by_hour;
+  std::map<std::pair<std::int64_t, std::int64_t>, std::set<const Budget*>> by_period;
+  for (const Budget& budget : budgets)
     for (const SpendingHour& spending : touched) {
       if (!covers(budget, spending.tenant, spending.route, spending.model)) continue;
-      hours.insert(spending.hour);
-      periods.insert(period_start(budget.period, spending.hour));
+      by_hour[spending.hour].insert(&budget);
+      by_period[{period_start(budget.period, spending.hour),
+                 period_end(budget.period, spending.hour)}]
+          .insert(&budget);
     }
-    for (const std::int64_t hour : hours) TRY(judge_surprise(tx, call, now, budget, hour));
-    for (const std::int64_t hour : periods) TRY(judge_limit(tx, call, now, budget, hour));
+  for (const auto& [hour, judged] : by_hour) {
+    const auto totals = TRY(store::totals(tx, call.project, hour - week_hours, hour + 1));
+    for (const Budget* budget : judged) TRY(judge_surprise(tx, call, now, *budget, hour, totals));
+  }
+  for (const auto& [period, judged] : by_period) {
+    const auto totals = TRY(store::totals(tx, call.project, period.first, period.second));
+    for (const Budget* budget : judged)
+      TRY(judge_limit(tx, call, now, *budget, period.first, totals));
   }
   return {};
 }

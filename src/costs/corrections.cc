@@ -134,7 +134,8 @@ Result<CorrectOutput> correct(sql::Tx& tx, const Call& call, Timestamp now,
   if (const auto before = TRY(found(tx, call, input.id, digest))) return told(*before, true);
   Rewriting rewriting{
       .made = {.id = input.id, .at = now, .actor = call.actor, .reason = input.reason}};
-  Pricer pricer(TRY(PriceBook::read(tx, call)), Pricer::Order::arrival);
+  Pricer pricer(std::make_shared<const PriceBook>(TRY(PriceBook::read(tx, call))),
+                Pricer::Order::arrival);
   std::set<std::tuple<std::string, std::string, Meter>> seen;
   for (std::size_t at = 0; at < input.lines.size(); ++at) {
     const CorrectedLine& which = input.lines[at];
@@ -166,7 +167,8 @@ Result<RepriceOutput> reprice(sql::Tx& tx, const Call& call, Timestamp now,
   if (input.until <= input.from)
     return Error{
         Code::invalid_argument, "until must be after from", {{"until", "must be after from"}}};
-  Pricer pricer(TRY(PriceBook::read(tx, call, input.known_at)), Pricer::Order::time);
+  Pricer pricer(std::make_shared<const PriceBook>(TRY(PriceBook::read(tx, call, input.known_at))),
+                Pricer::Order::time);
   std::optional<store::Position> after;
   if (input.after)
     after = {.at = input.after->at,

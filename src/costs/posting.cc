@@ -204,21 +204,20 @@ Result<PriceBook::Used> Pricer::used_before(sql::Tx& tx, const std::string& proj
 
 Result<void> Pricer::price(sql::Tx& tx, LedgerLine& line) {
   PriceBook::Used used;
-  if (book_.depends_on_month(line.meter)) used = TRY(used_before(tx, line.project, line));
-  book_.price(line, used);
+  if (book_->depends_on_month(line.meter)) used = TRY(used_before(tx, line.project, line));
+  book_->price(line, used);
   return {};
 }
 
 Result<Charge> Pricer::charge(sql::Tx& tx, const std::string& project, const Usage& usage,
                               std::int64_t call_tokens) {
   PriceBook::Used used;
-  if (book_.depends_on_month(usage.meter)) used = TRY(used_before(tx, project, usage));
-  return book_.charge(usage, call_tokens, used);
+  if (book_->depends_on_month(usage.meter)) used = TRY(used_before(tx, project, usage));
+  return book_->charge(usage, call_tokens, used);
 }
 
-Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now,
-                        const std::vector<Usage>& usages, Unique unique,
-                        std::vector<bool>* repeats) {
+Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now, PriceBooks& books,
+                        const std::vector<Usage>& usages, Unique unique) {
   std::vector<Posting> postings;
   postings.reserve(usages.size());
   for (const Usage& usage : usages) postings.push_back({&usage});
@@ -228,11 +227,10 @@ Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now,
   for (const CallPostings& of_call : calls) set_call_tokens(of_call);
 
   // In the order of their coming, by which tiers of a month are filled.
-  Pricer pricer(TRY(PriceBook::read(tx, call)), Pricer::Order::arrival);
+  Pricer pricer(TRY(books.of(tx, call)), Pricer::Order::arrival);
   PostOutput out;
   Effects effects;
   for (Posting& posting : postings) {
-    if (repeats) repeats->push_back(!posting.is_new);
     if (!posting.is_new) {
       ++out.repeated;
       continue;

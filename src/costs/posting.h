@@ -22,7 +22,8 @@ class Pricer {
   // arrival: a line comes after all that the ledger has of its month. time: after what was earlier
   // in it; then lines must come in the order of their time.
   enum class Order { arrival, time };
-  Pricer(PriceBook book, Order order) : book_(std::move(book)), order_(order) {}
+  Pricer(std::shared_ptr<const PriceBook> book, Order order)
+      : book_(std::move(book)), order_(order) {}
 
   Result<void> price(sql::Tx& tx, LedgerLine& line);
   // The same of a usage. What it gives is good as long as this lives.
@@ -35,7 +36,7 @@ class Pricer {
   // `line` is a LedgerLine or a Usage.
   Result<PriceBook::Used> used_before(sql::Tx& tx, const std::string& project, const auto& line);
 
-  PriceBook book_;
+  std::shared_ptr<const PriceBook> book_;
   Order order_;
   std::map<Key, std::int64_t> used_;
 };
@@ -48,10 +49,9 @@ BOOST_DESCRIBE_STRUCT(PostOutput, (), (posted, repeated, unpriced))
 // What makes a usage the same one again.
 enum class Unique { line, event };  // (source, id, meter), or (source, id) whatever its meter
 
-// Prices and writes the usages that are new. `repeats`, where given, gets a mark for each usage.
-Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now,
-                        const std::vector<Usage>& usages, Unique unique,
-                        std::vector<bool>* repeats = nullptr);
+// Prices and writes the usages that are new.
+Result<PostOutput> post(sql::Tx& tx, const Call& call, Timestamp now, PriceBooks& books,
+                        const std::vector<Usage>& usages, Unique unique);
 
 // Writes lines that are new, and adds them to the hours. An unpriced one opens an incident.
 // `judged`: budgets are judged by what the lines cost.

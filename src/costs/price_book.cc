@@ -2,12 +2,15 @@
 
 #include <tuple>
 
+#include "resources/fingerprint.h"
+
 namespace penstock::costs {
 namespace {
 
 // Beyond these an amount could leave what a total can hold.
 constexpr Money price_max = Money::whole(1'000'000);
 constexpr std::int64_t unit_max = 1000;  // price / per
+constexpr std::size_t books_max = 64;    // kept of projects
 
 }  // namespace
 
@@ -116,6 +119,21 @@ std::optional<Money> PriceBook::cost(const Usage& usage) const {
   const Entry* entry = find(usage, prompt_tokens_of({&usage, 1}));
   if (!entry) return {};
   return price_of(usage.quantity, entry->price.price, entry->price.per);
+}
+
+Result<std::shared_ptr<const PriceBook>> PriceBooks::of(sql::Tx& tx, const Call& call) {
+  // By what they say and not by their versions: a version that was rolled back may come again.
+  std::string fingerprint = TRY(resources::fingerprint(tx, call.project, "price_list"));
+  {
+    const std::lock_guard lock(turn_);
+    const auto found = kept_.find(call.project);
+    if (found != kept_.end() && found->second.fingerprint == fingerprint) return found->second.book;
+  }
+  auto book = std::make_shared<const PriceBook>(TRY(PriceBook::read(tx, call)));
+  const std::lock_guard lock(turn_);
+  if (kept_.size() >= books_max) kept_.clear();
+  kept_[call.project] = {std::move(fingerprint), book};
+  return book;
 }
 
 LedgerLine line_of(const std::string& project, const Usage& usage) {

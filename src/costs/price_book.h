@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <span>
 
@@ -56,6 +58,20 @@ class PriceBook {
   // By meter and the model that they name; those for every model under "".
   std::map<Meter, std::map<std::string, std::vector<Entry>, std::less<>>> entries_;
   std::set<Meter> by_month_;
+};
+
+// The newest book of each project, which is read again only where its lists changed. Any thread.
+class PriceBooks {
+ public:
+  Result<std::shared_ptr<const PriceBook>> of(sql::Tx& tx, const Call& call);
+
+ private:
+  struct Kept {
+    std::string fingerprint;
+    std::shared_ptr<const PriceBook> book;
+  };
+  std::mutex turn_;
+  std::map<std::string, Kept> kept_;
 };
 
 // The line of a usage, not priced yet.

@@ -38,7 +38,7 @@ std::vector<resources::KindHandler> Service::kinds() const {
 
 Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usages) {
   PostOutput posted = TRY(db_.write(call, [&](sql::Tx& tx) {
-    return costs::post(tx, call, clock_.now(), usages, Unique::line);
+    return costs::post(tx, call, clock_.now(), books_, usages, Unique::line);
   }));
   if (guard_) guard_->posted(call.project, usages);
   return posted;
@@ -68,7 +68,7 @@ Result<EventsOutput> Service::post_events(const Call& call,
   }
   if (usages.empty()) return faults;
   const PostOutput posted = TRY(db_.write(call, [&](sql::Tx& tx) {
-    return costs::post(tx, call, clock_.now(), usages, Unique::event);
+    return costs::post(tx, call, clock_.now(), books_, usages, Unique::event);
   }));
   if (guard_) guard_->posted(call.project, usages);
   out.posted = posted.posted;

@@ -73,6 +73,7 @@ class Service {
   sql::Database& db_;
   const Clock& clock_;
   Guard* guard_;
+  PriceBooks books_;
 };
 
 }  // namespace penstock::costs

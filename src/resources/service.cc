@@ -1,5 +1,6 @@
 #include "resources/service.h"
 
+#include "resources/fingerprint.h"
 #include "resources/projects.h"
 
 #include <algorithm>
@@ -195,6 +196,10 @@ Result<Resource> get(sql::Tx& tx, const std::string& project, std::string_view k
 
 Result<std::vector<Resource>> list(sql::Tx& tx, const std::string& project, std::string_view kind) {
   return store::newest(tx, project, kind);
+}
+
+Result<std::string> fingerprint(sql::Tx& tx, const std::string& project, std::string_view kind) {
+  return store::fingerprint(tx, project, kind);
 }
 
 Result<std::vector<std::string>> projects_with(sql::Tx& tx, std::string_view kind) {

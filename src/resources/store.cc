@@ -40,6 +40,19 @@ Result<std::vector<Resource>> newest_of(
       row);
 }
 
+Result<std::string> fingerprint(sql::Tx& tx, const std::string& project, std::string_view kind) {
+  std::string out;
+  for (const sql::Row& row :
+       TRY(tx.run("SELECT name, version, digest FROM resources AS r WHERE project = $1 AND kind = "
+                  "$2 AND version = (SELECT max(version) FROM resources AS o WHERE o.project = "
+                  "r.project AND o.kind = r.kind AND o.name = r.name) ORDER BY name",
+                  {project, std::string(kind)})))
+    out += std::get<std::string>(row.at(0)) + "@" +
+           std::to_string(std::get<std::int64_t>(row.at(1))) + " " +
+           std::get<std::string>(row.at(2)) + "\n";
+  return out;
+}
+
 Result<std::vector<std::string>> projects_with(sql::Tx& tx, std::string_view kind) {
   const auto rows =
       TRY(tx.run("SELECT DISTINCT project FROM resources WHERE kind = $1 ORDER BY project",

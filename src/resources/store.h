@@ -16,6 +16,7 @@ Result<std::vector<Resource>> newest_of(
     sql::Tx& tx, const std::string& project,
     const std::vector<std::pair<std::string, std::string>>& names);
 
+Result<std::string> fingerprint(sql::Tx& tx, const std::string& project, std::string_view kind);
 Result<std::vector<std::string>> projects_with(sql::Tx& tx, std::string_view kind);
 
 }  // namespace penstock::resources::store

@@ -42,6 +42,56 @@ TEST_F(PricesTest, TheNearestPriceWins) {
   EXPECT_EQ(lines("early").at(0).pricing, Pricing::unpriced);
 }
 
+TEST_F(PricesTest, APostReadsTheListsThatAreInForceWhenItRuns) {
+  const auto price_now = [&](const std::string& id) {
+    post({usage(id, Meter::output_tokens, 1), usage(id, Meter::requests, 1)});
+    const LedgerLine line = lines(id).at(0);
+    return to_text(line.amount) + " " + line.price_list;
+  };
+  EXPECT_EQ(price_now("none"), "0 ");
+  prices(R"({"meter": "output_tokens", "price": "1", "from": "2026-01-01", "per": 1})");
+  EXPECT_EQ(price_now("a"), "1 price_list:standard@1");
+  EXPECT_EQ(price_now("b"), "1 price_list:standard@1");
+  prices(R"({"meter": "output_tokens", "price": "2", "from": "2026-01-01", "per": 1})");
+  EXPECT_EQ(price_now("c"), "2 price_list:standard@2");
+  apply(R"({"kind": "price_list", "name": "other", "owner": "finance", "currency": "USD",
+            "prices": [{"meter": "output_tokens", "price": "3", "from": "2026-01-02", "per": 1}]})");
+  EXPECT_EQ(price_now("d"), "3 price_list:other@1");
+  // Another project has lists of its own.
+  const Call elsewhere{.actor = "user:ana", .tenant = "t1", .project = "p2"};
+  EXPECT_EQ(test::must(costs_.post(elsewhere, {usage("a", Meter::output_tokens, 1)})).unpriced, 1);
+  EXPECT_EQ(price_now("e"), "3 price_list:other@1");
+}
+
+TEST_F(PricesTest, APriceThatWasRolledBackIsNobodysPrice) {
+  prices(R"({"meter": "output_tokens", "price": "1", "from": "2026-01-01", "per": 1})");
+  PriceBooks books;
+  const auto price_in = [&](sql::Tx& tx) {
+    const auto book = test::must(books.of(tx, call_));
+    return to_text(*book->cost(usage("a", Meter::output_tokens, 1)));
+  };
+  const auto declare = [&](sql::Tx& tx, const std::string& price) {
+    resources::Resource list =
+        test::must(resources::get(tx, call_.project, "price_list", "standard"));
+    ++list.version;
+    list.digest = "of " + price;
+    list.declaration["prices"].as_array()[0].as_object()["price"] = price;
+    return sql::insert(tx, "resources", list);
+  };
+  const auto undone = db_->write(call_, [&](sql::Tx& tx) -> Result<void> {
+    TRY(declare(tx, "7"));
+    EXPECT_EQ(price_in(tx), "7");
+    return Error{Code::unavailable, "the disk is full"};
+  });
+  EXPECT_FALSE(undone);
+  test::must(db_->write(call_, [&](sql::Tx& tx) -> Result<void> {
+    EXPECT_EQ(price_in(tx), "1");
+    TRY(declare(tx, "9"));  // version 2 again
+    EXPECT_EQ(price_in(tx), "9");
+    return {};
+  }));
+}
+
 TEST_F(PricesTest, ALongPromptMakesTheWholeCallDearer) {
   prices(R"(
     {"meter": "prompt_tokens", "price": "1.25", "from": "2026-01-01", "per": 1000000},
