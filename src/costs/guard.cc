@@ -62,15 +62,16 @@ Opinion wait_for_portion(Node& node, Money worst) {
           .passing = true};
 }
 
-Opinion judge(Node& node, const Spend& spend, Timestamp now, bool downgraded) {
+Opinion judge(Node& node, const Spend& spend, const Held& one, Timestamp now, bool downgraded) {
   const Budget& budget = node.budget;
-  if (budget.hard && !spend.worst)
+  const bool covers_its_own = node.covers(one, one.parts.front());
+  if (budget.hard && covers_its_own && !spend.worst)
     return stop(node, now,
                 "is hard, and no price covers a call of model " + std::string(spend.model) +
                     " as far as it may go: add one to a price_list");
-  const Money worst = spend.worst.value_or(Money{});
+  const Money worst = node.amount_of(one);
   const Money used = node.used();
-  const bool cheaper = budget.action == BudgetAction::downgrade && !downgraded &&
+  const bool cheaper = budget.action == BudgetAction::downgrade && covers_its_own && !downgraded &&
                        budget.downgrade_to.value_or(0) != spend.version;
   if (budget.hard && used + worst > budget.limit) {
     if (cheaper) return {.decision = Decision::downgrade};
@@ -96,41 +97,53 @@ void Project::count(const Held& one, bool add) {
   for (Node& node : nodes) {
     if (!node.counts(one)) continue;
     Money& sum = one.settled ? node.pending : node.reserved;
-    sum = add ? sum + one.amount : sum - one.amount;
+    const Money amount = node.amount_of(one);
+    sum = add ? sum + amount : sum - amount;
   }
 }
 
 void Project::forget(std::map<std::uint64_t, Held>::iterator one) {
   count(one->second, false);
-  const auto [first, last] = by_id.equal_range(one->second.id);
-  for (auto it = first; it != last; ++it)
-    if (it->second == one->first) {
-      by_id.erase(it);
-      break;
-    }
+  find_by(one->first, one->second, "");
   by_deadline.erase({one->second.deadline, one->first});
   held.erase(one);
 }
 
-void Project::settle(std::uint64_t number, Money actual, Timestamp now) {
+// By what posts find it; no name: not at all.
+void Project::find_by(std::uint64_t number, Held& one, std::string id) {
+  const auto [first, last] = by_id.equal_range(one.id);
+  for (auto it = first; it != last; ++it)
+    if (it->second == number) {
+      by_id.erase(it);
+      break;
+    }
+  one.id = std::move(id);
+  if (!one.id.empty()) by_id.emplace(one.id, number);
+}
+
+void Project::settle(std::uint64_t number, std::vector<Part> actual, std::string_view last,
+                     Timestamp now) {
   const auto found = held.find(number);
   if (found == held.end()) return;
   Held& one = found->second;
   if (one.settled && !one.expired) return;
-  if (actual <= Money{}) return forget(found);
+  if (std::all_of(actual.begin(), actual.end(),
+                  [](const Part& part) { return part.amount <= Money{}; }))
+    return forget(found);
+  if (!last.empty() && last != one.id) find_by(number, one, std::string(last));
   count(one, false);
   by_deadline.erase({one.deadline, number});
   one.settled = true;
   one.expired = false;
   one.settled_at = now;
-  one.amount = actual;
+  one.parts = std::move(actual);
   count(one, true);
   if (held.size() <= held_max) return;
   // The oldest, if it ended: its cost moves to the ledger's side, and stays counted.
   for (auto oldest = held.begin(); oldest != held.end(); ++oldest) {
     if (!oldest->second.settled) continue;
     for (Node& node : nodes)
-      if (node.counts(oldest->second)) node.ledger = node.ledger + oldest->second.amount;
+      if (node.counts(oldest->second)) node.ledger = node.ledger + node.amount_of(oldest->second);
     return forget(oldest);
   }
 }
@@ -158,7 +171,7 @@ void Project::roll(Timestamp now) {
 void Project::expire(Timestamp now) {
   while (!by_deadline.empty() && by_deadline.begin()->first < now - grace) {
     const auto number = by_deadline.begin()->second;
-    settle(number, held.at(number).amount, now);
+    settle(number, held.at(number).parts, "", now);
     if (const auto found = held.find(number); found != held.end()) found->second.expired = true;
   }
 }
@@ -187,11 +200,63 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
 }
 
 void Reservation::settle(Money actual, Timestamp now) {
+  if (!project_) return;
+  std::string model;
+  {
+    const std::lock_guard lock(project_->turn);
+    if (const auto found = project_->held.find(number_);
+        found != project_->held.end() && !found->second.parts.empty())
+      model = found->second.parts.front().model;
+  }
+  settle({{std::move(model), actual}}, "", now);
+}
+
+void Reservation::settle(std::vector<Part> actual, std::string_view last, Timestamp now) {
   const auto project = std::exchange(project_, nullptr);
   if (!project) return;
   const std::lock_guard lock(project->turn);
   project->roll(now);
-  project->settle(number_, actual, now);
+  project->settle(number_, std::move(actual), last, now);
+}
+
+bool Reservation::extend(const Part& more, Timestamp now) {
+  if (!project_) return true;  // no budget covers the call
+  const std::lock_guard lock(project_->turn);
+  project_->roll(now);
+  const auto found = project_->held.find(number_);
+  if (found == project_->held.end()) return false;
+  Held& one = found->second;
+  for (Node& node : project_->nodes) {
+    if (!node.budget.hard || !node.covers(one, more)) continue;
+    if (node.used() + more.amount > node.budget.limit) {
+      project_->notice(node, Decision::stop);
+      return false;
+    }
+    if (!node.leased || node.held() + more.amount <= node.portion) continue;
+    wait_for_portion(node, more.amount);
+    return false;
+  }
+  project_->count(one, false);
+  const auto known = std::find_if(one.parts.begin(), one.parts.end(),
+                                  [&](const Part& part) { return part.model == more.model; });
+  if (known != one.parts.end())
+    known->amount = known->amount + more.amount;
+  else
+    one.parts.push_back(more);
+  project_->count(one, true);
+  for (Node& node : project_->nodes)
+    if (node.leased && node.covers(one, more)) node.taken = node.taken + more.amount;
+  return true;
+}
+
+void Reservation::keep(std::vector<Part> used) {
+  if (!project_) return;
+  const std::lock_guard lock(project_->turn);
+  const auto found = project_->held.find(number_);
+  if (found == project_->held.end()) return;
+  project_->count(found->second, false);
+  found->second.parts = std::move(used);
+  project_->count(found->second, true);
 }
 
 void Reservation::give_back() {
@@ -245,18 +310,18 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
   Held one{.id = std::string(spend.id),
            .tenant = std::string(spend.tenant),
            .route = std::string(spend.route),
-           .model = std::string(spend.model),
-           .amount = spend.worst.value_or(Money{}),
+           .parts = {{std::string(spend.model), spend.worst.value_or(Money{})}},
            .at = spend.at,
            .began = now,
            .deadline = spend.deadline};
+  one.parts.insert(one.parts.end(), spend.others.begin(), spend.others.end());
   bool covered = false;
   for (Node& node : project->nodes) {
     if (!node.covers(one)) continue;
     covered = true;
     out.hard = out.hard || node.budget.hard;
-    Opinion opinion = judge(node, spend, now, downgraded);
-    if (node.used() + one.amount >= share(node.budget.limit, node.budget.warn_at))
+    Opinion opinion = judge(node, spend, one, now, downgraded);
+    if (node.used() + node.amount_of(one) >= share(node.budget.limit, node.budget.warn_at))
       project->notice(node, Decision::allow);
     if (opinion.decision == Decision::allow) continue;
     if (opinion.passing)
@@ -273,7 +338,7 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
   if (!covered || out.decision != Decision::allow) return out;
   for (Node& node : project->nodes) {
     if (!node.covers(one)) continue;
-    if (node.leased) node.taken = node.taken + one.amount;
+    if (node.leased) node.taken = node.taken + node.amount_of(one);
     if (node.budget.action == BudgetAction::throttle)
       node.throttled.add(1, node.throttled.turn_to(traffic::second_of(now)));
   }

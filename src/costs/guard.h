@@ -19,6 +19,12 @@
 
 namespace penstock::costs {
 
+// What a call costs, or may, by one model.
+struct Part {
+  std::string model;
+  Money amount;
+};
+
 struct Spend {
   std::string_view project, id;  // the call's, under which its usage is posted
   std::string_view tenant, route, model;
@@ -26,6 +32,7 @@ struct Spend {
   std::optional<Money> worst;  // the most that it may cost; none: not known, no price covers it
   Timestamp at;                // the instant that its lines will be of
   Timestamp deadline;          // it is certainly over then
+  std::span<const Part> others = {};  // the most that it may cost by models that it asks on its way
 };
 
 enum class Decision { allow, throttle, downgrade, stop };
@@ -50,6 +57,12 @@ class Reservation {
   bool holds() const { return project_ != nullptr; }
   // What the call cost in the end. Counted until the ledger has it. Once.
   void settle(Money actual, Timestamp now);
+  // By model. `last` is the id of the line that is posted last; empty: the call's own.
+  void settle(std::vector<Part> actual, std::string_view last, Timestamp now);
+  // More than was thought. False where a hard budget does not cover it: nothing is reserved then.
+  bool extend(const Part& more, Timestamp now);
+  // The call goes on under another reservation: of this one only what was used stays.
+  void keep(std::vector<Part> used);
 
  private:
   friend class Guard;

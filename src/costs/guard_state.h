@@ -1,6 +1,7 @@
 // What the guard keeps of one project. Private to guard*.cc.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>
@@ -14,8 +15,8 @@ namespace penstock::costs {
 
 // A call that runs, or ended and is not in the ledger yet.
 struct Held {
-  std::string id, tenant, route, model;
-  Money amount;
+  std::string id, tenant, route;
+  std::vector<Part> parts;
   Timestamp at, began, deadline, settled_at;
   bool settled = false;
   bool expired = false;  // settled by its deadline, and may still say what it cost
@@ -42,8 +43,19 @@ struct Node {
 
   Money held() const { return pending + reserved; }
   Money used() const { return ledger + unsettled + held(); }
+  bool covers(const Held& held, const Part& part) const {
+    return costs::covers(budget, held.tenant, held.route, part.model);
+  }
   bool covers(const Held& held) const {
-    return costs::covers(budget, held.tenant, held.route, held.model);
+    return std::any_of(held.parts.begin(), held.parts.end(),
+                       [&](const Part& part) { return covers(held, part); });
+  }
+  // Of what it costs, or may, what this budget covers.
+  Money amount_of(const Held& held) const {
+    Money sum;
+    for (const Part& part : held.parts)
+      if (covers(held, part)) sum = sum + part.amount;
+    return sum;
   }
   Timestamp begins() const { return Timestamp(std::chrono::hours(from)); }
   // A call of a period before counts until it ends, since nobody knows on which side it will fall.
@@ -70,7 +82,8 @@ struct Project {
   // Both move sums of every node that counts it, one way or the other.
   void count(const Held& one, bool add);
   void forget(std::map<std::uint64_t, Held>::iterator one);
-  void settle(std::uint64_t number, Money actual, Timestamp now);
+  void settle(std::uint64_t number, std::vector<Part> actual, std::string_view last, Timestamp now);
+  void find_by(std::uint64_t number, Held& one, std::string id);
   void roll(Timestamp now);
   void recount();
   void expire(Timestamp now);

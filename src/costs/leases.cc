@@ -31,11 +31,12 @@ Count count_of(const Node& node, const std::vector<Node>& nodes, const Project& 
   Count count;
   for (const auto& [number, one] : project.held) {
     if (!node.counts(one)) continue;
-    count.all = count.all + one.amount;
-    if (seen.contains(number) && was_read(nodes, one)) count.posted = count.posted + one.amount;
+    const Money amount = node.amount_of(one);
+    count.all = count.all + amount;
+    if (seen.contains(number) && was_read(nodes, one)) count.posted = count.posted + amount;
     if (one.settled && !one.expired) continue;
-    count.running = count.running + one.amount;
-    if (count.calls.size() < calls_max) count.calls.push_back({one.id, one.amount});
+    count.running = count.running + amount;
+    if (count.calls.size() < calls_max) count.calls.push_back({one.id, amount});
   }
   return count;
 }

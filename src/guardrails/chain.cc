@@ -51,9 +51,22 @@ struct Chain::Rule {
   }
 
   bool classifies() const { return declared.rule == What::classifier; }
+  Judgement judgement_of(std::string_view text, Timestamp deadline, const MayJudge& may_judge,
+                         std::vector<Judged>& judged) const {
+    if (may_judge && !may_judge(declared.name)) {
+      guardrails::add(judged, {{declared.name, 0, 0, 1}});
+      return {.fault = Error{Code::resource_exhausted, "no budget covers it"}, .unpaid = true};
+    }
+    Judgement found{.fault = Error{Code::unavailable, "it is not loaded"}};
+    if (classifier) found = classifier->judge(text, deadline);
+    guardrails::add(judged, {{declared.name, 1, found.took.count(), found.fault ? 1 : 0}});
+    return found;
+  }
+
   // Appends what of `text` may go on, window by window; takes it from `text`. False: nothing may.
-  bool judge(std::string& text, bool last, Timestamp deadline, std::string& out,
-             std::vector<Hit>& hits, std::vector<Judged>& judged, bool& changed) const {
+  bool judge(std::string& text, bool last, Timestamp deadline, const MayJudge& may_judge,
+             std::string& out, std::vector<Hit>& hits, std::vector<Judged>& judged,
+             bool& changed) const {
     const std::int64_t characters = window_of(declared);
     std::size_t at = 0;
     bool passes = true;
@@ -62,9 +75,7 @@ struct Chain::Rule {
       const std::size_t size = window_of(rest, characters, last);
       if (size == 0) break;
       at += size;
-      Judgement found{.fault = Error{Code::unavailable, "it is not loaded"}};
-      if (classifier) found = classifier->judge(rest.substr(0, size), deadline);
-      guardrails::add(judged, {{declared.name, 1, found.took.count(), found.fault ? 1 : 0}});
+      const Judgement found = judgement_of(rest.substr(0, size), deadline, may_judge, judged);
       const Ruling ruling = ruling_of(declared, found, rest.substr(0, size), out);
       if (ruling.hit) add_hit(hits, declared.name, ruling.hit->what, ruling.hit->action);
       changed = changed || ruling.changed;
@@ -156,14 +167,25 @@ bool Chain::asks_models(Side side) const {
   });
 }
 
-Verdict Chain::check(Side side, std::string_view text, Timestamp deadline) const {
+void Chain::add_most(Side side, std::int64_t characters, std::vector<Judged>& most) const {
+  for (const auto& rule : rules_) {
+    if (!rule->classifies() || !rule->looks_at(side)) continue;
+    const GuardrailDeclaration& declared = rule->declared;
+    const std::int64_t calls = windows_max(characters, window_of(declared));
+    const std::int64_t each = declared.timeout.value_or(timeout_default).count();
+    if (calls > 0) guardrails::add(most, {{declared.name, calls, calls * each}});
+  }
+}
+
+Verdict Chain::check(Side side, std::string_view text, Timestamp deadline,
+                     const MayJudge& may_judge) const {
   Verdict verdict;
   verdict.text = text;
   for (const auto& rule : rules_) {
     if (!rule->looks_at(side)) continue;
     if (rule->classifies()) {
       std::string passed;
-      verdict.blocked = !rule->judge(verdict.text, true, deadline, passed, verdict.hits,
+      verdict.blocked = !rule->judge(verdict.text, true, deadline, may_judge, passed, verdict.hits,
                                      verdict.judged, verdict.changed);
       verdict.text = std::move(passed);
     } else if (!rule->finds()) {
@@ -187,7 +209,8 @@ Verdict Chain::check(Side side, std::string_view text, Timestamp deadline) const
 // Each rule keeps back its own end of the text and hands the rest to the next.
 class Chain::Flow final : public Stream {
  public:
-  Flow(const Chain& chain, Side side, Timestamp deadline) : deadline_(deadline) {
+  Flow(const Chain& chain, Side side, Timestamp deadline, MayJudge may_judge)
+      : deadline_(deadline), may_judge_(std::move(may_judge)) {
     for (const auto& rule : chain.rules_)
       if (rule->looks_at(side)) stages_.push_back({.rule = rule.get()});
   }
@@ -236,7 +259,8 @@ class Chain::Flow final : public Stream {
     stage.held += text;
     std::string out;
     bool changed = false;
-    blocked_ = !stage.rule->judge(stage.held, last, deadline_, out, hits_, judged_, changed);
+    blocked_ =
+        !stage.rule->judge(stage.held, last, deadline_, may_judge_, out, hits_, judged_, changed);
     return out;
   }
 
@@ -260,14 +284,15 @@ class Chain::Flow final : public Stream {
   }
 
   const Timestamp deadline_;
+  const MayJudge may_judge_;
   std::vector<Stage> stages_;
   std::vector<Hit> hits_;
   std::vector<Judged> judged_;
   bool blocked_ = false;
 };
 
-std::unique_ptr<Stream> Chain::stream(Side side, Timestamp deadline) const {
-  return std::make_unique<Flow>(*this, side, deadline);
+std::unique_ptr<Stream> Chain::stream(Side side, Timestamp deadline, MayJudge may_judge) const {
+  return std::make_unique<Flow>(*this, side, deadline, std::move(may_judge));
 }
 
 }  // namespace penstock::guardrails

@@ -48,9 +48,14 @@ class Chain {
   bool looks_at(Side side) const;
   // Whether check() and a stream's functions block, since models judge.
   bool asks_models(Side side) const;
-  Verdict check(Side side, std::string_view text, Timestamp deadline = Timestamp::max()) const;
+  Verdict check(Side side, std::string_view text, Timestamp deadline = Timestamp::max(),
+                const MayJudge& may_judge = {}) const;
   // The chain must outlive it.
-  std::unique_ptr<Stream> stream(Side side, Timestamp deadline = Timestamp::max()) const;
+  std::unique_ptr<Stream> stream(Side side, Timestamp deadline = Timestamp::max(),
+                                 MayJudge may_judge = {}) const;
+  // Adds the most that models judge, and the time that they have for it, of a text of so many
+  // characters, as long as no rule before them makes it longer.
+  void add_most(Side side, std::int64_t characters, std::vector<Judged>& most) const;
 
  private:
   struct Rule;

@@ -58,6 +58,12 @@ std::int64_t window_of(const GuardrailDeclaration& declared) {
   return declared.judge == Judging::whole ? whole_max : declared.window.value_or(window_default);
 }
 
+// Of two windows in a row the second begins where the last blank of the first was, so together they
+// are longer than one.
+std::int64_t windows_max(std::int64_t characters, std::int64_t window) {
+  return characters <= 0 ? 0 : 2 * (characters / (window + 1)) + 1;
+}
+
 std::size_t window_of(std::string_view text, std::int64_t characters, bool last) {
   std::size_t at = 0, blank = 0;
   for (std::int64_t seen = 0; at < text.size(); ++at) {
@@ -72,8 +78,8 @@ Ruling ruling_of(const GuardrailDeclaration& declared, const Judgement& judgemen
   Ruling ruling;
   if (judgement.fault) {
     const bool blocks = declared.on_error == OnError::block;
-    ruling.hit =
-        Hit{declared.name, std::string(failed_what), blocks ? Action::block : Action::flag, 1};
+    ruling.hit = Hit{declared.name, std::string(judgement.unpaid ? unpaid_what : failed_what),
+                     blocks ? Action::block : Action::flag, 1};
     ruling.passes = !blocks;
     if (!blocks) out.append(text);
     return ruling;
@@ -116,8 +122,8 @@ Result<void> check_classifier(const GuardrailDeclaration& declared) {
     return wrong(declared, "threshold", "must be a finite number");
   if (declared.window && declared.judge == Judging::whole)
     return wrong(declared, "window", "is for judge: window");
-  if (declared.timeout && (*declared.timeout < std::chrono::milliseconds(1) ||
-                           *declared.timeout > std::chrono::minutes(1)))
+  if (declared.timeout &&
+      (*declared.timeout < std::chrono::milliseconds(1) || *declared.timeout > timeout_max))
     return wrong(declared, "timeout", "must be from 1ms to 1m");
   return {};
 }

@@ -1,6 +1,8 @@
 // A registered model as a guardrail: what judges texts, and how they are cut for it.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,7 @@ struct Judgement {
   std::string label;  // where it has labels
   Micros took{};
   std::optional<Error> fault;  // then it says nothing
+  bool unpaid = false;         // and was not asked: no budget covers it
 };
 
 class Classifier {
@@ -34,6 +37,10 @@ struct Judged {
 void add(std::vector<Judged>& known, const std::vector<Judged>& more);
 
 inline constexpr std::string_view failed_what = "classifier.failed";
+inline constexpr std::string_view unpaid_what = "classifier.unpaid";
+
+// Asked before each judgement, with the guardrail's name: whether the call may pay for one more.
+using MayJudge = std::function<bool(const std::string& guardrail)>;
 
 // MODEL@NUMBER or MODEL@ALIAS.
 struct ModelName {
@@ -48,6 +55,8 @@ Result<ModelName> model_name(const std::string& text);
 // text came. The rest, where no more will come, is `last`.
 std::size_t window_of(std::string_view text, std::int64_t characters, bool last);
 std::int64_t window_of(const GuardrailDeclaration& declared);
+// The most windows that a text of so many characters is cut into.
+std::int64_t windows_max(std::int64_t characters, std::int64_t window);
 
 // What a judgement makes of a text; appended to `out` as it may go on, false where that is not at
 // all. The hit, if it is one.

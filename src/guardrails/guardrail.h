@@ -50,6 +50,7 @@ BOOST_DESCRIBE_STRUCT(GuardrailDeclaration, (),
                        window, on_error, timeout))
 inline constexpr std::int64_t window_default = 400;
 inline constexpr Micros timeout_default = std::chrono::seconds(5);
+inline constexpr Micros timeout_max = std::chrono::minutes(1);
 constexpr auto rules_of(const GuardrailDeclaration&) {
   return std::array{Rule{.field = "name", .min = 1, .max = 100},
                     Rule{.field = "owner", .min = 1, .max = 200},

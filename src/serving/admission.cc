@@ -8,9 +8,6 @@
 namespace penstock::serving {
 namespace {
 
-// The most of a runtime's time that a call may take, where its deadline is further away.
-constexpr Micros runtime_max = std::chrono::minutes(10);
-
 void tighten(std::optional<std::int64_t>& bound, const std::optional<std::int64_t>& limit) {
   if (limit) bound = std::min(bound.value_or(*limit), *limit);
 }
@@ -55,6 +52,15 @@ GraphCalls calls_of(const Wish& wish, const Deployment& deployment) {
   return out;
 }
 
+void add_part(std::vector<costs::Part>& parts, const std::string& model, Money amount) {
+  for (costs::Part& part : parts)
+    if (part.model == model) {
+      part.amount = part.amount + amount;
+      return;
+    }
+  parts.push_back({model, amount});
+}
+
 Metrics::Labels labels_of(const LiveRoute& route) {
   return {{"project", route.project}, {"route", route.declaration.name}};
 }
@@ -93,15 +99,28 @@ void Admitted::settle(std::span<const InferenceEvent> events, Timestamp now) {
   const Admission* admission = std::exchange(admission_, nullptr);
   if (!admission) return;
   std::int64_t tokens = 0;
-  Money cost;
+  std::vector<costs::Part> parts;
+  std::string last;
   for (const InferenceEvent& event : events) {
     tokens += tokens_of(event);
-    if (reservation_.holds()) cost = cost + admission->cost_of(event);
+    if (reservation_.holds()) admission->add_costs(event, parts, last);
   }
   permit_.settle(tokens, now);
   permit_ = {};
   place_.leave(now);
-  reservation_.settle(cost, now);
+  reservation_.settle(std::move(parts), last, now);
+}
+
+void Admitted::leave(std::span<const InferenceEvent> used, Timestamp now) {
+  if (!admission_) return;
+  permit_.settle(0, now);
+  permit_ = {};
+  place_.leave(now);
+  if (!reservation_.holds()) return;
+  std::vector<costs::Part> parts;
+  std::string last;
+  for (const InferenceEvent& event : used) admission_->add_costs(event, parts, last);
+  reservation_.keep(std::move(parts));
 }
 
 Admission::RouteState::RouteState(const LiveRoute& route, Metrics& metrics)
@@ -158,14 +177,15 @@ traffic::Refusal Admission::counted(const std::string& project, const std::strin
   return refusal;
 }
 
-Money Admission::cost_of(const InferenceEvent& event) const {
-  Money cost;
+void Admission::add_costs(const InferenceEvent& event, std::vector<costs::Part>& parts,
+                          std::string& last) const {
   const auto prices = guard_.prices(event.project);
-  if (!prices) return cost;
+  if (!prices) return;
   // What no price covers costs nothing in the ledger either, and is an incident there.
-  for (const costs::Usage& usage : usages_(event))
-    if (const auto price = prices->cost(usage)) cost = cost + *price;
-  return cost;
+  for (const costs::Usage& usage : usages_(event)) {
+    last = usage.id;
+    if (const auto price = prices->cost(usage)) add_part(parts, usage.model, *price);
+  }
 }
 
 // Each token at the dearest that it may turn out to be. None where no price covers the call.
@@ -229,6 +249,7 @@ Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp n
   if (!guard_.any(wish.route.project)) return {};
   const Deployment* deployment = &wish.deployment;
   for (const bool downgraded : {false, true}) {
+    const auto others = asides_of(wish, *deployment, now);
     auto reservation = guard_.reserve({.project = wish.route.project,
                                        .id = wish.id,
                                        .tenant = wish.call.tenant,
@@ -237,10 +258,12 @@ Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp n
                                        .version = deployment->version,
                                        .worst = worst_of(wish, *deployment, now),
                                        .at = wish.at,
-                                       .deadline = wish.deadline},
+                                       .deadline = wish.deadline,
+                                       .others = others},
                                       now, downgraded);
     if (reservation.decision == costs::Decision::allow) {
       grant.must_be_bounded = grant.must_be_bounded || reservation.hard;
+      if (reservation.hard) grant.held.judges_ = judges_of(wish, now);
       grant.held.reservation_ = std::move(reservation);
       return {};
     }

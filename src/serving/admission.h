@@ -10,6 +10,8 @@
 
 #include "base/call.h"
 #include "costs/guard.h"
+#include "guardrails/classifier.h"
+#include "serving/inference_event.h"
 #include "serving/table.h"
 #include "traffic/health.h"
 #include "traffic/limiter.h"
@@ -17,6 +19,9 @@
 #include "traffic/retry.h"
 
 namespace penstock::serving {
+
+// The most of a runtime's time that a call may take, where its deadline is further away.
+inline constexpr Micros runtime_max = std::chrono::minutes(10);
 
 // A call that wants to go to a deployment, with the most that it may use.
 struct Wish {
@@ -28,6 +33,9 @@ struct Wish {
   std::int64_t rows = 1, prompt_tokens = 0, output_tokens = 0;
   // That graphs of routes made which this one stands in for; its own are counted here.
   std::int64_t retrieval_calls = 0, reranker_calls = 0;
+  std::span<const NodeUse> asked = {};  // models, on those routes
+  // The most that models of the route's guardrails are asked.
+  std::span<const guardrails::Judged> judgements = {};
   Timestamp at;        // the instant that its lines will be of
   Timestamp deadline;  // it is over then
 };
@@ -45,13 +53,22 @@ class Admitted {
   Admitted& operator=(Admitted&&) noexcept = default;
   ~Admitted();
 
-  // What it used in the end, one event a row. Once; it holds its place no longer.
+  // What it used in the end, one event a row, in the order in which they will be logged. Once; it
+  // holds its place no longer.
   void settle(std::span<const InferenceEvent> events, Timestamp now);
+  // Another route stands in: it holds its place no longer, and of what was reserved only what it
+  // has used, until it is settled.
+  void leave(std::span<const InferenceEvent> used, Timestamp now);
+  // Before a guardrail's model is asked: false where that is more than was reserved, and the budget
+  // does not cover it.
+  bool may_judge(const std::string& guardrail, Timestamp now);
 
  private:
   friend class Admission;
   friend class Turn;
+  struct Judges;
   const Admission* admission_ = nullptr;
+  std::shared_ptr<Judges> judges_;  // of a call whose budget is hard
   traffic::Permit permit_;
   traffic::Place place_;
   costs::Reservation reservation_;
@@ -125,6 +142,12 @@ class Admission {
  private:
   friend class Admitted;
   friend class Turn;
+  // A model that a call asks on its way.
+  struct Aside {
+    const Deployment& by;
+    std::int64_t calls = 0;
+    Micros time{};  // for all of them
+  };
   struct RouteState {
     RouteState(const LiveRoute& route, Metrics& metrics);
     traffic::Queue queue;
@@ -147,7 +170,14 @@ class Admission {
                                 Timestamp now) const;
   traffic::Refusal counted(const std::string& project, const std::string& route,
                            traffic::Refusal refusal);
-  Money cost_of(const InferenceEvent& event) const;
+  // What an event cost, by model; `last` becomes the id of the line that is posted last.
+  void add_costs(const InferenceEvent& event, std::vector<costs::Part>& parts,
+                 std::string& last) const;
+  // The most that models on the way cost.
+  std::vector<costs::Part> asides_of(const Wish& wish, const Deployment& deployment,
+                                     Timestamp now) const;
+  static Money cost_of(const costs::PriceBook& prices, costs::Usage usage, const Aside& aside);
+  static std::shared_ptr<Admitted::Judges> judges_of(const Wish& wish, Timestamp now);
 
   costs::Guard& guard_;
   traffic::Limiter& limiter_;

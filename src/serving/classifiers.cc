@@ -38,21 +38,25 @@ class TextClassifier final : public guardrails::Classifier {
                .shape = std::vector<std::int64_t>(std::max<std::size_t>(input.shape.size(), 1), 1)},
         clock_(clock) {}
 
+  // What it takes beyond its time is not the caller's: budgets reserved no more.
   Judgement judge(std::string_view text, Timestamp deadline) const override {
     const Timestamp start = clock_.now();
-    const Micros most = declared_.timeout.value_or(guardrails::timeout_default);
+    if (start >= deadline)
+      return {.fault = Error{Code::deadline_exceeded, "the deadline passed before it was asked"}};
+    const Micros most =
+        std::min(declared_.timeout.value_or(guardrails::timeout_default), deadline - start);
     infer::Tensor asked = input_;
     infer::append_text(text, asked.bytes);
     std::vector<infer::Tensor> inputs;
     inputs.push_back(std::move(asked));
-    auto outputs = by_->runtime->run(inputs, {.deadline = std::min(deadline, start + most)});
+    auto outputs = by_->runtime->run(inputs, {.deadline = start + most});
     Judgement out;
     if (outputs) {
       if (const auto read = understand(*outputs, out); !read) out.fault = read.error();
     } else {
       out.fault = outputs.error();
     }
-    out.took = std::max(clock_.now() - start, Micros(0));
+    out.took = std::clamp(clock_.now() - start, Micros(0), most);
     return out;
   }
 

@@ -336,11 +336,13 @@ using Groups = std::map<const LiveTarget*, std::vector<InferenceEvent*>>;
 // What the caller sent goes to one version, past the guardrails and the cache of the route.
 Result<void> run_on_tensors(const Clock& clock, const Call& call, const LiveRoute& route,
                             const InferRequest& request, const Groups::value_type& group,
-                            const infer::RunLimits& limits, Decided& out) {
+                            const infer::RunLimits& limits, const guardrails::MayJudge& may_judge,
+                            Decided& out) {
+  using guardrails::Side;
   const auto& [target, rows] = group;
-  if (route.guards && route.guards->looks_at(guardrails::Side::input)) {
+  if (route.guards && route.guards->looks_at(Side::input)) {
     out.seen = request.tensors;
-    TRY(guard_texts(route, guardrails::Side::input, limits.deadline, *out.seen, rows));
+    TRY(guard_texts(route, {Side::input, limits.deadline, may_judge}, *out.seen, rows));
   }
   // Batch and stream give the same for the same by themselves.
   const bool caches = route.cache && !limits.alone;
@@ -348,8 +350,8 @@ Result<void> run_on_tensors(const Clock& clock, const Call& call, const LiveRout
   if (caches && answer_again(route, key, clock.now(), rows, out)) return {};
   const auto& tensors = out.seen ? *out.seen : request.tensors;
   out.outputs = TRY(run_model(clock, route, *target, tensors, rows, limits));
-  if (route.guards && route.guards->looks_at(guardrails::Side::output))
-    TRY(guard_texts(route, guardrails::Side::output, limits.deadline, out.outputs, rows));
+  if (route.guards && route.guards->looks_at(Side::output))
+    TRY(guard_texts(route, {Side::output, limits.deadline, may_judge}, out.outputs, rows));
   if (caches) keep_answer(route, key, clock.now(), rows, out);
   return {};
 }
@@ -358,7 +360,7 @@ Result<void> run_on_tensors(const Clock& clock, const Call& call, const LiveRout
 
 Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
                                 const InferRequest& request, const std::vector<std::string>& ids,
-                                Mode mode) const {
+                                Mode mode, const guardrails::MayJudge& may_judge) const {
   const Timestamp now = clock_.now();
   const bool reads = request.tensors.empty();
   if (reads && !route.features.read)
@@ -397,7 +399,8 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   const infer::RunLimits limits{.deadline = call.deadline,
                                 .alone = mode == Mode::batch || mode == Mode::stream};
   const auto work = [&]() -> Result<void> {
-    if (!reads) return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, out);
+    if (!reads)
+      return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, may_judge, out);
     for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
     for (const auto& [version, rows] : groups)
       TRY(run_model(clock_, route, *version, {}, rows, limits));

@@ -17,12 +17,11 @@ bool is_of_the_runtime(Code code) {
 }
 
 // The prediction's own id belongs to the event that answered.
-void put_aside(std::vector<InferenceEvent> events, const std::string& suffix,
-               std::vector<InferenceEvent>& failed) {
-  for (InferenceEvent& event : events) {
-    event.id += suffix;
-    failed.push_back(std::move(event));
-  }
+void put_aside(std::vector<InferenceEvent> events, const std::string& suffix, Admitted& held,
+               Timestamp now, std::vector<InferenceEvent>& failed) {
+  for (InferenceEvent& event : events) event.id += suffix;
+  held.settle(events, now);
+  std::move(events.begin(), events.end(), std::back_inserter(failed));
 }
 
 }  // namespace
@@ -31,7 +30,7 @@ std::shared_ptr<const LiveRoute> Gateway::stand_in(const Call& call,
                                                    const std::shared_ptr<const LiveRoute>& asked,
                                                    const InferRequest& request,
                                                    const std::vector<std::string>& ids,
-                                                   Decided& decided,
+                                                   Grant& grant, Decided& decided,
                                                    std::vector<InferenceEvent>& failed) const {
   // Who asks for a version wants that one.
   if (!decided.error || request.version != 0) return asked;
@@ -40,16 +39,20 @@ std::shared_ptr<const LiveRoute> Gateway::stand_in(const Call& call,
     if (!is_of_the_runtime(decided.error->code) || clock_.now() >= call.deadline) break;
     const auto found = table->routes.find(route_key(call.project, name));
     if (found == table->routes.end()) continue;  // declared, and not in service
-    const auto tried = decide(call, *found->second, request, ids, Mode::online);
+    grant.held.leave(decided.events, clock_.now());
+    auto entered = admit(call, *found->second, request, ids, clock_.now());
+    if (!entered) continue;  // its limits, budgets or queue do
+    auto tried = run(call, *found->second, request, ids, *entered);
     if (!tried) continue;  // it cannot take this call
-    std::vector<InferenceEvent> events = tried->events;
-    for (InferenceEvent& event : events) event.fallback_of = asked->declaration.name;
+    for (InferenceEvent& event : tried->events) event.fallback_of = asked->declaration.name;
     if (tried->error) {
-      put_aside(std::move(events), ".failed." + name, failed);
+      put_aside(std::move(tried->events), ".failed." + name, entered->held, clock_.now(), failed);
       continue;
     }
-    put_aside(std::move(decided.events), ".failed", failed);
-    decided = {.events = std::move(events), .outputs = tried->outputs, .error = {}};
+    put_aside(std::move(decided.events), ".failed", grant.held, clock_.now(), failed);
+    entered->waited += grant.waited;
+    grant = std::move(*entered);
+    decided = std::move(*tried);
     return found->second;
   }
   return asked;

@@ -6,6 +6,7 @@
 #include "base/id.h"
 #include "guardrails/chain.h"
 #include "serving/decide.h"
+#include "serving/guarding.h"
 
 namespace penstock::serving {
 namespace {
@@ -179,8 +180,9 @@ Result<std::vector<infer::Tensor>> Gateway::outputs_again(
     return std::vector<infer::Tensor>();  // another route had stood in, or a release took it out
   same.version = first.version;
   // Never settled: the call was posted when it was first answered.
-  const Grant grant = TRY(admit(call, *live, same, ids, clock_.now()));
-  Decided decided = TRY(decide(call, *live, same, ids, Mode::online));
+  Grant grant = TRY(admit(call, *live, same, ids, clock_.now()));
+  grant.instead = nullptr;
+  Decided decided = TRY(run(call, *live, same, ids, grant));
   if (decided.error) return *decided.error;
   return std::move(decided.outputs);
 }
@@ -189,6 +191,7 @@ Result<std::vector<infer::Tensor>> Gateway::outputs_again(
 Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const InferRequest& request,
                              const std::vector<std::string>& ids, Timestamp now) const {
   if (!admission_ || route.targets.empty()) return Grant{};
+  const auto judgements = judgements_of(route, request);
   return admission_->enter({.call = call,
                             .route = route,
                             .deployment = *route.targets.front().deployment,
@@ -196,6 +199,7 @@ Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const Inf
                             .user = user_of(request),
                             .priority = priority_of(request),
                             .rows = static_cast<std::int64_t>(ids.size()),
+                            .judgements = judgements,
                             .at = request.event_time.value_or(now),
                             .deadline = call.deadline},
                            clock_);
@@ -225,6 +229,15 @@ InferAnswer Gateway::answer_of(const std::shared_ptr<const LiveRoute>& live,
   return answer;
 }
 
+Result<Decided> Gateway::run(const Call& call, const LiveRoute& route, const InferRequest& request,
+                             const std::vector<std::string>& ids, Grant& grant) const {
+  const guardrails::MayJudge may_judge = [&](const std::string& guardrail) {
+    return grant.held.may_judge(guardrail, clock_.now());
+  };
+  if (!grant.instead) return decide(call, route, request, ids, Mode::online, may_judge);
+  return decide(call, route, cheaper(request, grant), ids, Mode::online, may_judge);
+}
+
 Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request) {
   const Timestamp start = clock_.now();
   const auto live = TRY(route(call, request.route));
@@ -246,11 +259,9 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   }
 
   Grant grant = TRY(admit(call, *live, request, ids, start));
-  Decided decided = grant.instead
-                        ? TRY(decide(call, *live, cheaper(request, grant), ids, Mode::online))
-                        : TRY(decide(call, *live, request, ids, Mode::online));
+  Decided decided = TRY(run(call, *live, request, ids, grant));
   std::vector<InferenceEvent> failed;
-  const auto by = stand_in(call, live, request, ids, decided, failed);
+  const auto by = stand_in(call, live, request, ids, grant, decided, failed);
   const Timestamp end = clock_.now();
   for (InferenceEvent& event : decided.events) {
     event.total_micros = (end - start).count();
@@ -259,6 +270,10 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     if (!decided.error && keeps_payload(*by, event.id)) event.payload = payload_urn(event.id);
   }
   grant.held.settle(decided.events, end);
+  if (!failed.empty()) {
+    count(*live, failed);
+    telemetry_.put(std::move(failed));
+  }
   if (named) {
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
@@ -276,10 +291,6 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   }
   count(*by, decided.events);
   live->seconds->observe(static_cast<double>((clock_.now() - start).count()) * 1e-6);
-  if (!failed.empty()) {
-    count(*live, failed);
-    telemetry_.put(std::move(failed));
-  }
   InferAnswer answer;
   if (!decided.error) answer = answer_of(live, by, request, decided);
   if (!named) telemetry_.put(std::move(decided.events));

@@ -83,7 +83,8 @@ class Gateway {
   // are returned; errors of features and models are in the answer. `ids` has one id for each row
   // (decide.h: ids_of).
   Result<Decided> decide(const Call& call, const LiveRoute& route, const InferRequest& request,
-                         const std::vector<std::string>& ids, Mode mode) const;
+                         const std::vector<std::string>& ids, Mode mode,
+                         const guardrails::MayJudge& may_judge = {}) const;
   // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
   // Whether a call of the route waits for nothing but its own model in this process.
@@ -121,14 +122,18 @@ class Gateway {
   std::function<void()> keep_payloads(const std::shared_ptr<const LiveRoute>& route,
                                       const std::vector<infer::Tensor>& tensors,
                                       const std::vector<InferenceEvent>& events);
+  // The call on a route that let it in, by the version that its grant says.
+  Result<Decided> run(const Call& call, const LiveRoute& route, const InferRequest& request,
+                      const std::vector<std::string>& ids, Grant& grant) const;
   // fallback.cc: where `decided` failed and it was not the caller's fault, the same call on the
-  // routes that stand in, in their order and until the deadline. `decided` becomes the first one's
-  // that answers; the events of those that failed are appended to `failed`. The route that
-  // answered, or failed, for the caller.
+  // routes that stand in and let it in, in their order and until the deadline. `decided` and
+  // `grant` become the first one's that answers; the events of those that failed are appended to
+  // `failed`. The route that answered, or failed, for the caller.
   std::shared_ptr<const LiveRoute> stand_in(const Call& call,
                                             const std::shared_ptr<const LiveRoute>& asked,
                                             const InferRequest& request,
-                                            const std::vector<std::string>& ids, Decided& decided,
+                                            const std::vector<std::string>& ids, Grant& grant,
+                                            Decided& decided,
                                             std::vector<InferenceEvent>& failed) const;
 
   Result<Grant> admit(const Call& call, const LiveRoute& route, const InferRequest& request,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "guardrails/chain.h"
+#include "guardrails/text_rules.h"
 #include "serving/cache.h"
 #include "serving/classifiers.h"
 
@@ -11,7 +12,13 @@ namespace {
 
 using guardrails::Hit;
 
-Error withheld(guardrails::Side side, const std::string& tensor, const std::vector<Hit>& hits) {
+// Of an answer that nobody has seen yet, no more texts than these are expected of a row, and of
+// all.
+constexpr std::int64_t width_max = 1'000;
+constexpr std::size_t judged_max = 100'000;
+
+// `field` names what was judged.
+Error withheld(guardrails::Side side, const std::string& field, const std::vector<Hit>& hits) {
   const bool is_input = side == guardrails::Side::input;
   const std::string what = is_input ? "the call" : "the answer";
   for (const Hit& hit : hits) {
@@ -19,9 +26,13 @@ Error withheld(guardrails::Side side, const std::string& tensor, const std::vect
     if (hit.what == guardrails::failed_what)
       return {Code::unavailable, what + " was withheld: guardrail " + hit.guardrail +
                                      " could not judge it, and lets nothing pass unjudged"};
+    if (hit.what == guardrails::unpaid_what)
+      return {Code::resource_exhausted, what + " was withheld: guardrail " + hit.guardrail +
+                                            " could not judge it: no hard budget covers one more "
+                                            "judgement"};
     const std::string problem = "guardrail " + hit.guardrail + " blocks " + hit.what;
     Error out{Code::invalid_argument, what + " was withheld: " + problem};
-    if (is_input) out.violations.push_back({"inputs." + tensor, problem});
+    if (is_input) out.violations.push_back({field, problem});
     return out;
   }
   return {Code::invalid_argument, what + " was withheld by a guardrail of the route"};
@@ -46,32 +57,64 @@ void put_part(std::string_view part, std::string& out) {
   out += part;
 }
 
+// Of an element of a tensor that has so many; nothing where it is not the tensor of its shape.
+std::optional<std::vector<std::string_view>> texts_in(const infer::Tensor& tensor) {
+  if (tensor.datatype != "BYTES") return {};
+  return infer::texts_of(tensor.bytes, infer::elements_of(tensor.shape).value_or(0));
+}
+
 }  // namespace
 
-Result<void> guard_texts(const LiveRoute& route, guardrails::Side side, Timestamp deadline,
+Result<void> guard_texts(const LiveRoute& route, const Judging& judging,
                          std::vector<infer::Tensor>& tensors,
                          const std::vector<InferenceEvent*>& rows) {
   for (infer::Tensor& tensor : tensors) {
-    if (tensor.datatype != "BYTES" || rows.empty()) continue;
-    // What is no such tensor is for the model to refuse.
-    const auto count = infer::elements_of(tensor.shape);
-    const auto texts = infer::texts_of(tensor.bytes, count.value_or(0));
-    if (!texts) continue;
+    const auto texts = texts_in(tensor);
+    if (!texts || rows.empty()) continue;  // what is no such tensor is for the model to refuse
     const std::size_t width = std::max<std::size_t>(texts->size() / rows.size(), 1);
     bool changed = false;
     std::string bytes;
     for (std::size_t at = 0; at < texts->size(); ++at) {
       InferenceEvent& event = *rows[std::min(at / width, rows.size() - 1)];
-      const auto verdict = route.guards->check(side, (*texts)[at], deadline);
+      const auto verdict =
+          route.guards->check(judging.side, (*texts)[at], judging.deadline, judging.may_judge);
       note(verdict.hits, event);
       add_nodes(rows.front()->nodes, route, verdict.judged);
-      if (verdict.blocked) return withheld(side, tensor.name, verdict.hits);
+      if (verdict.blocked) return withheld(judging.side, "inputs." + tensor.name, verdict.hits);
       infer::append_text(verdict.text, bytes);
       changed = changed || verdict.changed;
     }
     if (changed) tensor.bytes = std::move(bytes);
   }
   return {};
+}
+
+std::vector<guardrails::Judged> judgements_of(const LiveRoute& route, const InferRequest& request) {
+  std::vector<guardrails::Judged> most;
+  if (route.classifiers.empty()) return most;
+  using guardrails::Side;
+  const auto count = [&](Side side, std::string_view text) {
+    route.guards->add_most(side, std::max<std::int64_t>(guardrails::characters_of(text), 1), most);
+  };
+  for (const Entities& row : request.rows)
+    for (const auto& [key, value] : row) count(Side::input, value);
+  std::size_t rows = 0;
+  for (const infer::Tensor& tensor : request.tensors) {
+    if (!tensor.shape.empty())
+      rows = static_cast<std::size_t>(std::max<std::int64_t>(tensor.shape.front(), 0));
+    for (const std::string_view text : texts_in(tensor).value_or(std::vector<std::string_view>()))
+      count(Side::input, text);
+  }
+  const auto& runtime = route.targets.front().deployment->runtime;
+  if (!runtime || rows == 0) return most;
+  for (const infer::TensorInfo& output : runtime->outputs()) {
+    if (output.datatype != "BYTES") continue;
+    std::size_t each = 1;
+    for (std::size_t at = 1; at < output.shape.size(); ++at)
+      each *= static_cast<std::size_t>(std::clamp<std::int64_t>(output.shape[at], 1, width_max));
+    for (std::size_t i = 0; i < std::min(rows * each, judged_max); ++i) count(Side::output, "");
+  }
+  return most;
 }
 
 std::string cache_key(const Call& call, const Deployment& by, const InferRequest& request) {

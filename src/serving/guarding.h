@@ -1,17 +1,26 @@
 // Guardrails and the response cache of calls with a model's own inputs.
 #pragma once
 
-#include "guardrails/guardrail.h"
+#include "guardrails/classifier.h"
 #include "serving/gateway.h"
 
 namespace penstock::serving {
 
+// Who may be asked, and until when.
+struct Judging {
+  guardrails::Side side = guardrails::Side::input;
+  Timestamp deadline = Timestamp::max();
+  const guardrails::MayJudge& may_judge;
+};
 // The texts of BYTES tensors, each element judged alone: what is masked changes in `tensors`, and
 // each row's event has its hits. invalid_argument where one is blocked, unavailable where it could
-// not be judged and may not pass unjudged.
-Result<void> guard_texts(const LiveRoute& route, guardrails::Side side, Timestamp deadline,
+// not be judged and may not pass unjudged, resource_exhausted where no budget covers that.
+Result<void> guard_texts(const LiveRoute& route, const Judging& judging,
                          std::vector<infer::Tensor>& tensors,
                          const std::vector<InferenceEvent*>& rows);
+// The most that models judge of a call: all that it brings, and of each text of the answer one
+// window.
+std::vector<guardrails::Judged> judgements_of(const LiveRoute& route, const InferRequest& request);
 
 // Of an answer to these tensors, in whatever order they come.
 std::string cache_key(const Call& call, const Deployment& by, const InferRequest& request);

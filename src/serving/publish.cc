@@ -161,6 +161,9 @@ Result<Deployment> Service::load(const StoredTarget& target, const Artifact& art
   }
   if (artifact.table) {
     out.runtime = TRY(load_graph(target, artifact, tried));
+    for (const PartArtifact& part : artifact.parts)
+      out.parts.push_back(
+          *tried.at(deployment_key(part_target(target, part), part_artifact(part))));
     return out;
   }
   if (artifact.runtime == "python" && !options_.python)

@@ -43,6 +43,7 @@ struct Deployment {
   std::shared_ptr<const Remote> remote = {};   // of openai and kserve
   double gpus = 0;  // share that a call occupies, where the runtime tells no GPU time
   std::shared_ptr<const graphs::Plan> graph = {};  // run before each call to a language model
+  std::vector<std::shared_ptr<const Deployment>> parts = {};  // that a graph of tensors asks
 };
 
 class Rules;     // rule.h

@@ -140,8 +140,11 @@ std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   close_try(ending == Ending::answered ? Outcome::answered : Outcome::abandoned);
   const Timestamp now = plane_.clock.now();
   serving::InferenceEvent told = event(ending, now);
+  for (auto& [route, pass] : left_)
+    if (!pass_ && route == leg_.route) pass_ = std::move(pass);
   if (pass_) pass_->settle(told, now);
   pass_.reset();
+  left_.clear();
   if (mirrored_) {
     finish_shadow(std::move(told));
     return {};

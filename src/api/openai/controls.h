@@ -5,10 +5,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <variant>
 
 #include "api/openai/errors.h"
 #include "api/openai/request.h"
+#include "guardrails/classifier.h"
+#include "serving/inference_event.h"
 #include "serving/table.h"
 #include "traffic/health.h"
 
@@ -23,6 +26,8 @@ struct Wanting {
   int priority = 5;
   std::int64_t prompt_tokens_max = 0, output_tokens_max = 0;  // of all choices together
   std::int64_t retrieval_calls = 0, reranker_calls = 0;       // made already
+  std::span<const serving::NodeUse> asked = {};               // models, already
+  std::span<const guardrails::Judged> judgements = {};        // by guardrails of the route
   Timestamp deadline = Timestamp::max();                      // of the whole call
 };
 
@@ -31,6 +36,11 @@ class Pass {
  public:
   virtual ~Pass() = default;
   virtual void settle(const serving::InferenceEvent& event, Timestamp now) = 0;
+  // The call goes on on another route, under another pass; this one keeps what it used until it is
+  // settled, or gone.
+  virtual void leave(const serving::InferenceEvent& /*used*/, Timestamp /*now*/) {}
+  // Before a guardrail's model is asked; false where no budget covers it.
+  virtual bool may_judge(const std::string& /*guardrail*/, Timestamp /*now*/) { return true; }
 };
 
 struct Granted {

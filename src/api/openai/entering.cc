@@ -1,8 +1,10 @@
-// What stands between a route and its first attempt: guardrails on the input, limits and the queue,
-// the response cache, the upstream's breaker. Where it cannot be entered, a fallback may.
+// What stands between a route and its first attempt: limits, budgets and the queue, guardrails on
+// the input, the response cache, the upstream's breaker. Where it cannot be entered, a fallback
+// may.
 #include <algorithm>
 
 #include "api/openai/exchange.h"
+#include "guardrails/text_rules.h"
 #include "serving/cache.h"
 
 namespace penstock::api::openai {
@@ -10,6 +12,10 @@ namespace {
 
 // For the news that is on its way to one whose time is over.
 constexpr Micros told_soon = std::chrono::milliseconds(100);
+
+// Of a token, for how much guardrails may have to judge of an answer: more than those of most
+// languages have. What is beyond that is paid for when it comes.
+constexpr std::int64_t characters_of_token = 8;
 
 }  // namespace
 
@@ -34,7 +40,7 @@ std::optional<Step> Exchange::enter() {
       return Wait{.until = turn_->until() > now ? turn_->until() : now + told_soon,
                   .on = [this](std::function<void()> wake) { turn_->on(std::move(wake)); }};
     }
-    if (entry_ == Entry::admitted) {
+    if (entry_ == Entry::checked) {
       if (!before_)
         if (auto known = cached()) return std::move(*known);
       may_stand_in_ = true;
@@ -50,13 +56,13 @@ std::optional<Step> Exchange::enter() {
 
 // As far as it goes without waiting. False where the leg cannot be entered.
 bool Exchange::advance() {
-  if (entry_ == Entry::check && !judged_by_models(guardrails::Side::input)) check();
   if (entry_ == Entry::admit) admit();
   if (entry_ == Entry::waiting)
     if (auto answer = turn_->take(plane_.clock.now())) {
       turn_.reset();
       accept(std::move(*answer));
     }
+  if (entry_ == Entry::check && !judged_by_models(guardrails::Side::input)) check();
   return entry_ != Entry::refused;
 }
 
@@ -68,7 +74,7 @@ void Exchange::refuse_entry(std::optional<Failure> failure) {
 // On a worker, where models judge.
 void Exchange::check() {
   texts_.clear();
-  entry_ = Entry::admit;
+  entry_ = Entry::checked;
   const auto& guards = leg_.route->guards;
   if (!guards) return;
   if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
@@ -78,12 +84,45 @@ void Exchange::check() {
                              " cannot judge a stream of responses; ask without stream, or call "
                              "/v1/chat/completions",
                          {{"stream", "must be false on this route"}}}));
-  CheckedInput checked = check_input(*guards, asked_, deadline_);
+  CheckedInput checked =
+      check_input(*guards, asked_, deadline_,
+                  [this](const std::string& guardrail) { return may_judge(guardrail); });
   texts_ = std::move(checked.texts);
   for (std::string& hit : checked.hits)
     if (std::find(hits_.begin(), hits_.end(), hit) == hits_.end()) hits_.push_back(std::move(hit));
   serving::add_nodes(nodes_, *leg_.route, checked.runs);
   if (checked.blocked) refuse_entry(std::move(checked.blocked));
+}
+
+// Of the input as it came, and of the longest answer, in as many texts as there are choices.
+std::vector<guardrails::Judged> Exchange::judgements(const Most& most) const {
+  std::vector<guardrails::Judged> out;
+  if (leg_.route->classifiers.empty()) return out;
+  const guardrails::Chain& guards = *leg_.route->guards;
+  for (const std::string_view text : asked_.texts)
+    guards.add_most(guardrails::Side::input, guardrails::characters_of(text), out);
+  const std::int64_t choices = writes(task_) ? asked_.choices : 0;
+  for (std::int64_t i = 0; i < choices; ++i)
+    guards.add_most(guardrails::Side::output, most.output_tokens / choices * characters_of_token,
+                    out);
+  return out;
+}
+
+bool Exchange::may_judge(const std::string& guardrail) {
+  return !pass_ || pass_->may_judge(guardrail, plane_.clock.now());
+}
+
+// Nothing came of it but what was used on the way; that is billed with what answers in the end.
+void Exchange::leave() {
+  if (!pass_) return;
+  serving::InferenceEvent used;
+  fill_new(used);
+  used.error = "unavailable";
+  used.retrieval_calls = retrieval_calls_;
+  used.reranker_calls = reranker_calls_;
+  used.nodes = nodes_;
+  pass_->leave(used, plane_.clock.now());
+  left_.emplace_back(leg_.route, std::move(pass_));
 }
 
 void Exchange::admit() {
@@ -92,6 +131,7 @@ void Exchange::admit() {
     return refuse_entry(
         upstream_failure(504, "deadline_exceeded", "the deadline passed before the call was sent"));
   const Most most = most_of(deployment());
+  const auto judged = judgements(most);
   const Wanting wanting{.call = call_,
                         .route = *leg_.route,
                         .target = *leg_.target,
@@ -102,6 +142,8 @@ void Exchange::admit() {
                         .output_tokens_max = most.output_tokens,
                         .retrieval_calls = retrieval_calls_,
                         .reranker_calls = reranker_calls_,
+                        .asked = nodes_,
+                        .judgements = judged,
                         .deadline = deadline_};
   auto answer = plane_.controls.admit(wanting, now);
   if (auto* refused = std::get_if<Failure>(&answer)) return accept(std::move(*refused));
@@ -113,7 +155,7 @@ void Exchange::admit() {
 void Exchange::accept(std::variant<Granted, Failure> answer) {
   if (auto* refused = std::get_if<Failure>(&answer)) return refuse_entry(std::move(*refused));
   Granted& granted = std::get<Granted>(answer);
-  entry_ = Entry::admitted;
+  entry_ = Entry::check;
   waited_ += granted.waited;
   pass_ = std::move(granted.pass);
   must_be_bounded_ = granted.must_be_bounded;
@@ -152,21 +194,21 @@ bool Exchange::plan_fallback() {
     fallbacks_.pop_back();
     const auto found = table->routes.find(serving::route_key(call_.project, name));
     if (found == table->routes.end()) continue;
-    if (pass_) pass_->settle({}, plane_.clock.now());  // nothing came of it
-    pass_.reset();
+    leave();
     Leg leg{.route = found->second};
     if (choose(leg)) continue;
     leg_ = std::move(leg);
     forget_graph();
-    entry_ = Entry::check;
+    entry_ = Entry::admit;
     if (!advance()) continue;
-    if (entry_ == Entry::admitted) {
+    if (entry_ == Entry::checked) {
       if (reach()) continue;
       entry_ = Entry::done;
     }
     pause_ = {};
     return true;
   }
+  if (leg_.route != before_->route) leave();
   leg_ = *before_;
   return false;
 }

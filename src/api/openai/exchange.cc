@@ -202,7 +202,8 @@ Attempt Exchange::attempt() {
   ++leg_.tried;
   ++attempts_;
   try_start_ = plane_.clock.now() + out.delay;
-  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards, deadline_);
+  relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards, deadline_,
+                 [this](const std::string& guardrail) { return may_judge(guardrail); });
   if (mirrored_ || has_shadows(*leg_.route)) relay_->tally().keep_text(text_kept);
   return out;
 }

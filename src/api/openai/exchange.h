@@ -69,7 +69,7 @@ class Exchange final : public Forward {
   Most most_of(const serving::Deployment& by) const;
 
   // How far a leg is from its first attempt (entering.cc).
-  enum class Entry { check, admit, waiting, admitted, done, refused };
+  enum class Entry { admit, waiting, check, checked, done, refused };
 
   std::optional<Failure> begin();
   std::optional<Failure> choose(Leg& leg);
@@ -79,6 +79,9 @@ class Exchange final : public Forward {
   void admit();
   void accept(std::variant<Granted, Failure> answer);
   void refuse_entry(std::optional<Failure> failure);
+  std::vector<guardrails::Judged> judgements(const Most& most) const;
+  bool may_judge(const std::string& guardrail);
+  void leave();
   std::optional<Failure> reach();
   bool judged_by_models(guardrails::Side side) const;
   std::optional<Failure> check_graph(const serving::Deployment& found) const;
@@ -123,7 +126,7 @@ class Exchange final : public Forward {
   std::string user_, unit_;
   Leg leg_;                    // no target: nothing was found that could answer
   std::optional<Leg> before_;  // that failed, where a fallback is tried
-  Entry entry_ = Entry::check;
+  Entry entry_ = Entry::admit;
   std::optional<Failure> refused_;  // why leg_ cannot be entered
   bool may_stand_in_ = false;       // then: whether a fallback may
   std::unique_ptr<Queued> turn_;    // while it waits
@@ -140,6 +143,8 @@ class Exchange final : public Forward {
   std::int64_t retrieval_calls_ = 0, reranker_calls_ = 0;  // of fallbacks too
   Micros graph_time_{};
   std::unique_ptr<Pass> pass_;
+  // Of routes that failed: they hold what was used there.
+  std::vector<std::pair<std::shared_ptr<const serving::LiveRoute>, std::unique_ptr<Pass>>> left_;
   bool begun_ = false, planned_ = false, may_try_ = false, must_be_bounded_ = false,
        from_cache_ = false;
   Micros pause_{};

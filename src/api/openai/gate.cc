@@ -8,6 +8,12 @@ struct Held final : Pass {
   void settle(const serving::InferenceEvent& event, Timestamp now) override {
     admitted.settle({&event, 1}, now);
   }
+  void leave(const serving::InferenceEvent& used, Timestamp now) override {
+    admitted.leave({&used, 1}, now);
+  }
+  bool may_judge(const std::string& guardrail, Timestamp now) override {
+    return admitted.may_judge(guardrail, now);
+  }
   serving::Admitted admitted;
 };
 
@@ -61,6 +67,8 @@ Admittance Gate::admit(const Wanting& wanting, Timestamp now) {
                                   .output_tokens = wanting.output_tokens_max,
                                   .retrieval_calls = wanting.retrieval_calls,
                                   .reranker_calls = wanting.reranker_calls,
+                                  .asked = wanting.asked,
+                                  .judgements = wanting.judgements,
                                   .at = now,
                                   .deadline = wanting.deadline},
                                  now);

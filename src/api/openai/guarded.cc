@@ -37,6 +37,12 @@ Failure refusal(const std::vector<Hit>& hits, const std::string& what) {
       return upstream_failure(503, "guardrail_failed",
                               what + " was withheld: guardrail " + hit.guardrail +
                                   " could not judge it, and lets nothing pass unjudged");
+    if (hit.what == guardrails::unpaid_what)
+      return {.status = 429,
+              .message = what + " was withheld: guardrail " + hit.guardrail +
+                         " could not judge it: no hard budget covers one more judgement",
+              .type = "insufficient_quota",
+              .code = "insufficient_quota"};
     out.message = what + " was withheld: guardrail " + hit.guardrail + " blocks " + hit.what;
   }
   return out;
@@ -48,12 +54,14 @@ std::int64_t index_of(std::string_view object) {
 
 }  // namespace
 
-CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline) {
+CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline,
+                         const guardrails::MayJudge& may_judge) {
   CheckedInput out;
   if (!chain.looks_at(Side::input)) return out;
   out.texts.resize(asked.texts.size());
   for (std::size_t i = 0; i < asked.texts.size(); ++i) {
-    guardrails::Verdict verdict = chain.check(Side::input, text_of(asked.texts[i]), deadline);
+    guardrails::Verdict verdict =
+        chain.check(Side::input, text_of(asked.texts[i]), deadline, may_judge);
     add(out.hits, verdict.hits);
     guardrails::add(out.runs, verdict.judged);
     if (verdict.blocked) {
@@ -103,7 +111,7 @@ std::vector<guardrails::Judged> OutputGuard::judged() const {
 }
 
 guardrails::Verdict OutputGuard::judge(const std::string& text) {
-  guardrails::Verdict verdict = chain_->check(Side::output, text, deadline_);
+  guardrails::Verdict verdict = chain_->check(Side::output, text, deadline_, may_judge_);
   note(verdict.hits);
   guardrails::add(judged_, verdict.judged);
   return verdict;
@@ -188,7 +196,9 @@ void OutputGuard::text_piece(const Site& site, Choice& known, std::string_view f
                              std::string_view literal, bool last) {
   auto found = known.texts.find(field);
   if (found == known.texts.end())
-    found = known.texts.emplace(std::string(field), chain_->stream(Side::output, deadline_)).first;
+    found =
+        known.texts.emplace(std::string(field), chain_->stream(Side::output, deadline_, may_judge_))
+            .first;
   guardrails::Stream& stream = *found->second;
   const std::string said = text_of(literal);
   std::string free = stream.take(said);

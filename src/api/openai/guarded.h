@@ -15,14 +15,16 @@ struct CheckedInput {
   std::vector<std::string> hits;                  // "<guardrail>:<what>:<action>"
   std::vector<guardrails::Judged> runs;           // of models
 };
-CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline);
+CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Timestamp deadline,
+                         const guardrails::MayJudge& may_judge = {});
 
 // Of one answer, whole or in pieces. What is held back of a text comes with the piece that ends its
 // choice; arguments of a tool are judged as a whole, since half of a JSON text is of no use.
 class OutputGuard {
  public:
-  OutputGuard(std::shared_ptr<const guardrails::Chain> chain, Timestamp deadline)
-      : chain_(std::move(chain)), deadline_(deadline) {}
+  OutputGuard(std::shared_ptr<const guardrails::Chain> chain, Timestamp deadline,
+              guardrails::MayJudge may_judge = {})
+      : chain_(std::move(chain)), deadline_(deadline), may_judge_(std::move(may_judge)) {}
 
   // Adds what must change in `object`.
   void whole(std::string_view object, std::vector<Splice>& out);
@@ -55,6 +57,7 @@ class OutputGuard {
 
   const std::shared_ptr<const guardrails::Chain> chain_;
   const Timestamp deadline_;
+  const guardrails::MayJudge may_judge_;
   std::map<std::int64_t, Choice> choices_;
   std::optional<Failure> blocked_;
   std::vector<std::string> hits_;

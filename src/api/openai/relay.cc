@@ -52,13 +52,14 @@ bool is_answer(const Parts& parts, Task task) {
 }  // namespace
 
 Relay::Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from,
-             std::shared_ptr<const guardrails::Chain> guards, Timestamp deadline)
+             std::shared_ptr<const guardrails::Chain> guards, Timestamp deadline,
+             guardrails::MayJudge may_judge)
     : task_(asked.task),
       usage_wanted_(asked.usage_wanted || asked.task == Task::responses),
       choices_(asked.task == Task::chat || asked.task == Task::completions ? asked.choices : 1),
       model_literal_(literal_of(model)),
       from_(std::move(from)) {
-  if (guards && writes(task_)) guard_.emplace(std::move(guards), deadline);
+  if (guards && writes(task_)) guard_.emplace(std::move(guards), deadline, std::move(may_judge));
 }
 
 std::string Relay::relabelled(const Parts& parts, bool in_stream) {

@@ -17,7 +17,7 @@ class Relay {
   // `model` is what the caller calls it; `guards` may be null.
   Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from,
         std::shared_ptr<const guardrails::Chain> guards = nullptr,
-        Timestamp deadline = Timestamp::max());
+        Timestamp deadline = Timestamp::max(), guardrails::MayJudge may_judge = {});
 
   Tally& tally() { return tally_; }
   const Tally& tally() const { return tally_; }

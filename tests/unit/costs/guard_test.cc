@@ -324,6 +324,53 @@ TEST_F(GuardTest, DowngradesAHardOneToWhatStillFits) {
   EXPECT_EQ(guard_->reserve(spend("c", 50), clock_.now(), true).decision, Decision::stop);
 }
 
+TEST_F(GuardTest, CountsWhatOtherModelsCostWhereItIsTheirs) {
+  apply(R"({"kind": "budget", "name": "all", "owner": "ana", "period": "day", "limit": "100",
+            "hard": true, "action": "stop"})");
+  apply(R"({"kind": "budget", "name": "judge", "owner": "ana", "period": "day", "limit": "30",
+            "model": "j", "hard": true, "action": "stop"})");
+  apply(R"({"kind": "budget", "name": "own", "owner": "ana", "period": "day", "limit": "100",
+            "model": "m", "hard": true, "action": "stop"})");
+  const auto with = [&](std::string_view id, std::int64_t worst, std::int64_t judge) {
+    const std::vector<Part> others{{"j", Money::whole(judge)}};
+    Spend asked = spend(id, worst);
+    asked.others = others;
+    return guard_->reserve(asked, clock_.now());
+  };
+  const auto reserved = [&](std::size_t index) { return status(index).reserved; };
+  auto first = with("a", 10, 20);
+  EXPECT_EQ(first.decision, Decision::allow);
+  EXPECT_EQ(reserved(0), Money::whole(30));
+  EXPECT_EQ(reserved(1), Money::whole(20));
+  EXPECT_EQ(reserved(2), Money::whole(10));
+  EXPECT_EQ(with("b", 1, 11).budget, "judge");
+  EXPECT_EQ(with("b", 81, 0).budget, "all") << "30 are reserved by both";
+  // More than was thought, as far as each of them goes.
+  EXPECT_TRUE(first.extend({"j", Money::whole(10)}, clock_.now()));
+  EXPECT_FALSE(first.extend({"j", Money::whole(1)}, clock_.now()));
+  EXPECT_TRUE(first.extend({"m", Money::whole(60)}, clock_.now()));
+  EXPECT_FALSE(first.extend({"m", Money::whole(1)}, clock_.now()));
+  EXPECT_EQ(reserved(0), Money::whole(100));
+  // It fails, and another route stands in: what it has used stays.
+  first.keep({{"j", Money::whole(5)}});
+  EXPECT_EQ(reserved(0), Money::whole(5));
+  EXPECT_EQ(reserved(1), Money::whole(5));
+  EXPECT_EQ(reserved(2), Money{});
+  first.settle({{"j", Money::whole(6)}}, "a#toxicity", clock_.now());
+  EXPECT_EQ(status(1).pending, Money::whole(6));
+  // Nothing but the judge has a line, and by that line the call is known.
+  Usage judged = usage("a#toxicity", 6, clock_.now());
+  judged.source = "inference.node";
+  judged.model = "j";
+  test::must(costs_.post(call_, {judged}));
+  refresh();
+  for (const std::size_t index : {0U, 1U}) {
+    EXPECT_EQ(status(index).spent, Money::whole(6));
+    EXPECT_EQ(status(index).pending + status(index).reserved, Money{});
+  }
+  EXPECT_EQ(status(2).spent, Money{});
+}
+
 TEST_F(GuardTest, KeepsTheTreeATree) {
   apply(R"({"kind": "budget", "name": "acme", "owner": "ana", "tenant": "acme", "limit": "100"})");
   apply(R"({"kind": "budget", "name": "chat", "owner": "ana", "tenant": "acme", "route": "chat",

@@ -1,7 +1,10 @@
 // Registered models as guardrails: what they find, whole and in streams, and what their faults do.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "guardrails/chain.h"
+#include "guardrails/text_rules.h"
 #include "tests/support/fixture.h"
 
 namespace penstock::guardrails {
@@ -135,6 +138,59 @@ TEST_F(ClassifierTest, AWindowEndsBehindAWordAndAWholeAtTheEnd) {
   EXPECT_EQ(held->take(std::string(5'000, 'x')), "");
   EXPECT_EQ(held->finish(), std::string(5'000, 'x'));
   EXPECT_EQ(held->judged().at(0).calls, 1);
+}
+
+TEST_F(ClassifierTest, AsksNobodyWhomTheCallMayNotPay) {
+  int left = 2;
+  const MayJudge may_judge = [&](const std::string& guardrail) {
+    EXPECT_EQ(guardrail, "tox");
+    return left-- > 0;
+  };
+  GuardrailDeclaration windows = declared(Action::flag);
+  windows.window = 20;
+  const std::string text = "twenty characters or some more of them, and then some";
+  const Verdict blocked = chain(windows)->check(Side::input, text, Timestamp::max(), may_judge);
+  EXPECT_TRUE(blocked.blocked);
+  EXPECT_EQ(text_of(blocked.hits.at(0)), "tox:classifier.unpaid:block");
+  EXPECT_EQ(blocked.judged.at(0).calls, 2) << "what was not asked costs nothing";
+  EXPECT_EQ(blocked.judged.at(0).faults, 1);
+  EXPECT_EQ(model_->seen().size(), 2U);
+  windows.on_error = OnError::pass;
+  left = 1;
+  const auto lenient = chain(windows);
+  const auto stream = lenient->stream(Side::output, Timestamp::max(), may_judge);
+  std::string passed = stream->take(text);
+  passed += stream->finish();
+  EXPECT_EQ(passed, text);
+  EXPECT_EQ(text_of(stream->hits().at(0)), "tox:classifier.unpaid:flag");
+  EXPECT_EQ(model_->seen().size(), 3U);
+}
+
+TEST_F(ClassifierTest, NoTextHasMoreWindowsThanWereThought) {
+  std::mt19937 random(5);
+  for (int turn = 0; turn < 20'000; ++turn) {
+    const auto window = static_cast<std::int64_t>(20 + random() % 30);
+    std::string text;
+    const auto size = random() % 200, blanks = 1 + random() % 30;
+    for (std::size_t at = 0; at < size; ++at)
+      text += random() % blanks == 0 ? " " : random() % 5 == 0 ? "\u00f6" : "x";
+    std::int64_t windows = 0;
+    for (std::string_view rest = text; !rest.empty(); ++windows)
+      rest.remove_prefix(window_of(rest, window, true));
+    ASSERT_LE(windows, windows_max(characters_of(text), window)) << text;
+  }
+  EXPECT_EQ(windows_max(0, 20), 0);
+  EXPECT_EQ(windows_max(20, 20), 1);
+  std::vector<Judged> most;
+  GuardrailDeclaration one = declared(Action::flag);
+  one.side = Side::input;
+  one.timeout = std::chrono::seconds(2);
+  chain(one)->add_most(Side::output, 1'000, most);
+  EXPECT_TRUE(most.empty());
+  for (const std::int64_t characters : {0, 100, 1'000})
+    chain(one)->add_most(Side::input, characters, most);
+  EXPECT_EQ(most.at(0).calls, 1 + 5);
+  EXPECT_EQ(most.at(0).micros, 6 * 2'000'000);
 }
 
 TEST_F(ClassifierTest, SaysWhichSideAsksModels) {

@@ -20,11 +20,17 @@ class Ledger final : public Controls {
     void settle(const serving::InferenceEvent& event, Timestamp) override {
       gate.settled.push_back(event);
     }
+    void leave(const serving::InferenceEvent& used, Timestamp) override {
+      gate.left.push_back(used);
+    }
+    bool may_judge(const std::string&, Timestamp) override { return gate.judgements-- > 0; }
     Ledger& gate;
   };
 
   Admittance admit(const Wanting& wanting, Timestamp) override {
     asked.push_back(wanting.prompt_tokens_max + wanting.output_tokens_max);
+    spent.emplace_back(wanting.asked.begin(), wanting.asked.end());
+    for (const guardrails::Judged& one : wanting.judgements) most_judged.push_back(one);
     if (refused) return *refused;
     return Granted{std::make_unique<Held>(*this), version, true};
   }
@@ -42,7 +48,10 @@ class Ledger final : public Controls {
   std::set<std::string> broken;
   bool retries = true;
   int held = 0;
-  std::vector<serving::InferenceEvent> settled;
+  std::int64_t judgements = 1'000;  // that may be made
+  std::vector<guardrails::Judged> most_judged;
+  std::vector<std::vector<serving::NodeUse>> spent;
+  std::vector<serving::InferenceEvent> settled, left;
   std::vector<std::pair<std::string, Outcome>> told;
 };
 
@@ -111,6 +120,97 @@ TEST_F(GateTest, DoesNotTryAgainWithoutBudget) {
   EXPECT_EQ(seen.status, 500);
   EXPECT_EQ(message(seen), "boom");
   EXPECT_EQ(gate_.told, (std::vector<std::pair<std::string, Outcome>>{{"first", Outcome::failed}}));
+}
+
+class WordModel final : public guardrails::Classifier {
+ public:
+  guardrails::Judgement judge(std::string_view text, Timestamp) const override {
+    ++asked;
+    return {.score = text.find("vile") != text.npos ? 1.0 : 0.0,
+            .took = std::chrono::milliseconds(3)};
+  }
+  mutable int asked = 0;
+};
+
+class JudgedGateTest : public GateTest {
+ protected:
+  serving::LiveRoute judged(const std::string& name, const std::string& upstream) {
+    serving::LiveRoute route = world_.route(name, {{.upstream = upstream}});
+    const guardrails::GuardrailDeclaration declared{.name = "tox",
+                                                    .rule = guardrails::What::classifier,
+                                                    .action = guardrails::Action::block,
+                                                    .model = "toxicity@1",
+                                                    .threshold = 0.5};
+    route.guards = must(guardrails::Chain::make({declared}, {{"tox", words_}}));
+    route.classifiers["tox"] = std::make_shared<const serving::Deployment>(
+        serving::Deployment{.model = "toxicity", .version = 1});
+    return route;
+  }
+  const std::shared_ptr<WordModel> words_ = std::make_shared<WordModel>();
+};
+
+TEST_F(JudgedGateTest, AsksTheBudgetBeforeAModelIsAsked) {
+  serve(judged("helper", "first"));
+  gate_.refused = Failure{.status = 429, .message = "it is spent", .code = "insufficient_quota"};
+  EXPECT_EQ(chat(chat_body(), {}).status, 429);
+  EXPECT_EQ(words_->asked, 0);
+  EXPECT_TRUE(world_.event().nodes.empty());
+  gate_.refused.reset();
+  EXPECT_EQ(chat(chat_body(), {json_reply(chat_answer)}).status, 200);
+  ASSERT_EQ(gate_.most_judged.size(), 2U);
+  // One window for each text of the call, and 8 * 4,096 characters of an answer, by windows of 400.
+  EXPECT_EQ(gate_.most_judged.back().calls, gate_.settled.at(0).nodes.at(0).calls - 1 + 163);
+  EXPECT_EQ(gate_.most_judged.back().micros, gate_.most_judged.back().calls * 5'000'000);
+  EXPECT_EQ(gate_.settled.at(0).nodes.at(0).model, "toxicity");
+  EXPECT_EQ(gate_.settled.at(0).nodes.at(0).calls, words_->asked);
+}
+
+TEST_F(JudgedGateTest, WhatNoBudgetCoversIsNotJudgedAndNotLetPass) {
+  serve(judged("helper", "first"));
+  gate_.judgements = 0;
+  const Seen before = chat(chat_body(), {});
+  EXPECT_EQ(before.status, 429);
+  EXPECT_EQ(code(before), "insufficient_quota");
+  EXPECT_NE(message(before).find("no hard budget covers one more judgement"), std::string::npos);
+  EXPECT_EQ(world_.event().guardrails, std::vector<std::string>{"tox:classifier.unpaid:block"});
+  gate_.judgements = 1;
+  serving::LiveRoute outward = judged("helper", "first");
+  guardrails::GuardrailDeclaration declared{.name = "tox",
+                                            .side = guardrails::Side::output,
+                                            .rule = guardrails::What::classifier,
+                                            .model = "toxicity@1",
+                                            .threshold = 0.5};
+  outward.guards = must(guardrails::Chain::make({declared}, {{"tox", words_}}));
+  serve(std::move(outward));
+  EXPECT_EQ(chat(chat_body(), {json_reply(chat_answer)}).status, 200);
+  const Seen after = chat(chat_body(), {json_reply(chat_answer)});
+  EXPECT_EQ(after.status, 429) << after.body;
+  EXPECT_EQ(words_->asked, 1);
+  EXPECT_EQ(gate_.settled.back().generation->output_tokens, 2) << "the upstream bills it";
+}
+
+TEST_F(JudgedGateTest, WhatWasJudgedOnARouteThatFailedStaysHeldUntilTheEnd) {
+  serving::LiveRoute asked = judged("helper", "first");
+  asked.declaration.fallbacks = {"spare"};
+  std::vector<serving::LiveRoute> routes;
+  routes.push_back(std::move(asked));
+  routes.push_back(judged("spare", "second"));
+  world_.serve(std::move(routes));
+  gate_.broken = {"first"};
+  EXPECT_EQ(chat(chat_body(), {json_reply(chat_answer)}).header("x-penstock-route"), "spare");
+  ASSERT_EQ(gate_.left.size(), 1U);
+  const std::int64_t judged = gate_.left[0].nodes.at(0).calls;
+  EXPECT_EQ(gate_.left[0].route, "helper");
+  EXPECT_FALSE(gate_.left[0].error.empty()) << "nothing else of it is billed";
+  EXPECT_EQ(gate_.spent.at(1).at(0).calls, judged) << "budgets of the spare route count it too";
+  ASSERT_EQ(gate_.settled.size(), 1U);
+  EXPECT_EQ(gate_.settled[0].nodes.at(0).calls, 2 * judged + 1);
+  EXPECT_EQ(gate_.held, 0);
+  // Where nobody stands in, what is left of the first pass is settled.
+  gate_.broken = {"first", "second"};
+  EXPECT_EQ(chat(chat_body(), {}).status, 503);
+  EXPECT_EQ(gate_.settled.size(), 2U);
+  EXPECT_EQ(gate_.held, 0);
 }
 
 TEST_F(GateTest, HoldsCallersToTheLimitsOfTheRoute) {

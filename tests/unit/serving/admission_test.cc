@@ -7,6 +7,7 @@
 
 #include "costs/service.h"
 #include "graphs/plan.h"
+#include "guardrails/chain.h"
 #include "serving/choose.h"
 #include "serving/decide.h"
 #include "tests/unit/serving/world.h"
@@ -14,8 +15,9 @@
 namespace penstock::serving {
 namespace {
 
+// As monitor/metering.h has it, in short.
 std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
-  if (!event.error.empty()) return {};
+  std::vector<costs::Usage> usages;
   costs::Usage usage{.source = "inference",
                      .id = event.id,
                      .quantity = 1,
@@ -24,7 +26,14 @@ std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
                      .route = event.route,
                      .model = event.model,
                      .version = event.version};
-  std::vector<costs::Usage> usages{usage};
+  if (event.error.empty()) usages.push_back(usage);
+  for (const NodeUse& node : event.nodes) {
+    costs::Usage& judged = usages.emplace_back(usage);
+    judged.source = "inference.node";
+    judged.id += "#" + node.name;
+    judged.model = node.model;
+    judged.quantity = node.calls;
+  }
   if (!event.generation) return usages;
   usage.meter = costs::Meter::prompt_tokens;
   usage.quantity = event.generation->prompt_tokens.value_or(0);
@@ -34,6 +43,16 @@ std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
   usages.push_back(usage);
   return usages;
 }
+
+// Finds nothing, but in texts with "vile" in them.
+class WordModel final : public guardrails::Classifier {
+ public:
+  guardrails::Judgement judge(std::string_view text, Timestamp) const override {
+    ++asked;
+    return {.score = text.find("vile") != text.npos ? 1.0 : 0.0};
+  }
+  mutable std::atomic<std::int64_t> asked{0};
+};
 
 class AdmissionTest : public testing::Test {
  protected:
@@ -64,6 +83,34 @@ class AdmissionTest : public testing::Test {
     for (std::size_t row = 0; row < rows; ++row) request.rows.push_back({{"flight_id", flight}});
     return world_.gateway.infer(call_, request);
   }
+  // A route whose guardrail asks model toxicity, which costs 10 a judgement.
+  LiveRoute judged(guardrails::OnError on_error = guardrails::OnError::block) {
+    apply(R"({"kind": "price_list", "name": "judges", "owner": "finance", "currency": "USD",
+      "prices": [{"meter": "requests", "model": "toxicity", "price": "10", "from": "2013-01-01"}]})");
+    LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+    const guardrails::GuardrailDeclaration declared{.name = "tox",
+                                                    .side = guardrails::Side::input,
+                                                    .rule = guardrails::What::classifier,
+                                                    .action = guardrails::Action::block,
+                                                    .model = "toxicity@1",
+                                                    .threshold = 0.5,
+                                                    .window = 20,
+                                                    .on_error = on_error};
+    route.guards = test::must(guardrails::Chain::make({declared}, {{"tox", words_}}));
+    route.classifiers["tox"] =
+        std::make_shared<const Deployment>(Deployment{.model = "toxicity", .version = 1});
+    return route;
+  }
+  void post_all() {
+    std::vector<costs::Usage> usages;
+    for (const InferenceEvent& event : world_.events())
+      for (costs::Usage& usage : usages_of(event)) usages.push_back(std::move(usage));
+    test::must(costs_.post(call_, usages));
+    test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
+  }
+  costs::BudgetStatus status(std::size_t index = 0) {
+    return guard_.list("p1", world_.clock.now()).at(index);
+  }
   Wish wish(std::int64_t prompt, std::int64_t output) const {
     return {.call = call_,
             .route = *live_,
@@ -85,6 +132,7 @@ class AdmissionTest : public testing::Test {
   resources::Service resources_{*db_, world_.clock};
   costs::Service costs_{*db_, world_.clock, &guard_};
   Admission admission_{guard_, limiter_, health_, world_.metrics, usages_of};
+  const std::shared_ptr<WordModel> words_ = std::make_shared<WordModel>();
   std::shared_ptr<const LiveRoute> live_;
 };
 
@@ -157,14 +205,9 @@ TEST_F(AdmissionTest, HoldsAHardBudgetOfTabularCallsByTheRow) {
   EXPECT_EQ(refused.error().code, Code::resource_exhausted);
   EXPECT_NE(refused.error().message.find("budget day has 0 of 5 left"), std::string::npos);
   EXPECT_TRUE(traffic::retry_after_of(refused.error()));
-  std::vector<costs::Usage> usages;
-  for (const InferenceEvent& event : world_.events())
-    for (costs::Usage& usage : usages_of(event)) usages.push_back(std::move(usage));
-  test::must(costs_.post(call_, usages));
-  test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
-  const auto status = guard_.list("p1", world_.clock.now()).at(0);
-  EXPECT_EQ(status.spent, Money::whole(5));
-  EXPECT_EQ(status.pending + status.reserved, Money{});
+  post_all();
+  EXPECT_EQ(status().spent, Money::whole(5));
+  EXPECT_EQ(status().pending + status().reserved, Money{});
 }
 
 TEST_F(AdmissionTest, ReservesTheDearestThatTokensMayBeAndSettlesTheEvent) {
@@ -292,6 +335,46 @@ messages: [{role: system, content: "{{best}}{{far}}"}]
   const auto more = admission_.admit(second, world_.clock.now());
   ASSERT_TRUE(std::holds_alternative<Grant>(more));
   EXPECT_EQ(reserved(), *money_from("372.8"));
+}
+
+TEST_F(AdmissionTest, AHardBudgetReservesWhatGuardrailsMayAskAndMoreWhereTheyDo) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "60",
+            "hard": true, "action": "stop"})");
+  apply(R"({"kind": "budget", "name": "judge", "owner": "ana", "period": "day", "limit": "55",
+            "model": "toxicity", "hard": true, "action": "stop"})");
+  live_ = std::make_shared<const LiveRoute>(judged());
+  const std::vector<guardrails::Judged> most{{"tox", 3, 3'000'000}};
+  Wish asked = wish(0, 0);
+  asked.judgements = most;
+  auto entered = admission_.enter(asked, world_.clock);
+  ASSERT_TRUE(entered);
+  EXPECT_EQ(status(0).reserved, Money::whole(31));
+  EXPECT_EQ(status(1).reserved, Money::whole(30));
+  EXPECT_FALSE(admission_.enter(asked, world_.clock));
+  const auto may = [&] { return entered->held.may_judge("tox", world_.clock.now()); };
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(may());
+  EXPECT_EQ(status(0).reserved, Money::whole(31));
+  EXPECT_TRUE(may());
+  EXPECT_TRUE(may());
+  EXPECT_EQ(status(0).reserved, Money::whole(51));
+  EXPECT_FALSE(may()) << "of its own budget 5 are left";
+  EXPECT_FALSE(may());
+  EXPECT_TRUE(entered->held.may_judge("another", world_.clock.now()));
+  entered = Error{Code::internal, "gone"};
+  EXPECT_EQ(status(0).reserved + status(1).reserved, Money{});
+}
+
+TEST_F(AdmissionTest, ModelsOfAGraphAreReservedWithIt) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
+            "hard": true, "action": "stop"})");
+  LiveRoute route = judged();
+  Deployment graph = *route.targets.front().deployment;
+  graph.parts = {route.classifiers.at("tox"), route.classifiers.at("tox")};
+  route.targets.front().deployment = std::make_shared<const Deployment>(graph);
+  live_ = std::make_shared<const LiveRoute>(std::move(route));
+  const auto entered = admission_.enter(wish(0, 0), world_.clock);
+  ASSERT_TRUE(entered);
+  EXPECT_EQ(status().reserved, Money::whole(21));
 }
 
 TEST_F(AdmissionTest, WhoWaitsInVainOrLeavesGivesBackWhatItHadTaken) {
