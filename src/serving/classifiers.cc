@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "serving/decide.h"
+#include "serving/guarding.h"
 #include "serving/service.h"
 
 namespace penstock::serving {
@@ -193,6 +194,9 @@ void Service::add_classifiers(sql::Tx& tx, const Call& call, SavedRoute& route) 
 
 Result<void> Service::add_guards(const SavedRoute& saved, const Tried& tried, LiveRoute& live) {
   if (saved.guardrails.empty()) return {};
+  if (live.features.read)
+    for (const GuardrailDeclaration& declared : saved.guardrails)
+      TRY(check_on_entities(declared, live.features.reference));
   guardrails::Classifiers classifiers;
   for (const SavedClassifier& one : saved.classifiers) {
     const auto declared = std::find_if(

@@ -356,6 +356,25 @@ Result<void> run_on_tensors(const Clock& clock, const Call& call, const LiveRout
   return {};
 }
 
+// What the entities' features are now goes to the versions of their rows. An answer is kept by what
+// was read: it is given again as long as that is the same.
+Result<void> run_on_features(const Clock& clock, const Call& call, const LiveRoute& route,
+                             const InferRequest& request, const Groups& groups,
+                             const infer::RunLimits& limits, Decided& out) {
+  for (InferenceEvent& event : out.events) TRY(read_features(clock, route, event));
+  const bool caches = route.cache && !limits.alone;
+  bool again = true;
+  for (const auto& [target, rows] : groups) {
+    const std::string key = caches ? cache_key(call, *target->deployment, request, rows) : "";
+    if (caches && answer_again(route, key, clock.now(), rows, out)) continue;
+    again = false;
+    TRY(run_model(clock, route, *target, {}, rows, limits));
+    if (caches) keep_answer(route, key, clock.now(), rows, out);
+  }
+  if (!again) out.cached.clear();
+  return {};
+}
+
 }  // namespace
 
 Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
@@ -401,10 +420,9 @@ Result<Decided> Gateway::decide(const Call& call, const LiveRoute& route,
   const auto work = [&]() -> Result<void> {
     if (!reads)
       return run_on_tensors(clock_, call, route, request, *groups.begin(), limits, may_judge, out);
-    for (InferenceEvent& event : out.events) TRY(read_features(clock_, route, event));
-    for (const auto& [version, rows] : groups)
-      TRY(run_model(clock_, route, *version, {}, rows, limits));
-    return {};
+    if (route.guards && route.guards->looks_at(guardrails::Side::input))
+      TRY(guard_entities(route, {guardrails::Side::input, limits.deadline, may_judge}, out.events));
+    return run_on_features(clock_, call, route, request, groups, limits, out);
   };
   if (const auto done = work(); !done) out.error = done.error();
   if (out.error) out.outputs.clear();

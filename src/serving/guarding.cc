@@ -89,6 +89,38 @@ Result<void> guard_texts(const LiveRoute& route, const Judging& judging,
   return {};
 }
 
+Result<void> guard_entities(const LiveRoute& route, const Judging& judging,
+                            std::vector<InferenceEvent>& rows) {
+  for (InferenceEvent& event : rows)
+    for (const auto& [key, value] : event.entities) {
+      const auto verdict =
+          route.guards->check(judging.side, value, judging.deadline, judging.may_judge);
+      note(verdict.hits, event);
+      add_nodes(rows.front().nodes, route, verdict.judged);
+      if (!verdict.blocked) continue;
+      const Error out = withheld(judging.side, "entities." + key, verdict.hits);
+      for (InferenceEvent& one : rows) {
+        one.entities.clear();
+        one.unit = one.id;
+      }
+      return out;
+    }
+  return {};
+}
+
+Result<void> check_on_entities(const guardrails::GuardrailDeclaration& declared,
+                               const std::string& schema) {
+  const auto unfit = [&](const std::string& why) {
+    return Error{Code::invalid_argument, "guardrail " + declared.name + " " + why +
+                                             ", and the route reads " + schema + " by entity keys"};
+  };
+  if (declared.side == guardrails::Side::output)
+    return unfit("looks at the texts of answers (side: output, where a score has none)");
+  if (declared.action == guardrails::Action::mask)
+    return unfit("masks (action: flag or block; a masked key would be another entity's)");
+  return {};
+}
+
 std::vector<guardrails::Judged> judgements_of(const LiveRoute& route, const InferRequest& request) {
   std::vector<guardrails::Judged> most;
   if (route.classifiers.empty()) return most;
@@ -131,6 +163,20 @@ std::string cache_key(const Call& call, const Deployment& by, const InferRequest
     put_part(tensor->bytes, body);
   }
   return AnswerCache::key_of(call.tenant, identity_of(by), "/infer", body);
+}
+
+std::string cache_key(const Call& call, const Deployment& by, const InferRequest& request,
+                      const std::vector<InferenceEvent*>& rows) {
+  std::string body = request.event_time ? to_rfc3339(*request.event_time) : "";
+  for (const InferenceEvent* row : rows) {
+    body += '\n';
+    for (const std::optional<double>& value : row->features) {
+      body += value ? '=' : '-';
+      const double number = value.value_or(0);
+      body.append(reinterpret_cast<const char*>(&number), sizeof number);
+    }
+  }
+  return AnswerCache::key_of(call.tenant, identity_of(by), "/features", body);
 }
 
 bool answer_again(const LiveRoute& route, const std::string& key, Timestamp now,

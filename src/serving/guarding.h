@@ -1,4 +1,4 @@
-// Guardrails and the response cache of calls with a model's own inputs.
+// Guardrails and the response cache of calls with a model's own inputs, or with entity keys.
 #pragma once
 
 #include "guardrails/classifier.h"
@@ -18,12 +18,23 @@ struct Judging {
 Result<void> guard_texts(const LiveRoute& route, const Judging& judging,
                          std::vector<infer::Tensor>& tensors,
                          const std::vector<InferenceEvent*>& rows);
+// The same of the rows' entities, which cannot be masked. Where one may not pass, none of them
+// stands in an event.
+Result<void> guard_entities(const LiveRoute& route, const Judging& judging,
+                            std::vector<InferenceEvent>& rows);
+// invalid_argument where a guardrail of a route that reads features by entity keys could never do
+// what it says.
+Result<void> check_on_entities(const guardrails::GuardrailDeclaration& declared,
+                               const std::string& schema);
 // The most that models judge of a call: all that it brings, and of each text of the answer one
 // window.
 std::vector<guardrails::Judged> judgements_of(const LiveRoute& route, const InferRequest& request);
 
 // Of an answer to these tensors, in whatever order they come.
 std::string cache_key(const Call& call, const Deployment& by, const InferRequest& request);
+// Of an answer by the features that were read for these rows.
+std::string cache_key(const Call& call, const Deployment& by, const InferRequest& request,
+                      const std::vector<InferenceEvent*>& rows);
 // True where the answer was given before: the rows are answered by it.
 bool answer_again(const LiveRoute& route, const std::string& key, Timestamp now,
                   const std::vector<InferenceEvent*>& rows, Decided& out);

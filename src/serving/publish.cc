@@ -28,15 +28,7 @@ Call in_project(const Call& call, const std::string& project) {
 
 // Of one route all versions must be called alike, and words read no features.
 Result<void> check_sort(const LiveRoute& route) {
-  if (takes_tensors(route)) {
-    const RouteDeclaration& declared = route.declaration;
-    if (!route.features.read || (declared.guardrails.empty() && !declared.cache)) return {};
-    return Error{Code::failed_precondition,
-                 (declared.cache ? "cache keeps answers to inputs that callers send themselves"
-                                 : "guardrails look at texts that callers send themselves") +
-                     std::string(", and the route reads ") + route.features.reference +
-                     " by entity keys; leave it out"};
-  }
+  if (takes_tensors(route)) return {};
   if (route.features.read)
     return Error{Code::failed_precondition, "feature_schema is for models that take tensors, and " +
                                                 route.declaration.model + " is a language model"};

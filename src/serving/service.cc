@@ -5,6 +5,7 @@
 
 #include "audit/audit.h"
 #include "base/log.h"
+#include "serving/guarding.h"
 #include "serving/route_checks.h"
 #include "serving/store.h"
 
@@ -49,10 +50,17 @@ Result<void> check_route(sql::Tx& tx, const Call& call, Timestamp now,
   if (route.feature_schema.empty() != route.entity_keys.empty())
     return faulty("entity_keys", "and feature_schema go together: features are read by these keys");
   TRY(check_routing(tx, call, now, route));
-  for (std::size_t i = 0; i < route.guardrails.size(); ++i)
-    if (!resources::get(tx, call.project, "guardrail", route.guardrails[i]))
-      return faulty("guardrails[" + std::to_string(i) + "]",
-                    "is " + route.guardrails[i] + ", which is not declared");
+  for (std::size_t i = 0; i < route.guardrails.size(); ++i) {
+    const std::string field = "guardrails[" + std::to_string(i) + "]";
+    const std::string& name = route.guardrails[i];
+    if (!resources::get(tx, call.project, "guardrail", name))
+      return faulty(field, "is " + name + ", which is not declared");
+    if (route.feature_schema.empty()) continue;
+    const auto guardrail = TRY(
+        resources::declared<guardrails::GuardrailDeclaration>(tx, call.project, "guardrail", name));
+    if (const auto fit = check_on_entities(guardrail, route.feature_schema); !fit)
+      return faulty(field, "cannot be: " + fit.error().message);
+  }
   for (const resources::Resource& one : TRY(resources::list(tx, call.project, "route"))) {
     const auto other = TRY(decode<RouteDeclaration>(one.declaration));
     if (!route.alias.empty() && other.name != route.name && other.model == route.model &&

@@ -364,6 +364,76 @@ TEST_F(AdmissionTest, AHardBudgetReservesWhatGuardrailsMayAskAndMoreWhereTheyDo)
   EXPECT_EQ(status(0).reserved + status(1).reserved, Money{});
 }
 
+TEST_F(AdmissionTest, GuardrailsThatDominateTheCostNeverOverspendAHardBudget) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "105",
+            "hard": true, "action": "stop"})");
+  world_.serve(judged());
+  std::atomic<int> answered{0}, blocked{0}, refused{0};
+  {
+    std::vector<std::jthread> callers;
+    for (int caller = 0; caller < 6; ++caller)
+      callers.emplace_back([&, caller] {
+        for (int i = 0; i < 10; ++i) {
+          const auto got = infer(i % 3 == 2 ? "vile" : "f" + std::to_string(caller * 10 + i));
+          ++(got ? answered : got.error().code == Code::invalid_argument ? blocked : refused);
+        }
+      });
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_EQ(words_->asked, answered + blocked) << "whom nobody pays nobody asks";
+  EXPECT_EQ(status().reserved, Money{});
+  EXPECT_EQ(status().pending, Money::whole(11 * answered + 10 * blocked));
+  EXPECT_LE(status().pending, Money::whole(105));
+  EXPECT_GT(status().pending, Money::whole(105 - 11));
+  post_all();
+  EXPECT_EQ(status().spent, Money::whole(11 * answered + 10 * blocked));
+  EXPECT_EQ(status().pending, Money{}) << "of blocked calls the ledger has the judgement alone";
+}
+
+TEST_F(AdmissionTest, ALongValueIsPaidForByTheWindow) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "50",
+            "hard": true, "action": "stop"})");
+  world_.serve(judged());
+  const std::string words = "many words of a long value, in windows of twenty characters";
+  const auto refused = infer(words);  // 59 characters are five windows at most
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("50 left, and this call may cost 51"), std::string::npos)
+      << refused.error().message;
+  ASSERT_TRUE(infer(words.substr(0, 41)));
+  EXPECT_EQ(status().pending, Money::whole(31)) << "it took three";
+}
+
+TEST_F(AdmissionTest, ARouteThatStandsInIsEnteredByItsOwnLimitsAndBudgets) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "25",
+            "route": "second", "hard": true, "action": "stop"})");
+  apply(R"({"kind": "budget", "name": "every", "owner": "ana", "period": "day", "limit": "1000",
+            "hard": true, "action": "stop"})");
+  LiveRoute asked = judged();
+  asked.declaration.fallbacks = {"second"};
+  LiveRoute second = judged();
+  second.declaration.name = "second";
+  second.features.read = [](const Entities&, Timestamp) -> Result<FeatureRow> {
+    return FeatureRow{{1.0, std::nullopt}, {}};
+  };
+  auto table = std::make_shared<RoutingTable>();
+  table->routes["p1/flight-delay"] = std::make_shared<const LiveRoute>(std::move(asked));
+  table->routes["p1/second"] = std::make_shared<const LiveRoute>(std::move(second));
+  world_.table.set(std::move(table));
+  EXPECT_TRUE(infer("broken"));
+  EXPECT_TRUE(infer("broken"));
+  EXPECT_EQ(status(0).pending, Money::whole(22));
+  const auto third = infer("broken");
+  ASSERT_FALSE(third);
+  EXPECT_EQ(third.error().code, Code::unavailable) << "the first one's error";
+  // What was judged on the route that failed is spent as well: five times in all.
+  EXPECT_EQ(status(1).pending, Money::whole(52));
+  EXPECT_EQ(status(1).reserved, Money{});
+  post_all();
+  EXPECT_EQ(status(0).spent, Money::whole(22));
+  EXPECT_EQ(status(1).spent, Money::whole(52));
+  EXPECT_EQ(status(0).pending + status(1).pending, Money{});
+}
+
 TEST_F(AdmissionTest, ModelsOfAGraphAreReservedWithIt) {
   apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
             "hard": true, "action": "stop"})");
