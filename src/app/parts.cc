@@ -382,9 +382,9 @@ void System::Parts::make_serving() {
   make_traffic();
   make_routing();
   make_language();
-  batch = std::make_unique<serving::BatchScorer>(*serving, *db, *olap, *blobs, log, clock,
-                                                 serving::historical_of(*features),
-                                                 path("scratch/batch"));
+  batch = std::make_unique<serving::BatchScorer>(
+      *serving, *db, *olap, *blobs, log, clock, serving::historical_of(*features),
+      path("scratch/batch"), serving::historical_reader_of(*features));
   feature_log = std::make_unique<serving::FeatureLog>(*db, log, *olap_in_order, *blobs, *catalog,
                                                       *features, clock, path("scratch"));
   streams = std::make_unique<serving::Streams>(*db, *gateway, log);

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,10 +56,18 @@ struct NodeRun {
   bool failed = false;
 };
 
+// Numbers of a feature schema, in its order, for each of `rows` (keys), as of its own instant.
+using FeatureReader = std::function<Result<std::vector<std::vector<std::optional<double>>>>(
+    const std::string& schema, const std::vector<std::map<std::string, std::string>>& rows,
+    const std::vector<Timestamp>& as_of)>;
+
 struct RunLimits {
   Timestamp deadline = Timestamp::max();
   bool alone = false;  // not in one run with other calls, whose rows may change the last bits
-  std::optional<Timestamp> as_of = {};    // the instant of all rows, where a part reads features
+  // Where a part reads features: the instant of each row, or one of all; and by what, where not as
+  // calls read them.
+  std::vector<Timestamp> as_of = {};
+  FeatureReader features = {};
   std::vector<NodeRun>* nodes = nullptr;  // hears of each part that ran
 };
 

@@ -94,7 +94,7 @@ class BatchScorer::Run {
   Result<void> take(const olap::Chunk& chunk);
   Result<InferenceEvent> event_of(const olap::Chunk& chunk, std::size_t row);
   Result<void> score_and_write(std::vector<InferenceEvent>& events);
-  void write(const InferenceEvent& event);
+  void write(const InferenceEvent& event, const std::string& read);
   Result<void> close();
   Result<std::string> to_parquet();
   Result<void> publish(BatchOutput& output);
@@ -210,8 +210,21 @@ Result<void> BatchScorer::Run::score_and_write(std::vector<InferenceEvent>& even
   if (events.empty()) return {};
   std::vector<InferenceEvent*> rows;
   for (InferenceEvent& event : events) rows.push_back(&event);
-  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows, {.alone = true}));
-  for (const InferenceEvent& event : events) write(event);
+  // What a graph reads is as much of the input as what the route has read.
+  std::vector<std::string> read(events.size());
+  infer::RunLimits limits{.alone = true};
+  if (scorer_.reader_)
+    limits.features = [&](const std::string& schema, const std::vector<Entities>& entities,
+                          const std::vector<Timestamp>& as_of)
+        -> Result<std::vector<std::vector<std::optional<double>>>> {
+      const auto session = TRY(scorer_.olap_.session());
+      auto found = TRY(scorer_.reader_(call_, *session, schema, entities, as_of));
+      for (std::size_t row = 0; row < std::min(found.size(), read.size()); ++row)
+        write_json(read[row], found[row]);
+      return found;
+    };
+  TRY(run_model(scorer_.clock_, *route_, route_->targets.front(), {}, rows, limits));
+  for (std::size_t row = 0; row < events.size(); ++row) write(events[row], read[row]);
   file_ << csv_;
   csv_.clear();
   events.clear();
@@ -219,12 +232,13 @@ Result<void> BatchScorer::Run::score_and_write(std::vector<InferenceEvent>& even
   return Error{Code::unavailable, "cannot write the rows of " + day_ + "; is the disk full?"};
 }
 
-void BatchScorer::Run::write(const InferenceEvent& event) {
+void BatchScorer::Run::write(const InferenceEvent& event, const std::string& read) {
   std::string input;
   write_json(input, event.id);
   write_json(input, event.entities);
   write_json(input, event.event_time);
   write_json(input, event.features);
+  input += read;
   digest_->update(input + "\n");
 
   write_quoted(csv_, event.id);
@@ -374,7 +388,7 @@ Result<bool> BatchScorer::Run::note(const BatchOutput& noted) {
 
 BatchScorer::BatchScorer(Service& service, sql::Database& db, olap::Engine& olap,
                          blob::Store& blobs, events::Log& log, const Clock& clock,
-                         HistoricalJoin historical, std::string scratch)
+                         HistoricalJoin historical, std::string scratch, HistoricalReader reader)
     : service_(service),
       db_(db),
       olap_(olap),
@@ -382,7 +396,8 @@ BatchScorer::BatchScorer(Service& service, sql::Database& db, olap::Engine& olap
       log_(log),
       clock_(clock),
       historical_(std::move(historical)),
-      scratch_(std::move(scratch)) {}
+      scratch_(std::move(scratch)),
+      reader_(std::move(reader)) {}
 
 Result<BatchResult> BatchScorer::score(const Call& call, const BatchInput& input) {
   for (const char letter : input.output)

@@ -54,7 +54,8 @@ class BatchScorer {
   // `scratch` is a directory of the local disk; what a killed run left there may be removed at any
   // time.
   BatchScorer(Service& service, sql::Database& db, olap::Engine& olap, blob::Store& blobs,
-              events::Log& log, const Clock& clock, HistoricalJoin historical, std::string scratch);
+              events::Log& log, const Clock& clock, HistoricalJoin historical, std::string scratch,
+              HistoricalReader reader = {});
 
   // Blocks for as long as it takes. The same (model version, input, partition) gives the same
   // bytes, and is published once, whoever runs it and however often it is killed. One summary event
@@ -75,7 +76,8 @@ class BatchScorer {
   const Clock& clock_;
   HistoricalJoin historical_;
   std::string scratch_;
-  std::mutex recording_;  // looks for a partition's event, then adds it
+  HistoricalReader reader_;  // of graphs; none: they read as calls do
+  std::mutex recording_;     // looks for a partition's event, then adds it
 };
 
 }  // namespace penstock::serving

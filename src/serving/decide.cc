@@ -149,12 +149,15 @@ void note_runtime(const Deployment& deployment, std::int64_t micros,
   }
 }
 
-// Of all rows; none where they are of several.
-std::optional<Timestamp> instant_of(const std::vector<InferenceEvent*>& rows) {
+// One for all rows, or one for each where they are of several.
+std::vector<Timestamp> instants_of(const std::vector<InferenceEvent*>& rows) {
   const Timestamp first = rows.front()->event_time;
-  for (const InferenceEvent* row : rows)
-    if (row->event_time != first) return {};
-  return first;
+  if (std::all_of(rows.begin(), rows.end(),
+                  [&](const InferenceEvent* row) { return row->event_time == first; }))
+    return {first};
+  std::vector<Timestamp> out;
+  for (const InferenceEvent* row : rows) out.push_back(row->event_time);
+  return out;
 }
 
 // The parts of a graph, in the event of the call's first row; the time of models among them.
@@ -308,7 +311,7 @@ Result<std::vector<infer::Tensor>> run_model(const Clock& clock, const LiveRoute
   std::vector<infer::NodeRun> nodes;
   infer::RunLimits own = limits;
   own.nodes = &nodes;
-  own.as_of = instant_of(rows);
+  own.as_of = instants_of(rows);
   auto ran = model.run(tensors.empty() ? read : tensors, own);
   const std::int64_t apart = note_nodes(nodes, *rows.front());
   // What we read for the caller is not the caller's fault.

@@ -245,23 +245,34 @@ Result<void> GraphModel::run_step(const Step& step, const infer::RunLimits& limi
 
 Result<void> GraphModel::read_features(const Step& step, const infer::RunLimits& limits,
                                        Values& values) const {
-  if (!limits.as_of)
-    return Error{Code::failed_precondition,
-                 "it reads features, and the rows are of several instants; a route with a feature "
-                 "schema reads them for each row"};
   const std::size_t rows = values.rows();
+  const std::vector<Timestamp>& instants = limits.as_of;
+  if (instants.size() != 1 && instants.size() != rows)
+    return Error{Code::failed_precondition, "it reads features, and was told " +
+                                                std::to_string(instants.size()) + " instants for " +
+                                                std::to_string(rows) + " rows"};
   std::map<std::string, Column> keys;
   for (const auto& [key, references] : step.reads)
     keys.emplace(key, TRY(values.column(references.front())));
-  std::vector<Column> columns(step.schema.names.size(), Column{transform::Type::real, {}});
+  std::vector<Entities> entities(rows);
+  std::vector<Timestamp> as_of;
   for (std::size_t row = 0; row < rows; ++row) {
-    Entities entities;
     for (const auto& [key, column] : keys)
-      if (auto text = text_of_cell(column.cells[row])) entities.emplace(key, std::move(*text));
-    const FeatureRow found = TRY(step.schema.read(entities, *limits.as_of));
-    for (std::size_t i = 0; i < columns.size(); ++i)
-      columns[i].cells.push_back(found.values.at(i) ? Scalar(*found.values[i]) : Scalar());
+      if (auto text = text_of_cell(column.cells[row])) entities[row].emplace(key, std::move(*text));
+    as_of.push_back(instants[instants.size() == 1 ? 0 : row]);
   }
+  std::vector<std::vector<std::optional<double>>> found;
+  if (limits.features)
+    found = TRY(limits.features(step.schema.reference, entities, as_of));
+  else
+    for (std::size_t row = 0; row < rows; ++row)
+      found.push_back(TRY(step.schema.read(entities[row], as_of[row])).values);
+  std::vector<Column> columns(step.schema.names.size(), Column{transform::Type::real, {}});
+  for (std::size_t row = 0; row < rows; ++row)
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      const std::optional<double>& value = found.at(row).at(i);
+      columns[i].cells.push_back(value ? Scalar(*value) : Scalar());
+    }
   for (std::size_t i = 0; i < columns.size(); ++i)
     values.put(step.node->name + "." + step.schema.names[i], std::move(columns[i]));
   return {};

@@ -1,8 +1,10 @@
 #include "serving/joins.h"
 
+#include <algorithm>
 #include <set>
 
 #include "catalog/classes.h"
+#include "features/join.h"
 #include "features/values.h"
 #include "registry/service.h"
 #include "resources/service.h"
@@ -113,6 +115,83 @@ HistoricalJoin historical_of(features::Service& features) {
   return [&features](const Call& call, olap::Session& session, const std::string& schema,
                      const std::string& rows) {
     return features.historical_statement(call, session, schema, rows);
+  };
+}
+
+namespace {
+
+constexpr const char* row_column = "graph_row";
+
+// The rows as a SELECT: their number, their instant, and each key and input as its type.
+Result<std::string> rows_statement(const features::SchemaHandle& schema,
+                                   const std::vector<Entities>& rows,
+                                   const std::vector<Timestamp>& as_of) {
+  std::string casts, names;
+  std::vector<std::string> columns;
+  const auto add = [&](const std::string& name, std::string cast) {
+    if (std::find(columns.begin(), columns.end(), name) != columns.end()) return;
+    columns.push_back(name);
+    const std::string quoted = olap::quoted_name(name);
+    casts += ", " + std::move(cast) + " AS " + quoted;
+    names += ", " + quoted;
+  };
+  for (const catalog::JoinKey& key : schema.keys)
+    add(key.name, "CAST(" + olap::quoted_name(key.name) + " AS " +
+                      std::string(features::key_type(key.type)) + ")");
+  const std::size_t keys = columns.size();
+  for (const features::FeatureInput& input : schema.inputs)
+    add(input.name, features::cast_sql({.name = input.name, .type = input.type},
+                                       olap::quoted_name(input.name)));
+  std::string values;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    values += (row == 0 ? "(" : ", (") + std::to_string(row) + ", " +
+              std::to_string(as_of.at(row).time_since_epoch().count());
+    for (std::size_t at = 0; at < columns.size(); ++at) {
+      const auto found = rows[row].find(columns[at]);
+      if (found == rows[row].end() && at < keys)
+        return Error{Code::invalid_argument, "entity " + columns[at] + " is missing"};
+      values += found == rows[row].end() ? ", CAST(NULL AS VARCHAR)"
+                                         : ", " + olap::quoted_text(found->second);
+    }
+    values += ")";
+  }
+  return "SELECT " + std::string(row_column) + ", make_timestamp(graph_micros) AS event_time" +
+         casts + " FROM (VALUES " + values + ") t(" + row_column + ", graph_micros" + names + ")";
+}
+
+}  // namespace
+
+HistoricalReader historical_reader_of(features::Service& features) {
+  return [&features](const Call& call, olap::Session& session, const std::string& schema,
+                     const std::vector<Entities>& rows, const std::vector<Timestamp>& as_of)
+             -> Result<std::vector<std::vector<std::optional<double>>>> {
+    std::vector<std::vector<std::optional<double>>> out;
+    if (rows.empty()) return out;
+    const auto handle = TRY(features.open_schema(call, schema));
+    const std::string joined = TRY(features.historical_statement(
+        call, session, schema, TRY(rows_statement(*handle, rows, as_of))));
+    std::string names;
+    for (const std::string& name : handle->names)
+      names += (names.empty() ? "" : ", ") + olap::quoted_name(name);
+    const auto found =
+        TRY(session.query("SELECT " + names + " FROM (" + joined + ") ORDER BY " + row_column));
+    if (found.rows.size() != rows.size())
+      return Error{Code::internal, "the join gave " + std::to_string(found.rows.size()) +
+                                       " rows for " + std::to_string(rows.size())};
+    for (const auto& row : found.rows) {
+      auto& numbers = out.emplace_back();
+      for (const Scalar& value : row) {
+        if (const auto* real = std::get_if<double>(&value))
+          numbers.emplace_back(*real);
+        else if (const auto* whole = std::get_if<std::int64_t>(&value))
+          numbers.emplace_back(static_cast<double>(*whole));
+        else if (const auto* truth = std::get_if<bool>(&value))
+          numbers.emplace_back(*truth ? 1 : 0);
+        else
+          numbers.emplace_back(std::nullopt);
+      }
+    }
+    return out;
   };
 }
 

@@ -16,6 +16,7 @@ SchemaOpener schemas_of(features::Service& features);
 // columns of its name in all sources upstream.
 ClassFinder classes_of(sql::Database& db, catalog::Service& catalog);
 HistoricalJoin historical_of(features::Service& features);
+HistoricalReader historical_reader_of(features::Service& features);
 // The version's record names an artifact; runtimes.h says what of it is loaded. Its signature is
 // verified before, where the model's declaration asks for one.
 ArtifactFinder artifacts_of(registry::Artifacts& artifacts, registry::Signatures& signatures);

@@ -40,6 +40,12 @@ using SchemaOpener = std::function<Result<OpenSchema>(const Call& call, const st
 using HistoricalJoin = std::function<Result<std::string>(
     const Call& call, olap::Session& session, const std::string& schema, const std::string& rows)>;
 
+// The numbers of a schema for each of `rows` (join keys and inputs), as of its own instant and as
+// the join above has them. invalid_argument where a row lacks a key.
+using HistoricalReader = std::function<Result<std::vector<std::vector<std::optional<double>>>>(
+    const Call& call, olap::Session& session, const std::string& schema,
+    const std::vector<Entities>& rows, const std::vector<Timestamp>& as_of)>;
+
 // The artifact of a version that a node of a graph asks; no graph itself.
 struct PartArtifact {
   std::string node, model;
