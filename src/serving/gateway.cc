@@ -87,6 +87,13 @@ void count(const LiveRoute& route, const std::vector<InferenceEvent>& events) {
   }
 }
 
+void set_ids(std::vector<InferenceEvent>& events, const std::vector<std::string>& ids) {
+  for (std::size_t row = 0; row < events.size(); ++row) {
+    if (events[row].unit == events[row].id) events[row].unit = ids[row];
+    events[row].id = ids[row];
+  }
+}
+
 // The request as it is, or to the version that a budget sends it to.
 InferRequest cheaper(const InferRequest& request, const Grant& grant) {
   InferRequest other = request;
@@ -262,6 +269,8 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   Decided decided = TRY(run(call, *live, request, ids, grant));
   std::vector<InferenceEvent> failed;
   const auto by = stand_in(call, live, request, ids, grant, decided, failed);
+  // A retry has the id again, and is not paid by what this one used until it failed.
+  if (named && decided.error) set_ids(decided.events, own_ids(ids.size(), start));
   const Timestamp end = clock_.now();
   for (InferenceEvent& event : decided.events) {
     event.total_micros = (end - start).count();
@@ -285,6 +294,7 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
       if (!decided.error &&
           known.answer->predictions.front().version == decided.events.front().version)
         known.answer->outputs = std::move(decided.outputs);
+      if (decided.error) telemetry_.put(std::move(decided.events));
       return std::move(*known.answer);
     }
     TRY(telemetry_.put_now(decided.events));

@@ -141,6 +141,11 @@ TEST_F(GatewayTest, AnswersARepeatedIdAgainAndLogsItOnce) {
   EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2")));
   EXPECT_FALSE(world_.gateway.infer(test::call(), flight("broken", "call-2")))
       << "an error is tried again";
+  must(world_.telemetry.flush(std::chrono::seconds(10)));
+  const auto events = world_.events();
+  ASSERT_EQ(events.size(), 3u);
+  EXPECT_NE(events[1].id, "call-2") << "what a retry costs is not paid by what failed before it";
+  EXPECT_NE(events[1].id, events[2].id);
 }
 
 TEST_F(GatewayTest, LogsRetriesThatRaceOnce) {
