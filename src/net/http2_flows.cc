@@ -82,6 +82,10 @@ void Http2Session::begin_message(Stream& stream) {
 // Lets the caller send as much as is taken care of: a window's worth, or the rest of a long message
 // that has room.
 void Http2Session::give_window(Stream& stream) {
+  // Before our settings are acknowledged the window is another, which they will widen.
+  constexpr auto setting = NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE;
+  if (nghttp2_session_get_local_settings(h2_, setting) < std::uint32_t{http2::stream_window})
+    return;
   const Flow& flow = *stream.flow;
   const std::size_t whole = RpcInbox::prefix_size + stream.inbox.length();
   std::size_t room = http2::stream_window;

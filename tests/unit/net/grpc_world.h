@@ -41,6 +41,9 @@ class GrpcTest : public ServerTest {
   using Client = test::GrpcClient;
   using Place = api::Rpc::Place;
 
+  // Before the gate, at which a worker may still be.
+  void TearDown() override { server_.reset(); }
+
   static api::Rpc rpc_of(std::string path, Place place, TestCall::Work work) {
     return {.path = std::move(path),
             .permission = api::Permission::read,

@@ -214,6 +214,7 @@ TEST_F(RpcStreamTest, WhoMayIsAskedAgainForEachMessage) {
   is_revoked = true;
   client.send(call, framed({"two"}));
   EXPECT_EQ(client.messages(call, 2).back(), "error: the token was revoked");
+  server_.reset();  // which asks with what ends here
 }
 
 TEST_F(RpcStreamTest, AMessageHasADeadlineOfItsOwn) {
