@@ -215,6 +215,10 @@ std::vector<std::string> own_ids(std::size_t rows, Timestamp now) {
   return ids_under(new_ulid(now), rows);
 }
 
+std::vector<std::string> failed_ids(const std::string& id, std::size_t rows, Timestamp now) {
+  return ids_under(id + "!" + new_ulid(now), rows);
+}
+
 infer::Tensor feature_tensor(const std::string& input, std::size_t width,
                              const std::vector<InferenceEvent*>& rows, bool wide) {
   infer::Tensor tensor{

@@ -12,6 +12,8 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
 // Of a call that has none of its caller's: a new ULID, and the row's number where there are
 // several.
 std::vector<std::string> own_ids(std::size_t rows, Timestamp now);
+// Of a call that failed under its caller's id: of each attempt another one, which begins with it.
+std::vector<std::string> failed_ids(const std::string& id, std::size_t rows, Timestamp now);
 // As the request was given them, or as its headers say.
 std::string_view user_of(const InferRequest& request);
 int priority_of(const InferRequest& request);

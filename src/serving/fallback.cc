@@ -1,4 +1,5 @@
 // Routes that stand in where another one fails.
+#include "base/id.h"
 #include "serving/gateway.h"
 
 namespace penstock::serving {
@@ -35,6 +36,9 @@ std::shared_ptr<const LiveRoute> Gateway::stand_in(const Call& call,
   // Who asks for a version wants that one.
   if (!decided.error || request.version != 0) return asked;
   const auto table = table_.get();
+  // A retry of the caller's is not paid by what failed before it.
+  const std::string failed_as =
+      (request.id.empty() ? "" : "!" + new_ulid(clock_.now())) + ".failed";
   for (const std::string& name : asked->declaration.fallbacks) {
     if (!is_of_the_runtime(decided.error->code) || clock_.now() >= call.deadline) break;
     const auto found = table->routes.find(route_key(call.project, name));
@@ -46,10 +50,11 @@ std::shared_ptr<const LiveRoute> Gateway::stand_in(const Call& call,
     if (!tried) continue;  // it cannot take this call
     for (InferenceEvent& event : tried->events) event.fallback_of = asked->declaration.name;
     if (tried->error) {
-      put_aside(std::move(tried->events), ".failed." + name, entered->held, clock_.now(), failed);
+      put_aside(std::move(tried->events), failed_as + "." + name, entered->held, clock_.now(),
+                failed);
       continue;
     }
-    put_aside(std::move(decided.events), ".failed", grant.held, clock_.now(), failed);
+    put_aside(std::move(decided.events), failed_as, grant.held, clock_.now(), failed);
     entered->waited += grant.waited;
     grant = std::move(*entered);
     decided = std::move(*tried);

@@ -270,7 +270,7 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   std::vector<InferenceEvent> failed;
   const auto by = stand_in(call, live, request, ids, grant, decided, failed);
   // A retry has the id again, and is not paid by what this one used until it failed.
-  if (named && decided.error) set_ids(decided.events, own_ids(ids.size(), start));
+  if (named && decided.error) set_ids(decided.events, failed_ids(request.id, ids.size(), start));
   const Timestamp end = clock_.now();
   for (InferenceEvent& event : decided.events) {
     event.total_micros = (end - start).count();
