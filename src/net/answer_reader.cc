@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "net/wire.h"
+
 namespace penstock::net {
 namespace {
 
@@ -151,8 +153,7 @@ AnswerReader::Step AnswerReader::read_head(std::string_view head) {
     const std::size_t end = head.find("\r\n");
     const std::string_view line = head.substr(0, end);
     head.remove_prefix(end + 2);
-    if (line.find_first_of(std::string_view("\r\n\0", 3)) != line.npos)
-      return fail("its head has a stray control character");
+    if (has_break(line)) return fail("its head has a stray control character");
     if (first ? !read_status(line) : !read_field(line))
       return fail(first ? "it does not speak HTTP/1" : "its head has a malformed field");
     first = false;

@@ -5,16 +5,13 @@
 #include <boost/asio/post.hpp>
 
 #include "net/ticks.h"
+#include "net/wire.h"
 
 namespace penstock::net {
 namespace {
 
 // What one turn of the loop reads of one answer, so that others have theirs.
 constexpr int rounds_max = 4;
-
-bool has_break(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) != text.npos;
-}
 
 // What says how the message is framed or who sends it is not the request's to say.
 bool is_ours(std::string_view name) {

@@ -8,6 +8,13 @@
 
 namespace penstock::net {
 
+// Whether a text has what would end its line, or is nothing that a line may have.
+inline bool has_break(std::string_view text) {
+  // A search for each is far quicker than one for any of them, which is a search at each letter.
+  return text.find('\r') != text.npos || text.find('\n') != text.npos ||
+         text.find('\0') != text.npos;
+}
+
 // A problem document, or what the protocol has that the path belongs to: {"error": ...} under /v2,
 // OpenAI's under /v1.
 api::Response error_response(std::string_view path, const Error& error, int status = 0);

@@ -17,7 +17,8 @@ EventReader::Got EventReader::next(std::string_view& bytes) {
         continue;
       }
     }
-    const std::size_t end = bytes.find_first_of("\r\n");
+    std::size_t end = bytes.find('\n');
+    end = std::min(end, bytes.substr(0, end).find('\r'));
     line_.append(bytes.substr(0, end));
     if (line_.size() + event_.data.size() + event_.others.size() > most_) {
       too_long_ = true;
