@@ -24,6 +24,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 namespace {
 
@@ -171,7 +172,7 @@ class Mock {
     if (at == body.npos) return "";
     std::string word(body.substr(at, body.find_first_of("\"\\ ", at) - at));
     ++requests_;
-    if (!seen_.insert(word).second) ++repeated_;
+    if (!seen_[std::hash<std::string>()(word) % seen_.size()].insert(word).second) ++repeated_;
     return word;
   }
   void send_all(Connection& one, const std::string& bytes) {
@@ -222,7 +223,9 @@ class Mock {
   const Options options_;
   const std::string whole_ = whole_answer("The flight is likely to leave on time.");
   std::size_t requests_ = 0, repeated_ = 0;
-  std::unordered_set<std::string> seen_;
+  // Many small ones: one of three million words stands still for 0.4 s when it grows.
+  std::vector<std::unordered_set<std::string>> seen_ =
+      std::vector<std::unordered_set<std::string>>(4'096);
   int events_, listening_ = -1;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
   std::unordered_map<int, Connection*> timers_;
