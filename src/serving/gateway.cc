@@ -91,6 +91,7 @@ void set_ids(std::vector<InferenceEvent>& events, const std::vector<std::string>
   for (std::size_t row = 0; row < events.size(); ++row) {
     if (events[row].unit == events[row].id) events[row].unit = ids[row];
     events[row].id = ids[row];
+    if (!events[row].payload.empty()) events[row].payload = payload_urn(ids[row]);
   }
 }
 
@@ -162,8 +163,10 @@ Result<Gateway::Repeat> Gateway::repeated(const Call& call, const LiveRoute& rou
   for (std::size_t row = 0; row < ids.size(); ++row) {
     const auto stored = TRY(recorded(log_, gateway_group, route.project, ids[row]));
     if (!stored) return Repeat{};
-    // Those of an older program have no digest.
-    const bool is_other = !stored->input_digest.empty() && stored->input_digest != digest;
+    // Those of an older program have no digest, and those that named entities never have one.
+    const bool is_other = stored->input_digest.empty()
+                              ? !digest.empty() && !stored->entities.empty()
+                              : stored->input_digest != digest;
     if (is_other || stored->tenant != call.tenant) return Repeat{.is_other = true};
     TRY(check_same(*stored, route, request, row));
     answer.predictions.push_back(prediction_of(*stored));
@@ -287,17 +290,18 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     // Two retries at once have both decided; the first to come here is the one that counts.
     const std::lock_guard lock(turns_[std::hash<std::string>()(request.id) % turns_.size()]);
     Repeat known = TRY(repeated(call, *live, request, digest, ids));
-    if (known.is_other)
-      return Error{Code::unavailable, "another call came under id " + request.id +
-                                          " at the same time; try again, or leave the id out"};
-    if (known.answer) {
+    if (known.is_other) {
+      named = false;
+      set_ids(decided.events, own_ids(ids.size(), start));
+    } else if (known.answer) {
       if (!decided.error &&
           known.answer->predictions.front().version == decided.events.front().version)
         known.answer->outputs = std::move(decided.outputs);
       if (decided.error) telemetry_.put(std::move(decided.events));
       return std::move(*known.answer);
+    } else {
+      TRY(telemetry_.put_now(decided.events));
     }
-    TRY(telemetry_.put_now(decided.events));
   }
   count(*by, decided.events);
   live->seconds->observe(static_cast<double>((clock_.now() - start).count()) * 1e-6);
