@@ -8,6 +8,10 @@ namespace {
 // From so many rows on a call's events are made into text by the caller.
 constexpr std::size_t rows_few = 8;
 
+// That a call waits for a full queue at most, and a write of a log that is well.
+constexpr Micros room_time = std::chrono::milliseconds(100),
+                 slow_write = std::chrono::milliseconds(250);
+
 // What an event takes in memory, about; never less than it says itself.
 std::size_t bytes_of(const InferenceEvent& event) {
   std::size_t bytes = sizeof event + event.features.size() * sizeof event.features[0] +
@@ -34,6 +38,10 @@ Telemetry::Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions option
       waiting_bytes_(metrics.gauge("penstock_telemetry_waiting_bytes",
                                    "Memory of inference events that wait for the log")) {}
 
+bool Telemetry::is_healthy() const {
+  return fault_.empty() && writing_since_ >= std::chrono::steady_clock::now() - slow_write;
+}
+
 void Telemetry::put(std::vector<InferenceEvent> events) {
   if (events.empty()) return;
   Batch batch{.count = events.size()};
@@ -47,8 +55,12 @@ void Telemetry::put(std::vector<InferenceEvent> events) {
   }
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
-    if (bytes_ + batch.bytes > options_.waiting_max) {
+    std::unique_lock lock(mutex_);
+    // Who brings more than a healthy log takes waits a little for it; a disk that is away slows
+    // nobody for longer than it takes to be known.
+    const auto has_room = [&] { return bytes_ + batch.bytes <= options_.waiting_max; };
+    if (!has_room() && is_healthy()) room_.wait_for(lock, room_time, has_room);
+    if (!has_room()) {
       lost_ += static_cast<std::int64_t>(batch.count);
       dropped_.add(batch.count);
       return;
@@ -146,6 +158,7 @@ Result<void> Telemetry::write_group() {
   waiting_bytes_.set(static_cast<double>(bytes_));
   fault_.clear();
   writing_since_ = Instant::max();
+  room_.notify_all();
   return {};
 }
 

@@ -64,6 +64,7 @@ class Telemetry {
   Result<void> write_group();  // with writing_ held
   Result<void> write_each(std::span<const EventRecord* const> group);
   void failed(const std::string& what);
+  bool is_healthy() const;  // with mutex_ held
 
   events::Log& log_;
   const TelemetryOptions options_;
@@ -83,6 +84,8 @@ class Telemetry {
   std::int64_t lost_seen_ = 0;  // by the last watch()
   std::string fault_;           // of the last write; empty: it went well
   Instant writing_since_ = Instant::max();
+
+  std::condition_variable room_;  // there is more of it in the queue
 
   std::timed_mutex writing_;
   std::vector<Batch> pending_;  // taken from waiting_, not written yet

@@ -233,5 +233,25 @@ TEST_F(TelemetryTest, AnEventThatNoLogTakesIsDroppedAlone) {
   EXPECT_EQ(metrics_.counter("penstock_telemetry_dropped_total", "").value(), 1u);
 }
 
+// More than the log takes at once: who brings it waits, and nothing is lost.
+TEST_F(TelemetryTest, ABurstWaitsForALogThatIsWell) {
+  Telemetry telemetry(log_, metrics_, {.waiting_max = 64 << 10, .group_max = 16 << 10});
+  std::jthread writer([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) (void)telemetry.write(milliseconds(5));
+  });
+  {
+    std::vector<std::jthread> callers;
+    for (int caller = 0; caller < 4; ++caller)
+      callers.emplace_back([&, caller] {
+        for (int turn = 0; turn < 500; ++turn)
+          telemetry.put(events("c" + std::to_string(caller) + "-" + std::to_string(turn)));
+      });
+  }
+  writer.request_stop();
+  writer.join();
+  must(telemetry.flush(seconds(10)));
+  EXPECT_EQ(logged(), 2'000u);
+}
+
 }  // namespace
 }  // namespace penstock::serving
