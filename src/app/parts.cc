@@ -375,6 +375,7 @@ void System::Parts::make_serving() {
   registry->check_with(serving::runtime_check_of(*artifacts));
   telemetry = std::make_unique<serving::Telemetry>(log, metrics);
   event_reader = std::make_unique<serving::EventReader>(log);
+  telemetry->hands_to(*event_reader);
   telemetry->on_trouble(
       [this](const serving::TelemetryTrouble& trouble) { return tell_of_telemetry(trouble); });
   serving->reads_after(*telemetry);

@@ -135,9 +135,9 @@ struct System::Parts {
   std::unique_ptr<training::Service> training;
   std::unique_ptr<training::Executor> executor;
   std::unique_ptr<serving::Service> serving;
+  std::unique_ptr<serving::EventReader> event_reader;
   std::unique_ptr<serving::Telemetry> telemetry;
   std::unique_ptr<serving::Gateway> gateway;
-  std::unique_ptr<serving::EventReader> event_reader;
   std::unique_ptr<serving::Reports> reports;
   std::unique_ptr<serving::Experiments> experiments;
   std::unique_ptr<serving::Payloads> payloads;

@@ -96,10 +96,12 @@ void System::Parts::start_background() {
     constexpr std::size_t few = 100, many = serving::EventReader::stretch_max;
     every(name, {std::chrono::milliseconds(200), std::chrono::milliseconds(20), true},
           [read]() -> Result<bool> {
-            std::size_t count = 0;
-            for (int round = 0; round < 10 && (round == 0 || count >= many); ++round)
+            std::size_t all = 0, count = many;
+            for (int round = 0; round < 10 && count >= many; ++round) {
               count = TRY(read());
-            return count >= few;
+              all += count;
+            }
+            return all >= few;
           });
   };
   follows("metering", [this] { return metering->run_once(); });

@@ -105,10 +105,10 @@ Result<std::size_t> Metering::run_once() {
   // A post belongs to one project: prices and budgets are its own.
   constexpr std::size_t usual_lines = 3;  // tokens of the prompt and of the output, the request
   std::map<std::string, std::vector<costs::Usage>> by_project;
-  for (const serving::InferenceEvent& event : stretch.events) {
-    const auto [found, added] = by_project.try_emplace(event.project);
+  for (const serving::InferenceEvent* const event : stretch.events) {
+    const auto [found, added] = by_project.try_emplace(event->project);
     if (added) found->second.reserve(stretch.events.size() * usual_lines);
-    add_usages(event, found->second);
+    add_usages(*event, found->second);
   }
   for (const auto& [project, usages] : by_project)
     TRY(costs_.post({.actor = "service:metering", .project = project}, usages));
@@ -116,7 +116,7 @@ Result<std::size_t> Metering::run_once() {
                           .topic = std::string(serving::inference_topic),
                           .next_offset = stretch.next};
   TRY(events_.log().commit(step, from, kv::Durability::process));
-  return stretch.more ? std::max<std::size_t>(stretch.events.size(), 1) : 0;
+  return std::max<std::size_t>(stretch.events.size(), 1);
 }
 
 }  // namespace penstock::monitor

@@ -16,9 +16,8 @@ class Metering {
  public:
   Metering(serving::EventReader& events, costs::Service& costs) : events_(events), costs_(costs) {}
 
-  // Posts what came since the last turn, then moves on; how many events, if there is more, and 0
-  // else. The ledger counts a line once, so a crash between both posts it again without counting
-  // it again.
+  // Posts what came since the last turn, then moves on; of how many events, 0 if nothing came. The
+  // ledger counts a line once, so a crash between both posts it again without counting it again.
   Result<std::size_t> run_once();
 
  private:

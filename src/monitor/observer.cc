@@ -102,7 +102,8 @@ Result<void> Observer::prepare(const Input& input) {
            a.project == b.project && a.feature_schema == b.feature_schema;
   };
   const serving::InferenceEvent* last = nullptr;
-  for (const serving::InferenceEvent& event : input.calls.events) {
+  for (const serving::InferenceEvent* const at : input.calls.events) {
+    const serving::InferenceEvent& event = *at;
     if (event.mode == serving::Mode::batch || (last && is_same(*last, event))) continue;
     last = &event;
     const std::string key = event.project + "\n" + event.route + "\n" + event.feature_schema +
@@ -115,10 +116,10 @@ Result<void> Observer::prepare(const Input& input) {
   for (const std::string& key : seen) {
     if (prepared_.size() >= prepared_max) prepared_.clear();
     const serving::InferenceEvent* of = nullptr;
-    for (const serving::InferenceEvent& event : input.calls.events)
-      if (key == event.project + "\n" + event.route + "\n" + event.feature_schema + "\n" +
-                     event.model + "\n" + std::to_string(event.version))
-        of = &event;
+    for (const serving::InferenceEvent* const event : input.calls.events)
+      if (key == event->project + "\n" + event->route + "\n" + event->feature_schema + "\n" +
+                     event->model + "\n" + std::to_string(event->version))
+        of = event;
     const auto found = TRY(db_.read({.actor = "service:monitor"}, [&](sql::Tx& tx) {
       return store::profile(tx, of->project, of->route, of->feature_schema);
     }));
@@ -197,8 +198,8 @@ Result<std::size_t> Observer::run_once() {
         TRY(store::position(tx, serving::label_topic)) != input.labels_from)
       return {};
     Turn turn(tx, clock_.now(), options_);
-    for (const serving::InferenceEvent& event : input.calls.events)
-      if (event.mode != serving::Mode::batch) TRY(turn.add(event));
+    for (const serving::InferenceEvent* const event : input.calls.events)
+      if (event->mode != serving::Mode::batch) TRY(turn.add(*event));
     for (const JoinedLabel& label : input.labels) TRY(turn.add(label));
     TRY(turn.finish());
     TRY(store::set_position(tx, serving::inference_topic, input.calls_next));

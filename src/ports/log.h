@@ -53,8 +53,9 @@ class Log {
                                                    std::string_view key) = 0;
   // Outputs, state and position in one write. failed_precondition when the group's position has
   // moved past the step's input already (another consumer was faster): nothing is written then.
-  virtual Result<void> commit(const Step& step, std::int64_t from_offset,
-                              kv::Durability durability) = 0;
+  // Gives the offsets of the outputs, in their order.
+  virtual Result<std::vector<std::int64_t>> commit(const Step& step, std::int64_t from_offset,
+                                                   kv::Durability durability) = 0;
   // Drops records before `offset`.
   virtual Result<void> truncate(std::string_view topic, std::int64_t offset) = 0;
 };

@@ -130,7 +130,7 @@ Result<void> Controller::read_calls(sql::Tx& tx, Turn& turn) {
   }
   const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return {};
-  for (const serving::InferenceEvent& event : stretch.events) TRY(count_call(tx, turn, event));
+  for (const auto* const event : stretch.events) TRY(count_call(tx, turn, *event));
   turn.more = turn.more || stretch.more;
   return store::set_position(tx, serving::inference_topic, stretch.next);
 }

@@ -336,10 +336,25 @@ Result<std::vector<InferenceEvent>> slowly_read(std::string_view text) {
 
 }  // namespace
 
-std::string event_text(const InferenceEvent& event) {
+namespace {
+
+bool is_finite(double number) { return std::isfinite(number); }
+bool is_finite(const std::optional<double>& number) { return !number || is_finite(*number); }
+
+// Numbers that JSON has no word for are read as null.
+bool has_words(const InferenceEvent& event) {
+  const auto is_said = [](const auto& number) { return is_finite(number); };
+  return is_finite(event.score) && is_finite(event.assignment_probability) &&
+         is_finite(event.oldest_feature_seconds) &&
+         std::all_of(event.features.begin(), event.features.end(), is_said) &&
+         std::all_of(event.comparison.begin(), event.comparison.end(),
+                     [&](const auto& one) { return is_said(one.second); });
+}
+
+// True where the text says all as it is.
+bool write_event(std::string& out, const InferenceEvent& event) {
   static const InferenceEvent usual;
   const std::vector<bool>& optional = may_miss();
-  std::string out;
   out.reserve(1'024);
   std::size_t place = 0;
   boost::mp11::mp_for_each<Members<InferenceEvent>>([&](auto member) {
@@ -352,7 +367,14 @@ std::string event_text(const InferenceEvent& event) {
   });
   out += '}';
   // Callers tag their calls with what they like, and no tag may keep a call out of the ledger.
-  make_readable(out);
+  return !make_readable(out) && has_words(event);
+}
+
+}  // namespace
+
+std::string event_text(const InferenceEvent& event) {
+  std::string out;
+  write_event(out, event);
   return out;
 }
 
@@ -386,10 +408,12 @@ std::vector<EventRecord> records_of(std::span<const InferenceEvent> call) {
         out.push_back(std::move(*group));
         continue;
       }
-    for (const InferenceEvent& event : part)
+    for (const InferenceEvent& event : part) {
+      EventRecord& record = out.emplace_back(EventRecord{.key = event.id});
+      record.is_exact = write_event(record.text, event);
       // An error is not found by its id: the caller's retry must run, and may succeed.
-      out.push_back({event.id, event_text(event),
-                     event.error.empty() ? prediction_key(event.project, event.id) : ""});
+      if (event.error.empty()) record.found_by = prediction_key(event.project, event.id);
+    }
   }
   return out;
 }

@@ -25,6 +25,7 @@ struct EventRecord {
   std::string key, text;
   std::string found_by;  // the state that finds it; empty where nobody looks for it
   bool is_group = false;
+  bool is_exact = true;  // what a reader gets of the text is what was written, to the last letter
 };
 std::vector<EventRecord> records_of(std::span<const InferenceEvent> call);
 

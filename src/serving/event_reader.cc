@@ -1,24 +1,75 @@
 #include "serving/event_reader.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
 #include "serving/event_codec.h"
 
 namespace penstock::serving {
 
-std::shared_ptr<const EventReader::Stretch> EventReader::known(std::int64_t from) const {
-  for (const auto& one : kept_)
-    if (one->from <= from && from < one->next) return one;
-  return nullptr;
+// Whole records, up to stretch_max events in all; false if the stretch has nothing from there on.
+bool EventReader::take(const Shared& stretch, EventStretch& out) {
+  if (out.next < stretch->from || stretch->next <= out.next) return false;
+  const auto& offsets = stretch->offsets;
+  const auto first = std::lower_bound(offsets.begin(), offsets.end(), out.next);
+  auto at = static_cast<std::size_t>(first - offsets.begin());
+  for (; at < offsets.size(); ++at) {
+    const bool begins = at == 0 || offsets[at] != offsets[at - 1];
+    if (begins && out.events.size() >= stretch_max) break;
+    out.events.push_back(&stretch->events[at]);
+  }
+  out.next = at < offsets.size() ? offsets[at] : stretch->next;
+  out.kept.push_back(stretch);
+  return true;
+}
+
+bool EventReader::take_written(EventStretch& out) {
+  const std::lock_guard lock(written_mutex_);
+  return std::any_of(written_.begin(), written_.end(),
+                     [&](const std::shared_ptr<Stretch>& one) { return take(one, out); });
+}
+
+// Where written events begin that come after `from`.
+std::int64_t EventReader::written_after(std::int64_t from) {
+  const std::lock_guard lock(written_mutex_);
+  for (const auto& one : written_)
+    if (one->from > from) return one->from;
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+EventReader::Stretch& EventReader::grown(std::int64_t offset) {
+  if (!written_.empty()) {
+    Stretch& last = *written_.back();
+    if (last.next == offset && last.events.size() < stretch_max) return last;
+  }
+  auto next = std::make_shared<Stretch>(Stretch{.from = offset, .next = offset});
+  next->offsets.reserve(stretch_max);
+  next->events.reserve(stretch_max);
+  return *written_.emplace_back(std::move(next));
+}
+
+void EventReader::wrote(std::span<const Written> events) {
+  const std::lock_guard lock(written_mutex_);
+  for (const Written& one : events) {
+    Stretch& stretch = grown(one.offset);
+    stretch.offsets.push_back(one.offset);
+    stretch.events.push_back(std::move(*one.event));
+    stretch.next = one.offset + 1;
+    stretch.bytes += one.bytes;
+    written_bytes_ += one.bytes;
+  }
+  for (; written_bytes_ > written_max && written_.size() > 1; written_.pop_front())
+    written_bytes_ -= written_.front()->bytes;
 }
 
 // By steps: a record has as many events as its call had rows, and what is read of the log beyond
 // the last of them would be read again.
-Result<std::shared_ptr<const EventReader::Stretch>> EventReader::decode(std::int64_t from) {
+Result<EventReader::Shared> EventReader::decode(std::int64_t from, std::int64_t until) {
   constexpr std::size_t first_step = 32, longest_step = 1'024;
   auto out = std::make_shared<Stretch>(Stretch{.from = from, .next = from});
-  for (std::size_t step = first_step; out->events.size() < stretch_max;) {
+  for (std::size_t step = first_step; out->events.size() < stretch_max && out->next < until;) {
+    step = static_cast<std::size_t>(std::min(static_cast<std::int64_t>(step), until - out->next));
     const auto records = TRY(log_.read(inference_topic, out->next, step));
     for (const events::Record& record : records) {
       if (out->events.size() >= stretch_max) break;
@@ -30,7 +81,7 @@ Result<std::shared_ptr<const EventReader::Stretch>> EventReader::decode(std::int
     step = std::clamp<std::size_t>((stretch_max - std::min(events, stretch_max)) * read / events, 1,
                                    longest_step);
   }
-  return std::shared_ptr<const Stretch>(std::move(out));
+  return Shared(std::move(out));
 }
 
 void EventReader::append(Stretch& stretch, const events::Record& record) {
@@ -46,25 +97,32 @@ void EventReader::append(Stretch& stretch, const events::Record& record) {
   }
 }
 
+// Nothing at the end of the log.
+Result<EventReader::Shared> EventReader::decoded(std::int64_t from) {
+  for (const Shared& one : kept_)
+    if (one->from <= from && from < one->next) return one;
+  auto stretch = TRY(decode(from, written_after(from)));
+  if (stretch->next == from) return Shared();
+  kept_.push_back(stretch);
+  std::size_t events = 0;
+  for (const auto& one : kept_) events += one->events.size();
+  for (; events > kept_max && kept_.size() > 1; kept_.pop_front())
+    events -= kept_.front()->events.size();
+  return stretch;
+}
+
 Result<EventStretch> EventReader::read(std::int64_t from) {
   const std::lock_guard lock(turn_);  // who comes second gets what the first one decodes
-  auto stretch = known(from);
-  if (!stretch) {
-    stretch = TRY(decode(from));
-    if (stretch->next == from) return EventStretch{.next = from};
-    kept_.push_back(stretch);
-    std::size_t events = 0;
-    for (const auto& one : kept_) events += one->events.size();
-    for (; events > kept_max && kept_.size() > 1; kept_.pop_front())
-      events -= kept_.front()->events.size();
+  EventStretch out{.next = from};
+  out.events.reserve(stretch_max);
+  while (out.events.size() < stretch_max) {
+    if (take_written(out)) continue;
+    const Shared stretch = TRY(decoded(out.next));
+    if (!stretch) break;
+    take(stretch, out);
   }
-  const auto first = std::lower_bound(stretch->offsets.begin(), stretch->offsets.end(), from);
-  const auto passed = static_cast<std::size_t>(first - stretch->offsets.begin());
-  const std::int64_t end = TRY(log_.end(inference_topic));
-  return EventStretch{.events = std::span(stretch->events).subspan(passed),
-                      .next = stretch->next,
-                      .more = stretch->next < end,
-                      .kept = stretch};
+  out.more = out.next < TRY(log_.end(inference_topic));
+  return out;
 }
 
 }  // namespace penstock::serving

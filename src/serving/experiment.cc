@@ -110,7 +110,8 @@ Result<void> Experiments::keep(const std::string& project, const std::string& id
                                const ExperimentState& state) {
   events::Step step{.group = std::string(group), .topic = std::string(group)};
   step.state.put(route_key(project, id), json_text(state));
-  return log_.commit(step, 0, kv::Durability::process);
+  TRY(log_.commit(step, 0, kv::Durability::process));
+  return {};
 }
 
 Result<ExperimentReport> Experiments::show(const Call& call, const ExperimentName& name) {

@@ -150,7 +150,8 @@ class Gateway {
 };
 
 // Appends the events, each findable by its id from then on, in one write.
-Result<void> record(events::Log& log, std::span<const EventRecord* const> records);
+Result<std::vector<std::int64_t>> record(events::Log& log,  // their offsets, in their order
+                                         std::span<const EventRecord* const> records);
 Result<void> record(events::Log& log, std::span<const EventRecord> records);
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events);
 // The answered prediction of this id, if there is one.

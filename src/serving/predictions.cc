@@ -46,7 +46,8 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
   return event;
 }
 
-Result<void> record(events::Log& log, std::span<const EventRecord* const> records) {
+Result<std::vector<std::int64_t>> record(events::Log& log,
+                                         std::span<const EventRecord* const> records) {
   events::Step step{.group = std::string(gateway_group), .topic = std::string(gateway_group)};
   step.outputs.reserve(records.size());
   step.offsets.reserve(records.size());
@@ -62,7 +63,8 @@ Result<void> record(events::Log& log, std::span<const EventRecord* const> record
 Result<void> record(events::Log& log, std::span<const EventRecord> records) {
   std::vector<const EventRecord*> all;
   for (const EventRecord& one : records) all.push_back(&one);
-  return record(log, all);
+  TRY(record(log, all));
+  return {};
 }
 
 Result<void> record(events::Log& log, const std::vector<InferenceEvent>& events) {

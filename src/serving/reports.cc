@@ -71,7 +71,8 @@ struct Reports::Turn {
       write_number(text, reward);
       step.state.put(key, text);
     }
-    return log.commit(step, from, kv::Durability::process);
+    TRY(log.commit(step, from, kv::Durability::process));
+    return {};
   }
 };
 
@@ -131,11 +132,11 @@ Result<std::size_t> Reports::read_calls() {
   const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return 0;
   Turn turn{log_};
-  for (const InferenceEvent& event : stretch.events) TRY(add_call(turn, event));
+  for (const InferenceEvent* const event : stretch.events) TRY(add_call(turn, *event));
   TRY(turn.commit(inference_topic, from, stretch.next));
   // After the commit: who asks in between for what was spent counts a call twice, never none.
   for (const InferenceEvent& event : turn.mirrored) mirrors_.remember(event);
-  return stretch.more ? std::max<std::size_t>(stretch.events.size(), 1) : 0;
+  return std::max<std::size_t>(stretch.events.size(), 1);
 }
 
 Result<std::size_t> Reports::read_labels() {
@@ -153,7 +154,7 @@ Result<std::size_t> Reports::read_labels() {
     log::error("label_unreadable", {{"offset", record.offset}, {"error", label.error().message}});
   }
   TRY(turn.commit(label_topic, from, records.back().offset + 1));
-  return records.size() == batch ? batch : 0;
+  return records.size();
 }
 
 Result<std::size_t> Reports::run_once() {

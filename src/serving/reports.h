@@ -68,8 +68,7 @@ class Reports {
   Reports(EventReader& events, const TableHolder& table, Mirrors& mirrors)
       : events_(events), log_(events.log()), table_(table), mirrors_(mirrors) {}
 
-  // Adds what came since the last turn, calls first, then labels; of how many, if there is more,
-  // and 0 else.
+  // Adds what came since the last turn, calls first, then labels; of how many, 0 if nothing came.
   Result<std::size_t> run_once();
 
   // not_found where the route is not in service.

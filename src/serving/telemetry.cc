@@ -1,5 +1,9 @@
 #include "serving/telemetry.h"
 
+#include <algorithm>
+#include <deque>
+
+#include "serving/event_reader.h"
 #include "serving/gateway.h"
 
 namespace penstock::serving {
@@ -139,18 +143,20 @@ Result<void> Telemetry::write_group() {
     bytes += batch.bytes;
     events += batch.count;
     if (batch.records.empty()) batch.records = records_of(batch.events);
-    batch.events = {};
     for (const EventRecord& one : batch.records) group.push_back(&one);
   }
-  auto done = record(log_, group);
-  if (!done && done.error().code == Code::invalid_argument) done = write_each(group);
+  Result<void> done;
+  if (const auto offsets = record(log_, group))
+    hand_over(std::span(pending_).subspan(next_, end - next_), *offsets);
+  else
+    done = offsets.error().code == Code::invalid_argument ? write_each(group) : offsets.error();
   if (!done) {
     failures_.add();
     failed(done.error().message);
     return done;
   }
   written_.add(events);
-  for (std::size_t at = next_; at < end; ++at) pending_[at].records = {};
+  for (std::size_t at = next_; at < end; ++at) pending_[at] = {};
   const std::lock_guard lock(mutex_);
   done_ += static_cast<std::int64_t>(end - next_);
   next_ = end;
@@ -162,12 +168,39 @@ Result<void> Telemetry::write_group() {
   return {};
 }
 
+// Calls of few rows alone: what is much takes readers' memory. Records that say something else than
+// the event did (rows as one, texts made readable) are decoded, so that readers get the same
+// whether from memory or from the log.
+void Telemetry::hand_over(std::span<Batch> batches, std::span<const std::int64_t> offsets) {
+  if (!readers_) return;
+  std::vector<EventReader::Written> written;
+  written.reserve(offsets.size());
+  std::deque<std::vector<InferenceEvent>> decoded;
+  std::size_t place = 0;
+  for (Batch& batch : batches) {
+    const auto of_batch = offsets.subspan(place, batch.records.size());
+    place += batch.records.size();
+    if (batch.events.empty()) continue;
+    const std::size_t bytes = batch.bytes / batch.count;
+    for (std::size_t at = 0; at < of_batch.size(); ++at) {
+      const EventRecord& record = batch.records[at];
+      if (record.is_exact && !record.is_group) {
+        written.push_back({of_batch[at], &batch.events[at], bytes});
+      } else if (auto events = events_of(record.text)) {
+        for (InferenceEvent& event : decoded.emplace_back(std::move(*events)))
+          written.push_back({of_batch[at], &event, bytes});
+      }
+    }
+  }
+  readers_->wrote(written);
+}
+
 // One event that no log can take must not hold up all that comes after it.
 Result<void> Telemetry::write_each(std::span<const EventRecord* const> group) {
   for (const EventRecord* one : group) {
     const auto done = record(log_, {&one, 1});
     if (done) continue;
-    if (done.error().code != Code::invalid_argument) return done;
+    if (done.error().code != Code::invalid_argument) return done.error();
     dropped_.add();
     const std::lock_guard lock(mutex_);
     ++lost_;

@@ -13,6 +13,8 @@
 
 namespace penstock::serving {
 
+class EventReader;
+
 struct TelemetryOptions {
   std::size_t waiting_max = 64 << 20;  // bytes of events that wait; what comes beyond is dropped
   std::size_t group_max = 4 << 20;     // bytes of one write, about
@@ -49,6 +51,8 @@ class Telemetry {
   void on_trouble(std::function<Result<void>(const TelemetryTrouble&)> listener) {
     listener_ = std::move(listener);
   }
+  // Readers get what is written without decoding it; before the first put().
+  void hands_to(EventReader& readers) { readers_ = &readers; }
 
  private:
   using Instant = std::chrono::steady_clock::time_point;
@@ -63,6 +67,7 @@ class Telemetry {
   bool nothing_waits() const;
   Result<void> write_group();  // with writing_ held
   Result<void> write_each(std::span<const EventRecord* const> group);
+  void hand_over(std::span<Batch> batches, std::span<const std::int64_t> offsets);
   void failed(const std::string& what);
   bool is_healthy() const;  // with mutex_ held
 
@@ -73,6 +78,7 @@ class Telemetry {
   Counter& failures_;
   Gauge& waiting_bytes_;
   std::function<Result<void>(const TelemetryTrouble&)> listener_;
+  EventReader* readers_ = nullptr;
 
   mutable std::mutex mutex_;
   std::condition_variable came_;

@@ -198,10 +198,11 @@ Result<std::optional<std::string>> Log::state(std::string_view group, std::strin
   return std::optional(std::move(value));
 }
 
-Result<void> Log::commit(const events::Step& step, std::int64_t from_offset,
-                         kv::Durability durability) {
+Result<std::vector<std::int64_t>> Log::commit(const events::Step& step, std::int64_t from_offset,
+                                              kv::Durability durability) {
   TRY(check_name("group", step.group));
   TRY(check_limits(step.state));
+  std::vector<std::int64_t> offsets;
   {
     const std::lock_guard lock(mutex_);
     const Bounds input = *TRY(bounds(step.topic));
@@ -217,7 +218,7 @@ Result<void> Log::commit(const events::Step& step, std::int64_t from_offset,
                        std::to_string(input.end) + ", not " + std::to_string(step.next_offset)};
     rdb::WriteBatch batch;
     Ends ends;
-    const auto offsets = TRY(add(batch, step.outputs, ends));
+    offsets = TRY(add(batch, step.outputs, ends));
     for (const auto& [key, output] : step.offsets)
       batch.Put(core_.state(), prefix_of(step.group) + key, std::to_string(offsets.at(output)));
     for (const kv::Batch::Write& write : step.state.writes) {
@@ -230,7 +231,8 @@ Result<void> Log::commit(const events::Step& step, std::int64_t from_offset,
     batch.Put(core_.positions(), place, big_endian(step.next_offset));
     TRY(write(batch, ends));
   }
-  return durability == kv::Durability::disk ? core_.sync() : Result<void>();
+  if (durability == kv::Durability::disk) TRY(core_.sync());
+  return offsets;
 }
 
 Result<void> Log::truncate(std::string_view topic, std::int64_t offset) {

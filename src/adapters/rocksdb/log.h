@@ -21,8 +21,8 @@ class Log final : public events::Log {
   bool wait(std::string_view topic, std::int64_t offset, Micros limit) override;
   Result<std::int64_t> position(std::string_view group, std::string_view topic) override;
   Result<std::optional<std::string>> state(std::string_view group, std::string_view key) override;
-  Result<void> commit(const events::Step& step, std::int64_t from_offset,
-                      kv::Durability durability) override;
+  Result<std::vector<std::int64_t>> commit(const events::Step& step, std::int64_t from_offset,
+                                           kv::Durability durability) override;
   Result<void> truncate(std::string_view topic, std::int64_t offset) override;
 
  private:

@@ -32,7 +32,8 @@ class LogTest : public testing::Test {
       out += std::to_string(record.offset) + "=" + record.value + " ";
     return out;
   }
-  void expect_refused(Code code, const Result<void>& got, const std::string& says) {
+  template <class T>
+  void expect_refused(Code code, const Result<T>& got, const std::string& says) {
     ASSERT_FALSE(got) << says;
     EXPECT_EQ(name_of(got.error().code), name_of(code)) << got.error().message;
     EXPECT_NE(got.error().message.find(says), std::string::npos) << got.error().message;
@@ -118,7 +119,7 @@ TEST_F(LogTest, CommitsOutputsStateAndPositionTogether) {
   Step step{.group = "g", .topic = "in", .next_offset = 2};
   step.outputs = {{"out", "k", "A"}, {"in", "k", "d"}};
   step.state.put("seen", "2");
-  must(log().commit(step, 0, Durability::disk));
+  EXPECT_EQ(must(log().commit(step, 0, Durability::disk)), (std::vector<std::int64_t>{0, 3}));
   EXPECT_EQ(must(log().position("g", "in")), 2);
   EXPECT_EQ(must(log().position("other", "in")), 0);
   EXPECT_EQ(must(log().state("g", "seen")), "2");

@@ -25,8 +25,8 @@ class FaultyLog final : public events::Log {
     TRY(disk());
     return real_.append(records, durability);
   }
-  Result<void> commit(const events::Step& step, std::int64_t from,
-                      kv::Durability durability) override {
+  Result<std::vector<std::int64_t>> commit(const events::Step& step, std::int64_t from,
+                                           kv::Durability durability) override {
     TRY(disk());
     return real_.commit(step, from, durability);
   }
