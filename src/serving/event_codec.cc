@@ -16,16 +16,11 @@ namespace dom = simdjson::dom;
 
 constexpr std::size_t group_max = 1'000;  // rows of one record
 
-// By the place of the member: whether a reader does without it.
-const std::vector<bool>& may_miss() {
-  static const std::vector<bool> known = [] {
-    std::vector<bool> out;
-    for_each_member(InferenceEvent{}, [&]<class Field>(auto, Field&, const Rule& rule) {
-      out.push_back(!is_required<std::remove_cvref_t<Field>>(rule));
-    });
-    return out;
-  }();
-  return known;
+// Fields that each event has, whatever they say. Others are left out where they say what a reader
+// takes them to be: half of what a call would write is fields that do not concern it.
+constexpr bool is_always_there(std::string_view field) {
+  return field == "id" || field == "at" || field == "event_time" || field == "project" ||
+         field == "route" || field == "model";
 }
 
 template <class Field>
@@ -225,8 +220,11 @@ const std::vector<Field<T>>& fields() {
                      }});
     });
     std::size_t place = 0;
-    for_each_member(T{}, [&]<class Value>(auto, Value&, const Rule& rule) {
-      out[place++].required = is_required<std::remove_cvref_t<Value>>(rule);
+    for_each_member(T{}, [&]<class Value>(auto name, Value&, const Rule& rule) {
+      Field<T>& field = out[place++];
+      field.required = is_required<std::remove_cvref_t<Value>>(rule);
+      if constexpr (std::same_as<T, InferenceEvent>)
+        field.required = field.required && is_always_there(name);
     });
     return out;
   }();
@@ -321,8 +319,12 @@ Result<Rows> read_rows(dom::element in) {
 }
 
 Result<std::vector<InferenceEvent>> slowly_read(std::string_view text) {
+  static const json::value usual = encode(InferenceEvent());
   json::value value = TRY(parse_exact(text));
   json::object* object = value.if_object();
+  if (object)
+    for (const auto& field : usual.get_object())
+      if (!is_always_there(field.key())) object->insert(field);
   const json::value* found = object ? object->if_contains("rows") : nullptr;
   if (found) {
     const Rows rows = TRY(decode<Rows>(*found));
@@ -351,19 +353,40 @@ bool has_words(const InferenceEvent& event) {
                      [&](const auto& one) { return is_said(one.second); });
 }
 
+// As write_json, but nulls of a struct are left out.
+template <class T>
+void write_lean(std::string& out, const T& value) {
+  if constexpr (is_optional<T>) {
+    write_lean(out, *value);
+  } else if constexpr (Struct<T>) {
+    out += '{';
+    boost::mp11::mp_for_each<Members<T>>([&](auto member) {
+      const auto& field = value.*member.pointer;
+      if constexpr (is_optional<std::remove_cvref_t<decltype(field)>>)
+        if (!field) return;
+      out += out.back() == '{' ? "\"" : ",\"";
+      out += member.name;
+      out += "\":";
+      write_lean(out, field);
+    });
+    out += '}';
+  } else {
+    write_json(out, value);
+  }
+}
+
 // True where the text says all as it is.
 bool write_event(std::string& out, const InferenceEvent& event) {
   static const InferenceEvent usual;
-  const std::vector<bool>& optional = may_miss();
-  out.reserve(1'024);
-  std::size_t place = 0;
+  out.reserve(768);
   boost::mp11::mp_for_each<Members<InferenceEvent>>([&](auto member) {
     const auto& field = event.*member.pointer;
-    if (optional[place++] && is_default(field, usual.*member.pointer)) return;
+    constexpr bool always = is_always_there(decltype(member)::name);
+    if (!always && is_default(field, usual.*member.pointer)) return;
     out += out.empty() ? "{\"" : ",\"";
     out += member.name;
     out += "\":";
-    write_json(out, field);
+    write_lean(out, field);
   });
   out += '}';
   // Callers tag their calls with what they like, and no tag may keep a call out of the ledger.

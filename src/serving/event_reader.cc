@@ -115,8 +115,10 @@ Result<EventStretch> EventReader::read(std::int64_t from) {
   const std::lock_guard lock(turn_);  // who comes second gets what the first one decodes
   EventStretch out{.next = from};
   out.events.reserve(stretch_max);
+  const std::int64_t end = TRY(log_.end(inference_topic));
   while (out.events.size() < stretch_max) {
     if (take_written(out)) continue;
+    if (out.next >= end) break;
     const Shared stretch = TRY(decoded(out.next));
     if (!stretch) break;
     take(stretch, out);

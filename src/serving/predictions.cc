@@ -34,7 +34,7 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
   std::optional<InferenceEvent> event;
   if (const auto read = std::from_chars(text->data(), end, offset);
       read.ec != std::errc{} || read.ptr != end) {
-    event = TRY(read_json<InferenceEvent>(*text));
+    event = std::move(TRY(events_of(*text)).at(0));
   } else {
     const auto records = TRY(log.read(inference_topic, offset, 1));
     if (!records.empty())

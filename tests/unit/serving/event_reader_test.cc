@@ -169,7 +169,7 @@ TEST_F(WrittenEventsTest, ReadersGetThemFromMemory) {
   EXPECT_TRUE(first.more);
   EXPECT_EQ(must(reader_.read(700)).events.size(), 500u) << "of two that follow each other";
   EXPECT_EQ(all(reader_, 0).size(), 1'200u);
-  EXPECT_EQ(log_.reads, 1) << "of the log's end alone";
+  EXPECT_EQ(log_.reads, 0);
   telemetry_.put({InferenceEvent{.id = "last", .project = "p1"}});
   write();
   EXPECT_EQ(all(reader_, 1'200), std::vector<std::string>{"last"});
