@@ -41,11 +41,12 @@ std::int64_t EventReader::written_after(std::int64_t from) {
 EventReader::Stretch& EventReader::grown(std::int64_t offset) {
   if (!written_.empty()) {
     Stretch& last = *written_.back();
+    if (last.offsets.back() == offset) return last;  // another row of the same record
     if (last.next == offset && last.events.size() < stretch_max) return last;
   }
   auto next = std::make_shared<Stretch>(Stretch{.from = offset, .next = offset});
-  next->offsets.reserve(stretch_max);
-  next->events.reserve(stretch_max);
+  next->offsets.reserve(stretch_max + written_rows_max);
+  next->events.reserve(stretch_max + written_rows_max);
   return *written_.emplace_back(std::move(next));
 }
 

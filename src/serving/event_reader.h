@@ -26,6 +26,7 @@ class EventReader {
   // Of one stretch, whose readers hold a multiple of it in memory; a few are kept for others.
   static constexpr std::size_t stretch_max = 1'000, kept_max = 2'000;
   static constexpr std::size_t written_max = 4 << 20;  // bytes of what was written and not decoded
+  static constexpr std::size_t written_rows_max = 8;   // events of one record that is handed over
 
   explicit EventReader(events::Log& log) : log_(log) {}
 
@@ -44,8 +45,8 @@ class EventReader {
   void wrote(std::span<const Written> events);
 
  private:
-  // A stretch of written events grows up to its capacity, so that those that are there stay where
-  // they are.
+  // A stretch of written events grows within its capacity, so that those that are there stay where
+  // they are; it holds whole records.
   struct Stretch {
     std::int64_t from = 0, next = 0;
     std::vector<std::int64_t> offsets;  // of events

@@ -11,6 +11,7 @@ namespace {
 
 // From so many rows on a call's events are made into text by the caller.
 constexpr std::size_t rows_few = 8;
+static_assert(rows_few <= EventReader::written_rows_max);
 
 // That a call waits for a full queue at most, and a write of a log that is well.
 constexpr Micros room_time = std::chrono::milliseconds(100),

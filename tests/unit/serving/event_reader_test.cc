@@ -200,6 +200,12 @@ TEST_F(WrittenEventsTest, ReadersGetWhatTheyWouldDecode) {
       if (random() % 9 == 0) event.error = "unavailable";
       if (random() % 50 == 0) event.unit = std::string(20'000, 'u');
     }
+    if (random() % 3 == 0)  // rows of one call, which are one record
+      for (std::size_t row = 0; row < rows; ++row) {
+        const std::string id = row_id("g" + std::to_string(call), row);
+        events[row] = InferenceEvent{.id = id, .project = "p1", .unit = id, .score = 0.5};
+        events[row].decision = row % 2 == 0;
+      }
     if (random() % 10)
       telemetry_.put(events);
     else
