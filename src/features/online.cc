@@ -1,48 +1,84 @@
 #include "features/online.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "features/values.h"
 
 namespace penstock::features {
 namespace {
 
-constexpr std::size_t read_ahead_rows = 20'000;
-// What one write takes. Of a view that is not there yet it takes more: a store has a faster way for
-// many new rows.
-constexpr std::size_t batch_rows = 5'000, fresh_rows = 100'000;
+// How many rows are read ahead; of a view that is not there yet more, for a store has a faster way
+// for many new rows whose keys lie together.
+constexpr std::size_t read_ahead_rows = 20'000, fresh_ahead_rows = 250'000;
+// What one write takes.
+constexpr std::size_t batch_rows = 5'000;
 constexpr std::size_t batch_bytes = std::size_t{16} << 20;
 constexpr int turns_max = 200;
+constexpr std::size_t key_room = 24;  // of a join key that is no long text
+
+// The first bytes of a text behind `from` as a number of the same order: it tells most keys apart
+// without a look at their bytes.
+std::uint64_t number_of(std::string_view text, std::size_t from) {
+  std::uint64_t out = 0;
+  if (text.size() > from)
+    std::memcpy(&out, text.data() + from, std::min(sizeof out, text.size() - from));
+  return __builtin_bswap64(out);
+}
+
+// How many bytes all keys begin with.
+template <class Pending>
+std::size_t shared_bytes(std::span<Pending> rows) {
+  std::string_view shared = rows.front().key;
+  for (const Pending& row : rows) {
+    if (row.key.starts_with(shared)) continue;
+    const auto other = std::ranges::mismatch(shared, row.key);
+    shared = shared.substr(0, static_cast<std::size_t>(other.in1 - shared.begin()));
+  }
+  return shared.size();
+}
 
 // Of the rows of each key the one that counts: the last of those that are the latest, as in the
 // offline order. In the order of the keys, in which stores write fastest.
 template <class Pending>
 std::vector<Pending*> latest_of(std::span<Pending> rows) {
+  if (rows.empty()) return {};
+  struct Place {
+    std::uint64_t first, second;
+    Pending* row;
+  };
+  const auto before = [](const Place& a, const Place& b) {
+    if (a.first != b.first) return a.first < b.first;
+    if (a.second != b.second) return a.second < b.second;
+    const int order = a.row->key.compare(b.row->key);
+    return order != 0 ? order < 0 : a.row < b.row;
+  };
+  const std::size_t shared = shared_bytes(rows);
+  std::vector<Place> places;
+  places.reserve(rows.size());
+  for (Pending& row : rows)
+    places.push_back({number_of(row.key, shared), number_of(row.key, shared + 8), &row});
+  if (!std::ranges::is_sorted(places, before)) std::ranges::sort(places, before);
   std::vector<Pending*> out;
   out.reserve(rows.size());
-  for (Pending& row : rows) out.push_back(&row);
-  const auto before = [](const Pending* a, const Pending* b) { return a->key < b->key; };
-  if (!std::is_sorted(out.begin(), out.end(), before))
-    std::stable_sort(out.begin(), out.end(), before);
-  std::size_t kept = 0;
-  for (Pending* row : out) {
-    if (kept == 0 || out[kept - 1]->key != row->key)
-      out[kept++] = row;
-    else if (row->times >= out[kept - 1]->times)
-      out[kept - 1] = row;
+  for (const Place& place : places) {
+    if (out.empty() || out.back()->key != place.row->key)
+      out.push_back(place.row);
+    else if (place.row->times >= out.back()->times)
+      out.back() = place.row;
   }
-  out.resize(kept);
   return out;
 }
 
 }  // namespace
 
 std::span<Online::Pending> Online::Cursor::take(Timestamp until_then, bool fresh) {
-  const std::size_t begin = next, most = fresh ? fresh_rows : batch_rows;
+  const std::size_t begin = next;
   std::size_t bytes = 0;
-  for (; !empty() && front().arrived <= until_then && next - begin < most; ++next) {
+  for (; !empty() && front().arrived <= until_then; ++next) {
+    if (fresh) continue;
     bytes += front().key.size() + front().value.size();
-    if (bytes > batch_bytes && next > begin) break;
+    if (next > begin && (bytes > batch_bytes || next - begin == batch_rows)) break;
   }
   return std::span(rows).subspan(begin, next - begin);
 }
@@ -68,8 +104,10 @@ void Online::add_rows(const ViewHandle& view, const olap::Chunk& chunk, std::vec
   for (std::size_t at = 0; at < chunk.rows; ++at) {
     const Timestamp event = time_at(chunk.columns[times], at);
     const Timestamp created = time_at(chunk.columns[times + 1], at);
-    Pending& row = out.emplace_back(Pending{std::max(event, created), {event, created}, begin, {}});
+    Pending& row = out.emplace_back(Pending{std::max(event, created), {event, created}, {}, {}});
     if (place < chunk.columns.size()) row.place = chunk.columns[place].whole[at];
+    row.key.reserve(begin.size() + key_room * times);
+    row.key = begin;
     for (std::size_t i = 0; i < times; ++i)
       append_key(row.key, key_at(view.keys[i].type, chunk.columns[i], at));
     RowWriter value(features.size(), {event, created});
@@ -116,16 +154,18 @@ Result<std::vector<Online::Pending>> Online::ordered_rows_of(const ViewHandle& v
   std::ranges::sort(chunks, {}, [](const auto& some) { return some.front().place; });
   std::vector<Pending> out;
   out.reserve(count);
-  for (auto& some : chunks)
+  for (auto& some : chunks) {
     out.insert(out.end(), std::make_move_iterator(some.begin()),
                std::make_move_iterator(some.end()));
+    some = {};
+  }
   if (!std::ranges::is_sorted(out, {}, &Pending::place))
     std::ranges::sort(out, {}, &Pending::place);
   return out;
 }
 
 Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
-                                Cursor& cursor) {
+                                bool fresh, Cursor& cursor) {
   // Of no table until all of it is read: whoever finds it half read begins anew.
   cursor.rows = {};
   cursor.next = 0;
@@ -135,9 +175,9 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
   const std::string later = "arrived_at > " + timestamp_literal(after);
   std::string condition = after == Timestamp::min() ? "true" : later;
   const auto session = TRY(olap_.session());
-  const auto end =
-      TRY(session->query("SELECT arrived_at FROM " + offline_.scan(table) + " WHERE " + condition +
-                         " ORDER BY arrived_at LIMIT 1 OFFSET " + std::to_string(read_ahead_rows)));
+  const auto end = TRY(session->query("SELECT arrived_at FROM " + offline_.scan(table) + " WHERE " +
+                                      condition + " ORDER BY arrived_at LIMIT 1 OFFSET " +
+                                      std::to_string(fresh ? fresh_ahead_rows : read_ahead_rows)));
   cursor.at_end = end.rows.empty();
   if (!cursor.at_end) {
     cursor.until = Timestamp(Micros(std::get<std::int64_t>(end.rows[0].at(0))));
@@ -153,11 +193,9 @@ Result<void> Online::read_ahead(const ViewHandle& view, const OfflineTable& tabl
 }
 
 // What others wrote between reading and writing is read and compared anew, on whichever server they
-// are: a newer row never gives way to an older one.
-Result<Online::Written> Online::put(std::span<Pending> rows, std::optional<kv::Swap> more,
-                                    bool fresh) {
-  std::vector<Pending*> open = latest_of(rows);
-  Written out;
+// are: a newer row never gives way to an older one. Gives how many were written.
+Result<std::int64_t> Online::put_together(std::vector<Pending*> open, bool fresh) {
+  std::int64_t written = 0;
   for (int turns = 0; !open.empty(); ++turns) {
     if (turns == turns_max)
       return Error{Code::unavailable, "others write the same entities all the time; ask again"};
@@ -187,7 +225,22 @@ Result<Online::Written> Online::put(std::span<Pending> rows, std::optional<kv::S
       of[at]->value = std::move(*swaps[at].value);
       open.push_back(of[at]);
     }
-    out.written += static_cast<std::int64_t>(swaps.size() - lost.size());
+    written += static_cast<std::int64_t>(swaps.size() - lost.size());
+  }
+  return written;
+}
+
+// Many rows are written in stretches of their keys, which no other of their stretches reaches into.
+Result<Online::Written> Online::put(std::span<Pending> rows, std::optional<kv::Swap> more,
+                                    bool fresh) {
+  const std::vector<Pending*> all = latest_of(rows);
+  Written out;
+  for (auto begin = all.begin(); begin != all.end();) {
+    auto end = begin;
+    for (std::size_t bytes = 0; end != all.end() && (bytes < batch_bytes || end == begin); ++end)
+      bytes += (*end)->key.size() + (*end)->value.size();
+    out.written += TRY(put_together({begin, end}, fresh));
+    begin = end;
   }
   out.ignored = static_cast<std::int64_t>(rows.size()) - out.written;
   if (more) out.overtaken = !TRY(kv_.swap({std::move(*more)}, kv::Durability::process)).empty();
@@ -260,7 +313,7 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
   const bool fresh = !before;
   Timestamp moved = before ? before->at : Timestamp::min();
   if (cursor.digest != table.digest || cursor.from > moved || cursor.until < moved)
-    TRY(read_ahead(view, table, moved, cursor));
+    TRY(read_ahead(view, table, moved, fresh, cursor));
   while (moved < until) {
     while (!cursor.empty() && cursor.front().arrived <= moved) ++cursor.next;
     const std::span<Pending> rows = cursor.take(until, fresh);
@@ -295,7 +348,7 @@ Result<bool> Online::move(const Call& call, const BoundView& bound, Timestamp un
       moved = theirs.at;
     }
     if (!cursor.at_end && (stretch_done || cursor.until < moved) && moved < until)
-      TRY(read_ahead(view, table, moved, cursor));
+      TRY(read_ahead(view, table, moved, fresh, cursor));
   }
   out.watermark = moved;
   cursor.from = moved;

@@ -105,7 +105,8 @@ class Online {
 
     bool empty() const { return next == rows.size(); }
     const Pending& front() const { return rows[next]; }
-    // The next rows that arrived until then, as many as one write takes; they are moved with that.
+    // The next rows that arrived until then, as many as one write takes or, of a `fresh` view, all;
+    // they are moved with that.
     std::span<Pending> take(Timestamp until, bool fresh);
   };
   Cursor& cursor_of(const ViewHandle& view);
@@ -113,12 +114,13 @@ class Online {
   Result<void> erase_pushed(const Call& call, const ViewHandle& view, const std::vector<Row>& rows,
                             const std::string& state_before);
   Result<void> read_ahead(const ViewHandle& view, const OfflineTable& table, Timestamp after,
-                          Cursor& cursor);
+                          bool fresh, Cursor& cursor);
   // Writes the rows that are not older than what is there, in their order; then `more`. Whoever is
   // stopped in between does it again, and nothing is lost or other than it would have been. Where
   // the rows are likely `fresh`, what is there is only looked at once it is known to be there. What
   // the rows hold is gone afterwards.
   Result<Written> put(std::span<Pending> rows, std::optional<kv::Swap> more, bool fresh = false);
+  Result<std::int64_t> put_together(std::vector<Pending*> rows, bool fresh);
   // `mark` is the watermark as it is stored, before and after; `out` is added to.
   Result<Written> renew(const ViewHandle& view, const OfflineTable& table,
                         const Watermark& watermark, std::string& mark, Materialized& out);

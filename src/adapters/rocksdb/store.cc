@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t many = 16;  // keys, for which one look at their range is cheaper
 // Bytes that are worth a file of their own, and the keys for which all stripes are likely needed.
 constexpr std::size_t large = std::size_t{2} << 20, most = 1'000;
+constexpr std::size_t looked_at = 256;  // of many keys, before more is done for them
 
 // Rows in the order of their keys, each once, none of which may be there.
 bool is_large_and_new(const std::vector<kv::Swap>& swaps) {
@@ -107,6 +108,10 @@ Result<bool> Store::all_new(const std::vector<kv::Swap>& swaps) {
     least = std::min<std::string_view>(least, one.key);
     greatest = std::max<std::string_view>(greatest, one.key);
   }
+  return nothing_between(least, greatest);
+}
+
+Result<bool> Store::nothing_between(std::string_view least, std::string_view greatest) {
   const std::string end = std::string(greatest) + '\0';
   const rdb::Slice bound(end);
   rdb::ReadOptions options;
@@ -119,8 +124,29 @@ Result<bool> Store::all_new(const std::vector<kv::Swap>& swaps) {
   return !at->Valid();
 }
 
+// Of at most `count` of these keys, whether none is there.
+Result<bool> Store::none_there(const std::vector<kv::Swap>& swaps, std::size_t count) {
+  const std::size_t step = std::max<std::size_t>(1, swaps.size() / count);
+  std::vector<rdb::Slice> keys;
+  keys.reserve(swaps.size() / step + 1);
+  for (std::size_t at = 0; at < swaps.size(); at += step) keys.push_back(slice(swaps[at].key));
+  std::vector<rdb::PinnableSlice> values(keys.size());
+  std::vector<rdb::Status> statuses(keys.size());
+  constexpr bool sorted = true;
+  core_.db().MultiGet({}, core_.kv(), keys.size(), keys.data(), values.data(), statuses.data(),
+                      sorted);
+  for (const rdb::Status& status : statuses) {
+    if (status.ok()) return false;
+    if (!status.IsNotFound()) return fault(status);
+  }
+  return true;
+}
+
 Result<bool> Store::load(const std::vector<kv::Swap>& swaps) {
-  if (!is_large_and_new(swaps) || !TRY(all_new(swaps))) return false;
+  if (!is_large_and_new(swaps)) return false;
+  // Their file is only written where they are likely all new.
+  const std::string &least = swaps.front().key, &greatest = swaps.back().key;
+  if (!TRY(nothing_between(least, greatest)) && !TRY(none_there(swaps, looked_at))) return false;
   const Incoming file{core_.new_file()};
   rdb::Options options = core_.db().GetOptions(core_.kv());
   options.compression = rdb::kNoCompression;  // until RocksDB rewrites it; half of the work else
@@ -131,7 +157,7 @@ Result<bool> Store::load(const std::vector<kv::Swap>& swaps) {
   if (status.ok()) status = writer.Finish();
   if (!status.ok()) return fault(status);
   const Hold hold(writing_, swaps);
-  if (!TRY(all_new(swaps))) return false;  // somebody else wrote some of them meanwhile
+  if (!TRY(nothing_between(least, greatest)) && !TRY(none_there(swaps, swaps.size()))) return false;
   TRY(core_.take_in(core_.kv(), file.path));
   return true;
 }

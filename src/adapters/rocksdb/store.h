@@ -27,6 +27,8 @@ class Store final : public kv::Store {
   class Hold;
   static std::size_t stripe_of(std::string_view key);
   Result<bool> all_new(const std::vector<kv::Swap>& swaps);
+  Result<bool> nothing_between(std::string_view least, std::string_view greatest);
+  Result<bool> none_there(const std::vector<kv::Swap>& swaps, std::size_t count);
   // Writes many new rows into a file of their own, without the log and the memory that RocksDB
   // keeps of what was written last. False: they are not such rows, and nothing was written.
   Result<bool> load(const std::vector<kv::Swap>& swaps);

@@ -151,6 +151,31 @@ TEST_F(OnlineTest, MovesManyRowsThatArrivedTogether) {
   EXPECT_EQ(read("p29999", 1, 5).values[1], Scalar(149'999.5));
 }
 
+// A view that is not there yet is moved in large stretches, which arrive one after the other and
+// hold the same entities: what counts is what the later brings, and what is there already stays
+// where it is newer.
+TEST_F(OnlineTest, MovesTheFirstRowsInLargeStretches) {
+  test::must(push(heat(100'000, 100'000, 7)));  // of an entity that they bring too
+  run("COPY (SELECT CASE WHEN i % 70000 = 11 THEN 'a' ELSE 'p' || (i % 70000) END AS place, 1 AS "
+      "sensor, TIMESTAMP '2020-09-13 12:26:40' + to_milliseconds(i) AS seen, CAST(NULL AS "
+      "TIMESTAMP) AS created, CAST(i AS DOUBLE) AS heat, repeat('n', 200) AS note FROM "
+      "range(600000) AS t(i)) TO '" +
+      folder_ / "readings.parquet" + "' (FORMAT parquet)");
+  const auto moved =
+      test::must(features_.materialize(ana_, {.views = {"sensor_heat"}, .until = at(590)}));
+  EXPECT_EQ(moved.rows, 590'001);
+  EXPECT_EQ(read("a", 1, 100'000).values[1], Scalar(7.0));
+  EXPECT_EQ(read("p0", 1, 560).values[1], Scalar(560'000.0));
+  EXPECT_EQ(read("p69999", 1, 560).values[1], Scalar(559'999.0));
+  EXPECT_EQ(read("p30000", 1, 590).values[1], Scalar(590'000.0));
+  EXPECT_EQ(read("p30001", 1, 521).values[1], Scalar(520'001.0));
+  EXPECT_EQ(
+      test::must(features_.materialize(ana_, {.views = {"sensor_heat"}, .until = at(700)})).rows,
+      9'999);
+  const auto found = test::must(features_.verify(ana_, {.name = "sensor_heat", .sample = 100'000}));
+  EXPECT_EQ(found.differing, 1) << "but the one that was pushed";
+}
+
 TEST_F(OnlineTest, NeverTakesAnOlderValueBack) {
   materialize(9);
   EXPECT_EQ(test::must(push(heat(4, 4, 5))).written, 1);

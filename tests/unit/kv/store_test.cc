@@ -260,6 +260,46 @@ TEST_P(StoreTest, SwapsManyNewKeysAtOnce) {
   EXPECT_EQ(of("b"), (Counts{{'1', count - 2}, {'3', 1}, {'4', 1}}));
 }
 
+// As further rows of a view come, whose keys lie between those that are there.
+TEST_P(StoreTest, SwapsManyNewKeysBetweenOthers) {
+  constexpr int count = 6'000;
+  const auto every = [](int step, int first, char value) {
+    std::vector<kv::Swap> swaps;
+    for (int i = first; i < count; i += step)
+      swaps.push_back({"m" + std::to_string(100'000 + i), {}, std::string(1'000, value)});
+    return swaps;
+  };
+  std::map<std::string, char> expected;
+  const auto written = [&](const std::vector<kv::Swap>& swaps) {
+    std::vector<std::size_t> lost;
+    for (std::size_t at = 0; at < swaps.size(); ++at)
+      if (!expected.emplace(swaps[at].key, swaps[at].value->front()).second) lost.push_back(at);
+    EXPECT_EQ(must(store().swap(swaps, Durability::process)), lost);
+    std::map<std::string, char> there;
+    must(store().scan("m", "n", [&](std::string_view key, std::string_view value) {
+      EXPECT_EQ(value.size(), 1'000u);
+      there.emplace(key, value.front());
+      return true;
+    }));
+    EXPECT_EQ(there, expected);
+  };
+  written(every(2, 0, '1'));
+  put("m100003", std::string(1'000, 'o'));  // where nobody who looks at a few keys sees it
+  expected["m100003"] = 'o';
+  written(every(2, 1, '2'));
+  written(every(1, 0, '3'));
+  place_.reopen();
+  written(every(1, 0, '4'));
+  // What was erased is new again, though its mark lies over it.
+  kv::Batch gone;
+  for (int i = 1; i < count; i += 2) gone.erase("m" + std::to_string(100'000 + i));
+  for (const kv::Batch::Write& write : gone.writes) expected.erase(write.key);
+  must(store().write(gone, Durability::process));
+  written(every(2, 1, '5'));
+  place_.reopen();
+  written(every(2, 1, '6'));
+}
+
 // Of two who write the same new keys at once, each key has one winner, who knows of it.
 TEST_P(StoreTest, GivesEachOfManyNewKeysToOneWriter) {
   constexpr std::size_t count = 5'000;
