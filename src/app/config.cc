@@ -142,6 +142,17 @@ Result<void> take_python(const PythonConfig& config, PythonOptions& options) {
   return {};
 }
 
+Result<void> take_retention(const RetentionConfig& config, SystemOptions& options) {
+  if (config.predictions && (*config.predictions < std::chrono::seconds(1) ||
+                             *config.predictions > std::chrono::days(36'500)))
+    return Error{Code::invalid_argument,
+                 "retention.predictions must be from 1s to 36500d; leave it out to keep "
+                 "predictions for ever"};
+  options.keep_predictions = config.predictions;
+  options.prediction_bytes = config.prediction_bytes;
+  return {};
+}
+
 }  // namespace
 
 Result<void> merge(const Config& config, const std::vector<std::string>& given,
@@ -184,6 +195,7 @@ Result<void> merge(const Config& config, const std::vector<std::string>& given,
   TRY(take_connections(config, options));
   TRY(take_secrets(config, options));
   if (config.python) TRY(take_python(*config.python, options.python));
+  if (config.retention) TRY(take_retention(*config.retention, options));
   if (config.audit) {
     options.audit_former_keys = config.audit->former_keys;
     if (config.audit->key) options.audit_key = TRY(resolve_secret(*config.audit->key));

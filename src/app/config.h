@@ -133,6 +133,17 @@ constexpr auto rules_of(const PythonConfig&) {
                     Rule{.field = "memory_bytes", .min = 256 << 20, .max = 1'000'000'000'000}};
 }
 
+// How long the inference log is kept. Without it nothing is taken out of it.
+struct RetentionConfig {
+  std::optional<Micros> predictions;             // with their labels, after they were logged
+  std::optional<std::int64_t> prediction_bytes;  // on disk, about
+};
+BOOST_DESCRIBE_STRUCT(RetentionConfig, (), (predictions, prediction_bytes))
+constexpr auto rules_of(const RetentionConfig&) {
+  return std::array{
+      Rule{.field = "prediction_bytes", .min = 1 << 20, .max = 1'000'000'000'000'000}};
+}
+
 struct Config {
   std::optional<std::string> http, grpc, auth, sources;
   // "sqlite", or what libpq connects to; ${ENV:NAME} and file:PATH name a secret without holding it
@@ -152,11 +163,12 @@ struct Config {
   std::map<std::string, SecretConfig> secrets;  // by the name that declarations call them
   std::optional<UpstreamsConfig> upstreams;
   std::optional<PythonConfig> python;
+  std::optional<RetentionConfig> retention;
 };
 BOOST_DESCRIBE_STRUCT(Config, (),
                       (http, grpc, auth, sources, metadata, metadata_schema, artifacts,
                        online_store, s3, connections, workers, limits, audit, openlineage, webhooks,
-                       secrets, upstreams, python))
+                       secrets, upstreams, python, retention))
 constexpr auto rules_of(const Config&) {
   return std::array{Rule{.field = "workers", .min = 1, .max = 256},
                     Rule{.field = "metadata_schema", .max = 63}};

@@ -394,6 +394,7 @@ void System::Parts::make_serving() {
   monitor = std::make_unique<monitor::Service>(*db, clock);
   release = std::make_unique<release::Service>(*db, *serving, clock);
   controller = std::make_unique<release::Controller>(*release, *db, *event_reader, *serving, clock);
+  make_retention();
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,
                              *registered_models, *tracked_artifacts, *files});

@@ -54,6 +54,7 @@
 #include "serving/experiment.h"
 #include "serving/feature_log.h"
 #include "serving/gateway.h"
+#include "serving/retention.h"
 #include "serving/service.h"
 #include "serving/stream.h"
 #include "serving/telemetry.h"
@@ -139,6 +140,7 @@ struct System::Parts {
   std::unique_ptr<serving::Telemetry> telemetry;
   std::unique_ptr<serving::Gateway> gateway;
   std::unique_ptr<serving::Reports> reports;
+  std::unique_ptr<serving::Retention> retention;
   std::unique_ptr<serving::Experiments> experiments;
   std::unique_ptr<serving::Payloads> payloads;
   // By project, of those with routes: what shadows may cost is told by them.
@@ -178,6 +180,7 @@ struct System::Parts {
   void make_serving();
   void make_routing();
   Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
+  void make_retention();
   void make_traffic();
   void make_language();
   void join_components();

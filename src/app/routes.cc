@@ -77,7 +77,7 @@ std::vector<api::Route> System::Parts::routes() {
   add(api::mlflow_webhook_routes(*webhooks));
   add(api::otlp::routes(*traces));
   add(api::training_routes(*training));
-  add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log()}));
+  add(api::serving_routes({*serving, *gateway, *batch, *streams, rocks->log(), *retention}));
   add(api::routing_routes(*reports, *experiments, *payloads));
   add(api::v2_routes(*gateway));
   add(api::openai::routes(*language));

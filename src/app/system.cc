@@ -107,6 +107,8 @@ void System::Parts::start_background() {
   follows("metering", [this] { return metering->run_once(); });
   follows("monitor", [this] { return observer->run_once(); });
   follows("reports", [this] { return reports->run_once(); });
+  every("retention", {retention->rhythm(), std::chrono::milliseconds(50), true},
+        [this] { return retention->run_once(); });
   every("traffic", {std::chrono::milliseconds(200)}, [this] { return tend_traffic(); });
   every("upstreams", {std::chrono::seconds(2)}, [this]() -> Result<bool> {
     TRY(upstream_checks->run_once());

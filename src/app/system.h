@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,8 @@ struct SystemOptions {
   PythonOptions python;
   std::string upstreams_ca_file;  // empty: the system's authorities
   SystemLimits limits;
+  std::optional<Micros> keep_predictions;        // none: for ever
+  std::optional<std::int64_t> prediction_bytes;  // of the inference log on disk; none: any
 };
 
 class System {

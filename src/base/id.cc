@@ -58,4 +58,12 @@ bool is_ulid(std::string_view text) {
          });
 }
 
+std::optional<Timestamp> time_of_ulid(std::string_view text) {
+  if (!is_ulid(text) || text.front() > '7') return std::nullopt;
+  std::int64_t milliseconds = 0;
+  for (const char letter : text.substr(0, 10))
+    milliseconds = milliseconds << 5 | static_cast<std::int64_t>(alphabet.find(letter));
+  return Timestamp(std::chrono::milliseconds(milliseconds));
+}
+
 }  // namespace penstock

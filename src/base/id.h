@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <optional>
 #include <string>
 
 #include "base/time.h"
@@ -12,5 +13,7 @@ namespace penstock {
 // Within one process and millisecond later calls give greater ids.
 std::string new_ulid(Timestamp at);
 bool is_ulid(std::string_view text);
+// When it was made, to the millisecond; nothing where it is none.
+std::optional<Timestamp> time_of_ulid(std::string_view text);
 
 }  // namespace penstock

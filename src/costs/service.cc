@@ -89,6 +89,13 @@ Result<Showback> Service::showback(const Call& call, const PeriodInput& input) {
   return db_.read(call, [&](sql::Tx& tx) { return costs::showback(tx, call, input); });
 }
 
+Result<bool> Service::has(const Call& call, const LinesInput& input) {
+  const std::string_view id = input.id;
+  return db_.read(call, [&](sql::Tx& tx) -> Result<bool> {
+    return !TRY(store::known(tx, call.project, input.source, {&id, 1})).empty();
+  });
+}
+
 Result<Lines> Service::lines(const Call& call, const LinesInput& input) {
   return db_.read(call, [&](sql::Tx& tx) -> Result<Lines> {
     Lines out{.lines = TRY(store::lines(tx, call.project, input.source, input.id))};

@@ -59,6 +59,8 @@ class Service {
   Result<Report> report(const Call& call, const ReportInput& input);
   Result<FocusOutput> focus(const Call& call, const PeriodInput& input);
   Result<Showback> showback(const Call& call, const PeriodInput& input);
+  // Whether a call has lines.
+  Result<bool> has(const Call& call, const LinesInput& input);
   // The lines of one call, and all its corrections.
   Result<Lines> lines(const Call& call, const LinesInput& input);
 

@@ -98,6 +98,10 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
   return usages;
 }
 
+Result<std::int64_t> Metering::position() const {
+  return events_.log().position(group, serving::inference_topic);
+}
+
 Result<std::size_t> Metering::run_once() {
   const std::int64_t from = TRY(events_.log().position(group, serving::inference_topic));
   const auto stretch = TRY(events_.read(from));

@@ -19,6 +19,8 @@ class Metering {
   // Posts what came since the last turn, then moves on; of how many events, 0 if nothing came. The
   // ledger counts a line once, so a crash between both posts it again without counting it again.
   Result<std::size_t> run_once();
+  // What it reads next.
+  Result<std::int64_t> position() const;
 
  private:
   serving::EventReader& events_;

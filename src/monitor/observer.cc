@@ -187,6 +187,11 @@ Result<void> Observer::training(const Call& call, const std::string& route,
   return db_.write(call, [&](sql::Tx& tx) { return store::put(tx, made); });
 }
 
+Result<std::int64_t> Observer::position(std::string_view topic) const {
+  return db_.read({.actor = "service:monitor"},
+                  [&](sql::Tx& tx) { return store::position(tx, topic); });
+}
+
 Result<std::size_t> Observer::run_once() {
   Input input;
   TRY(read(input));

@@ -33,6 +33,8 @@ class Observer {
   // nothing. Batch runs are left out: they emit one event for each file. A label whose prediction
   // nobody knows is dropped.
   Result<std::size_t> run_once();
+  // What it reads next.
+  Result<std::int64_t> position(std::string_view topic) const;
 
  private:
   struct Input;

@@ -32,6 +32,16 @@ struct Step {
   kv::Batch state;  // keys are private to the group
   // Such keys whose value becomes the offset of an output, in decimal: {key, place in outputs}.
   std::vector<std::pair<std::string, std::size_t>> offsets = {};
+  // The topic whose records the group's state lives with: a value that is an offset of it, or
+  // begins with one and a space, is gone once that record is truncated. Of `offsets` it is the
+  // topic of their outputs. A group is bound to one topic for ever.
+  std::string bound_to = {};
+};
+
+// What is there of a topic: the records from `start` to before `end`.
+struct Extent {
+  std::int64_t start = 0, end = 0;
+  std::optional<Timestamp> gone_until;  // when the last of the truncated ones was appended
 };
 
 class Log {
@@ -56,8 +66,14 @@ class Log {
   // Gives the offsets of the outputs, in their order.
   virtual Result<std::vector<std::int64_t>> commit(const Step& step, std::int64_t from_offset,
                                                    kv::Durability durability) = 0;
-  // Drops records before `offset`.
+  virtual Result<Extent> extent(std::string_view topic) = 0;
+  // That the records from `from` to before `to` take on disk, about.
+  virtual Result<std::int64_t> bytes(std::string_view topic, std::int64_t from,
+                                     std::int64_t to) = 0;
+  // Drops records before `offset`, and state that is bound to them; durable when it returns.
   virtual Result<void> truncate(std::string_view topic, std::int64_t offset) = 0;
+  // Gives back a bounded part of the disk space of what was truncated; true if there may be more.
+  virtual Result<bool> reclaim(std::string_view topic) = 0;
 };
 
 }  // namespace penstock::events

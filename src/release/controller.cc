@@ -235,6 +235,11 @@ Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
   return service_.move(tx, call, release, next->to, next->reason);
 }
 
+Result<std::int64_t> Controller::position(std::string_view topic) const {
+  return db_.read({.actor = "service:release"},
+                  [&](sql::Tx& tx) { return store::position(tx, topic); });
+}
+
 Result<bool> Controller::advance() {
   const Call call{.actor = "service:release"};
   if (unpublished_) {

@@ -20,6 +20,8 @@ class Controller {
   // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash
   // repeats nothing and loses nothing. True if there is more to read.
   Result<bool> advance();
+  // What it reads next.
+  Result<std::int64_t> position(std::string_view topic) const;
 
  private:
   struct Turn;

@@ -74,6 +74,9 @@ Result<EventReader::Shared> EventReader::decode(std::int64_t from, std::int64_t 
     const auto records = TRY(log_.read(inference_topic, out->next, step));
     for (const events::Record& record : records) {
       if (out->events.size() >= stretch_max) break;
+      // Where a reader's position is of a backup, say.
+      if (record.offset > out->next)
+        log::error("events_gone", {{"from", out->next}, {"until", record.offset}});
       append(*out, record);
     }
     if (records.size() < step) break;

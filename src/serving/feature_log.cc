@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "policies/service.h"
 #include "serving/event_codec.h"
+#include "serving/retention.h"
 #include "serving/text.h"
 
 namespace penstock::serving {
@@ -128,6 +129,16 @@ std::string FeatureLog::Logged::statement(const Labels& labels) const {
          labels.rows + ") AS l ON l.prediction = p.prediction ORDER BY event_time, p.prediction";
 }
 
+// Fewer rows than the time that was asked for had would look like all of them.
+Result<void> FeatureLog::check_kept(const FromPredictions& input) const {
+  const auto held = TRY(log_.extent(inference_topic));
+  if (held.start == 0 || (held.gone_until && input.from > *held.gone_until)) return {};
+  return refuse("from",
+                "must be later than " + to_rfc3339(held.gone_until.value_or(input.to)) + ": " +
+                    TRY(gone_text(log_)),
+                Code::failed_precondition);
+}
+
 Result<FeatureLog::Logged> FeatureLog::logged(const Call& call, const FromPredictions& input,
                                               const std::string& path) {
   Logged out{.schema = input.feature_schema, .path = path};
@@ -205,8 +216,9 @@ Result<std::vector<features::LoggedRead>> FeatureLog::newest_reads(const Call& c
                                                                    const std::string& schema,
                                                                    std::size_t most) {
   std::vector<features::LoggedRead> out;
-  const std::int64_t end = TRY(log_.end(inference_topic));
-  const std::int64_t first = std::max<std::int64_t>(0, end - records_looked_at);
+  const auto held = TRY(log_.extent(inference_topic));
+  const std::int64_t end = held.end;
+  const std::int64_t first = std::max(held.start, end - records_looked_at);
   for (std::int64_t before = end; before > first && out.size() < most;) {
     if (clock_.now() > call.deadline)
       return Error{Code::deadline_exceeded, "the deadline passed while predictions were read"};
@@ -307,6 +319,7 @@ Result<PredictionDataset> FeatureLog::dataset(const Call& call, const FromPredic
     return refuse("to", "must be later than from", Code::invalid_argument);
   TRY(db_.read(
       call, [&](sql::Tx& tx) { return resources::get(tx, call.project, "route", input.route); }));
+  TRY(check_kept(input));
   const Scratch scratch(scratch_ + "/predictions-" + new_ulid(clock_.now()));
   const auto session = TRY(olap_.session());
   const Labels labels = TRY(labels_of(call, input, *session, scratch / "labels.json"));
@@ -314,6 +327,7 @@ Result<PredictionDataset> FeatureLog::dataset(const Call& call, const FromPredic
   for (const catalog::SourceSnapshot& snapshot : labels.snapshots) read.push_back(snapshot.urn);
   TRY(policies::enforce_reads(db_, call, clock_.now(), read, "dataset:" + input.dataset));
   const Logged found = TRY(logged(call, input, scratch / "predictions.json"));
+  TRY(check_kept(input));  // nor went any of them meanwhile
   const std::string staged = scratch / "dataset.parquet";
   const auto copied =
       session->run("COPY (" + found.statement(labels) + ") TO " + olap::quoted_text(staged) +

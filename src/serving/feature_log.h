@@ -59,6 +59,7 @@ class FeatureLog {
   // One row for each answered prediction of the route that read its features by the schema, online
   // or on a stream: prediction, event_time, model, join keys, features, feature_statuses, score,
   // label. Sorted, so that the same predictions and labels give the same dataset.
+  // failed_precondition where some of that time were older than the retention.
   Result<PredictionDataset> dataset(const Call& call, const FromPredictions& input);
   // What predictions of the project read by a version of a schema, newest first; of the last
   // 1,000,000 records of the log.
@@ -69,6 +70,7 @@ class FeatureLog {
  private:
   struct Logged;
   struct Labels;
+  Result<void> check_kept(const FromPredictions& input) const;
   Result<Logged> logged(const Call& call, const FromPredictions& input, const std::string& path);
   Result<Labels> labels_of(const Call& call, const FromPredictions& input, olap::Session& session,
                            const std::string& path);

@@ -4,9 +4,11 @@
 
 #include "base/digest.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "guardrails/chain.h"
 #include "serving/decide.h"
 #include "serving/guarding.h"
+#include "serving/retention.h"
 
 namespace penstock::serving {
 namespace {
@@ -177,6 +179,15 @@ Result<Gateway::Repeat> Gateway::repeated(const Call& call, const LiveRoute& rou
   return Repeat{.answer = std::move(answer)};
 }
 
+bool Gateway::is_gone(const std::string& project, const std::string& id) const {
+  if (!was_posted_) return false;
+  const auto held = log_.extent(inference_topic);
+  if (!held || held->start == 0) return false;
+  const auto posted = was_posted_(project, id);
+  if (!posted) log::warn("ledger_not_asked", {{"error", posted.error().message}});
+  return posted && *posted;
+}
+
 Result<std::vector<infer::Tensor>> Gateway::outputs_again(
     const Call& call, const std::shared_ptr<const LiveRoute>& live, const InferRequest& request,
     const std::vector<std::string>& ids, const InferAnswer& known) const {
@@ -265,6 +276,10 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
     if (known.is_other) {
       named = false;
       ids = own_ids(ids.size(), start);
+    } else if (is_gone(live->project, ids.front())) {
+      return Error{Code::already_exists,
+                   "id " + request.id + " is of a call that was answered before: its " +
+                       TRY(gone_text(log_)) + "; take a new id for a new call"};
     }
   }
 

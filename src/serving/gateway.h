@@ -73,6 +73,13 @@ class Gateway {
 
   // Limits, budgets and queues of routes hold for infer(); none: no call is refused.
   void admit_by(Admission& admission) { admission_ = &admission; }
+  // Which ids of callers were answered and paid once, also after the log has them no longer.
+  using WasPosted = std::function<Result<bool>(const std::string& project, const std::string& id)>;
+  void remember_by(WasPosted was_posted) { was_posted_ = std::move(was_posted); }
+  // Whether a prediction of this id, which is not in the log, was older than the retention: then it
+  // can neither be answered again nor made anew. No where nobody can say so at the moment: the
+  // ledger counts no id twice.
+  bool is_gone(const std::string& project, const std::string& id) const;
 
   // not_found for an unknown route or version, unavailable for a route without targets,
   // invalid_argument for wrong entities or tensors, already_exists for an id that was used for
@@ -144,6 +151,7 @@ class Gateway {
   events::Log& log_;
   const Clock& clock_;
   Admission* admission_ = nullptr;
+  WasPosted was_posted_;
   Mirrors mirrors_;
   PayloadLog payloads_{log_, clock_};
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged

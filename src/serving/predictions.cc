@@ -2,9 +2,11 @@
 #include <charconv>
 #include <set>
 
+#include "base/id.h"
 #include "resources/service.h"
 #include "serving/event_codec.h"
 #include "serving/gateway.h"
+#include "serving/retention.h"
 #include "serving/service.h"
 #include "serving/stream.h"
 #include "serving/text.h"
@@ -37,7 +39,7 @@ Result<std::optional<InferenceEvent>> recorded(events::Log& log, std::string_vie
     event = std::move(TRY(events_of(*text)).at(0));
   } else {
     const auto records = TRY(log.read(inference_topic, offset, 1));
-    if (!records.empty())
+    if (!records.empty() && records.front().offset == offset)
       for (InferenceEvent& one : TRY(events_of(records.front().value)))
         if (one.id == id) event = std::move(one);
   }
@@ -87,7 +89,16 @@ Result<InferenceEvent> Service::prediction(const Call& call, const PredictionNam
             TRY(recorded(log_, stream_group(call.project, stream.name), call.project, name.id)))
       return *found;
   TRY(flushed);  // it may be among those that wait
-  return Error{Code::not_found, "there is no prediction " + name.id};
+  const auto held = TRY(log_.extent(inference_topic));
+  const std::string_view base = base_of(name.id);
+  const auto made = time_of_ulid(base.empty() ? std::string_view(name.id) : base);
+  const std::string gone = TRY(gone_text(log_));
+  if (gone.empty()) return Error{Code::not_found, "there is no prediction " + name.id};
+  if (made && held.gone_until && *made <= *held.gone_until)
+    return Error{Code::not_found, "prediction " + name.id + " of " + to_rfc3339(*made) +
+                                      " is kept no longer: " + gone};
+  return Error{Code::not_found,
+               "there is no prediction " + name.id + ", or it is too old: " + gone};
 }
 
 Result<LabelsOutput> Service::add_labels(const Call& call, const LabelsInput& input) {
@@ -95,7 +106,9 @@ Result<LabelsOutput> Service::add_labels(const Call& call, const LabelsInput& in
   // Before a label is there for readers, so that they find what it is of.
   if (telemetry_) (void)telemetry_->flush(flush_time);
   const std::lock_guard lock(labelling_);
-  events::Step step{.group = std::string(label_group), .topic = std::string(label_group)};
+  events::Step step{.group = std::string(label_group),
+                    .topic = std::string(label_group),
+                    .bound_to = std::string(label_topic)};
   std::set<std::string> seen;
   for (const LabelInput& label : input.labels) {
     std::string key = prediction_key(call.project, label.prediction) + "/";
@@ -106,7 +119,7 @@ Result<LabelsOutput> Service::add_labels(const Call& call, const LabelsInput& in
     }
     ++out.added;
     if (!prediction(call, {label.prediction})) ++out.unknown;
-    step.state.put(key, "");
+    step.offsets.emplace_back(std::move(key), step.outputs.size());
     step.outputs.push_back({std::string(label_topic), label.prediction,
                             json_text(Label{label.prediction, label.at.value_or(clock_.now()),
                                             call.project, label.value})});

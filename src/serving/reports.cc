@@ -51,7 +51,11 @@ struct Reports::Turn {
   events::Log& log;
   std::map<std::string, RouteShadows> shadows = {};
   std::map<std::string, ExperimentTally> experiments = {};
-  std::map<std::string, double> rewards = {};
+  struct Reward {
+    double value = 0;
+    std::int64_t label = 0;  // offset of the label: the reward is forgotten with it
+  };
+  std::map<std::string, Reward> rewards = {};
   std::vector<InferenceEvent> mirrored = {};
 
   template <class T>
@@ -62,13 +66,15 @@ struct Reports::Turn {
     return &(known[key] = std::move(out));
   }
   Result<void> commit(std::string_view topic, std::int64_t from, std::int64_t next) {
-    events::Step step{
-        .group = std::string(group), .topic = std::string(topic), .next_offset = next};
+    events::Step step{.group = std::string(group),
+                      .topic = std::string(topic),
+                      .next_offset = next,
+                      .bound_to = std::string(label_topic)};
     for (const auto& [key, state] : shadows) step.state.put(key, json_text(state));
     for (const auto& [key, state] : experiments) step.state.put(key, json_text(state));
     for (const auto& [key, reward] : rewards) {
-      std::string text;
-      write_number(text, reward);
+      std::string text = std::to_string(reward.label) + " ";
+      write_number(text, reward.value);
       step.state.put(key, text);
     }
     TRY(log.commit(step, from, kv::Durability::process));
@@ -108,7 +114,7 @@ Result<void> Reports::add_call(Turn& turn, const InferenceEvent& event) {
   return {};
 }
 
-Result<void> Reports::add_label(Turn& turn, const Label& label) {
+Result<void> Reports::add_label(Turn& turn, const Label& label, std::int64_t offset) {
   const auto event = TRY(recorded(log_, gateway_group, label.project, label.prediction));
   if (!event || event->experiment.empty() || !std::isfinite(label.value)) return {};
   ExperimentTally& tally =
@@ -118,13 +124,17 @@ Result<void> Reports::add_label(Turn& turn, const Label& label) {
   // The last label is the reward: another one before it is taken back.
   std::optional<double> before;
   if (const auto found = turn.rewards.find(key); found != turn.rewards.end())
-    before = found->second;
+    before = found->second.value;
   else if (const auto text = TRY(log_.state(group, key)))
-    before = std::strtod(text->c_str(), nullptr);
+    before = std::strtod(text->c_str() + (text->find(' ') + 1), nullptr);
   if (before) count(arm, *before, -1);
   count(arm, label.value, 1);
-  turn.rewards[key] = label.value;
+  turn.rewards[key] = {label.value, offset};
   return {};
+}
+
+Result<std::int64_t> Reports::position(std::string_view topic) const {
+  return log_.position(group, topic);
 }
 
 Result<std::size_t> Reports::read_calls() {
@@ -147,7 +157,7 @@ Result<std::size_t> Reports::read_labels() {
   for (const events::Record& record : records) {
     const auto label = read_json<Label>(record.value);
     if (label) {
-      TRY(add_label(turn, *label));
+      TRY(add_label(turn, *label, record.offset));
       continue;
     }
     ++lost_;

@@ -70,6 +70,8 @@ class Reports {
 
   // Adds what came since the last turn, calls first, then labels; of how many, 0 if nothing came.
   Result<std::size_t> run_once();
+  // What it reads next.
+  Result<std::int64_t> position(std::string_view topic) const;
 
   // not_found where the route is not in service.
   Result<ShadowReport> shadows(const Call& call, const std::string& route);
@@ -85,7 +87,7 @@ class Reports {
   Result<std::size_t> read_calls();
   Result<std::size_t> read_labels();
   Result<void> add_call(Turn& turn, const InferenceEvent& event);
-  Result<void> add_label(Turn& turn, const Label& label);
+  Result<void> add_label(Turn& turn, const Label& label, std::int64_t offset);
 
   EventReader& events_;
   events::Log& log_;

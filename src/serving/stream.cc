@@ -54,7 +54,8 @@ Result<void> StreamScorer::decide(const LiveRoute& route, const events::Record& 
     return {};
   }
   const std::string key = prediction_key(project_, input->id);
-  if (!progress.seen.insert(key).second || TRY(log_.state(group_, key))) {
+  if (!progress.seen.insert(key).second || TRY(log_.state(group_, key)) ||
+      gateway_.is_gone(project_, input->id)) {
     ++progress.totals.duplicates;
     return {};
   }
@@ -81,9 +82,8 @@ Result<void> StreamScorer::decide(const LiveRoute& route, const events::Record& 
     said.version = event.version;
     said.score = event.score;
     said.decision = event.decision;
-    std::string text = event_text(event);
-    progress.step.state.put(key, text);
-    progress.step.outputs.push_back({std::string(inference_topic), event.id, std::move(text)});
+    progress.step.offsets.emplace_back(key, progress.step.outputs.size());
+    progress.step.outputs.push_back({std::string(inference_topic), event.id, event_text(event)});
   }
   progress.step.outputs.push_back({output_, record.key, json_text(said)});
   return {};

@@ -72,7 +72,7 @@ class StreamScorer {
 // The name that a project's topic has in the log.
 std::string topic_name(std::string_view project, std::string_view topic);
 
-// The consumer group of a stream; its state holds each event that it decided, by prediction_key.
+// The consumer group of a stream; its state finds each event that it decided, by prediction_key.
 std::string stream_group(std::string_view project, std::string_view stream);
 
 // Runs every declared stream of every project that has a route in service. `step` decides one

@@ -91,7 +91,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
   if (failed) return Error{Code::unavailable, "cannot make " + directory + ": " + failed.message()};
   constexpr int shard_bits = 3;  // few threads read, and a shard must hold what a file needs
   const auto cache = rdb::NewLRUCache(32 << 20, shard_bits);
-  const std::vector<rdb::ColumnFamilyDescriptor> families = {
+  std::vector<rdb::ColumnFamilyDescriptor> families = {
       {rdb::kDefaultColumnFamilyName, family_options(cache, true, positions_buffer)},
       {"kv", family_options(cache, true, rows_buffer)},
       {"log", family_options(cache, false, log_buffer)},
@@ -99,6 +99,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::string& directory) {
       {"state", family_options(cache, true, log_buffer)},
   };
   std::unique_ptr<Core> core(new Core);
+  families.back().options.compaction_filter_factory = filter_of(core->bound_state_);
   core->incoming_ = directory + "/incoming";
   std::filesystem::remove_all(core->incoming_, failed);  // of a process that was ended amid
   std::filesystem::create_directories(core->incoming_, failed);

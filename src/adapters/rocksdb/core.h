@@ -7,6 +7,7 @@
 #include <string>
 #include <rocksdb/db.h>
 
+#include "adapters/rocksdb/bound_state.h"
 #include "base/result.h"
 #include "ports/kv.h"
 
@@ -30,6 +31,7 @@ class Core {
   ::rocksdb::ColumnFamilyHandle* log() { return families_.at(2); }
   ::rocksdb::ColumnFamilyHandle* positions() { return families_.at(3); }
   ::rocksdb::ColumnFamilyHandle* state() { return families_.at(4); }
+  BoundState& bound_state() { return *bound_state_; }
 
   // Into the operating system's cache, so that it survives the end of this process.
   Result<void> write(::rocksdb::WriteBatch& batch);
@@ -45,6 +47,7 @@ class Core {
   // RocksDB refuses writes after a fault of the disk until it is told that the fault may be over.
   Result<void> resume();
 
+  const std::shared_ptr<BoundState> bound_state_ = std::make_shared<BoundState>();
   std::string incoming_;  // where files lie that are to be taken in
   std::atomic<std::uint64_t> files_ = 0;
   std::unique_ptr<::rocksdb::DB> db_;

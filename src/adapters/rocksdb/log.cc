@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <rocksdb/convenience.h>
+
+#include "adapters/rocksdb/log_keys.h"
+#include "base/log.h"
 
 namespace penstock::rocksdb {
 
@@ -11,7 +15,6 @@ namespace rdb = ::rocksdb;
 namespace {
 
 constexpr std::size_t max_read = 4 << 20, stamp_size = 8, length_size = 4;
-constexpr std::string_view start_prefix = "start", position_prefix = "position";
 
 Result<void> check_name(std::string_view what, std::string_view name) {
   const bool good = !name.empty() && name.size() <= 200 && std::ranges::all_of(name, [](char c) {
@@ -22,37 +25,6 @@ Result<void> check_name(std::string_view what, std::string_view name) {
   return Error{Code::invalid_argument,
                "the name of a " + std::string(what) +
                    " is 1 to 200 letters, digits, dots, underscores and hyphens"};
-}
-
-std::string big_endian(std::uint64_t number) {
-  std::string out(8, '\0');
-  for (std::size_t at = 8; at-- > 0; number >>= 8) out[at] = static_cast<char>(number & 0xff);
-  return out;
-}
-
-std::int64_t from_big_endian(std::string_view bytes) {
-  std::uint64_t out = 0;
-  for (const char byte : bytes) out = out << 8 | static_cast<unsigned char>(byte);
-  return static_cast<std::int64_t>(out);
-}
-
-std::string big_endian(std::int64_t number) {
-  return big_endian(static_cast<std::uint64_t>(number));
-}
-
-// "topic NUL": no name holds a NUL, so no topic's records lie among another's.
-std::string prefix_of(std::string_view topic) { return std::string(topic) + '\0'; }
-
-std::string key_of(std::string_view topic, std::int64_t offset) {
-  return prefix_of(topic) + big_endian(offset);
-}
-
-std::string start_key(std::string_view topic) {
-  return prefix_of(start_prefix) + std::string(topic);
-}
-
-std::string position_key(std::string_view group, std::string_view topic) {
-  return prefix_of(position_prefix) + prefix_of(group) + std::string(topic);
 }
 
 std::string encoded(Timestamp at, const events::Append& record) {
@@ -78,19 +50,34 @@ Result<events::Record> decoded(std::int64_t offset, std::string_view bytes) {
 
 }  // namespace
 
+Log::Log(Core& core, const Clock& clock) : core_(core), clock_(clock) {
+  const std::string prefix = prefix_of(bound_prefix);
+  const std::unique_ptr<rdb::Iterator> at(core_.db().NewIterator({}, core_.positions()));
+  for (at->Seek(prefix); at->Valid() && view(at->key()).starts_with(prefix); at->Next())
+    bind(std::string(view(at->key()).substr(prefix.size())), at->value().ToString());
+  if (!at->status().ok())
+    log::error("bound_state_unreadable", {{"error", at->status().ToString()}});
+}
+
 Result<std::int64_t> Log::number_at(const std::string& key) {
   std::string value;
   const rdb::Status status = core_.db().Get({}, core_.positions(), key, &value);
   if (status.IsNotFound()) return 0;
   if (!status.ok()) return fault(status);
-  return from_big_endian(value);
+  return from_big_endian(std::string_view(value).substr(0, 8));
 }
 
 Result<Log::Bounds*> Log::bounds(std::string_view topic) {
   if (const auto known = bounds_.find(topic); known != bounds_.end()) return &known->second;
   TRY(check_name("topic", topic));
   Bounds found;
-  found.start = found.end = TRY(number_at(start_key(topic)));
+  std::string said;
+  const rdb::Status status = core_.db().Get({}, core_.positions(), start_key(topic), &said);
+  if (!status.ok() && !status.IsNotFound()) return fault(status);
+  found.start = found.end =
+      said.size() < 8 ? 0 : from_big_endian(std::string_view(said).substr(0, 8));
+  if (said.size() == 16)
+    found.gone_until = Timestamp(Micros(from_big_endian(std::string_view(said).substr(8))));
   const std::string prefix = prefix_of(topic);
   const std::unique_ptr<rdb::Iterator> last(core_.db().NewIterator({}, core_.log()));
   last->SeekForPrev(prefix + std::string(8, '\xff'));
@@ -195,7 +182,37 @@ Result<std::optional<std::string>> Log::state(std::string_view group, std::strin
   const rdb::Status status = core_.db().Get({}, core_.state(), place, &value);
   if (status.IsNotFound()) return std::optional<std::string>();
   if (!status.ok()) return fault(status);
+  // Whether a compaction came by it already is nothing that a reader should see.
+  if (core_.bound_state().is_gone(place, value)) return std::optional<std::string>();
   return std::optional(std::move(value));
+}
+
+void Log::bind(const std::string& group, const std::string& topic) {
+  bound_to_.emplace(group, topic);
+  if (const auto start = number_at(start_key(topic)); start && *start > 0)
+    core_.bound_state().forget_before(prefix_of(group), *start);
+}
+
+// The topic that the step binds its group to; empty: none, or it is bound to it already.
+Result<std::string> Log::bind(rdb::WriteBatch& batch, const events::Step& step) {
+  std::string topic = step.bound_to;
+  for (const auto& [key, output] : step.offsets) {
+    const std::string& of = step.outputs.at(output).topic;
+    if (topic.empty()) topic = of;
+    if (topic != of)
+      return Error{Code::invalid_argument, "state of group " + step.group +
+                                               " finds records of one topic, not of " + topic +
+                                               " and of " + of};
+  }
+  if (topic.empty()) return topic;
+  if (const auto known = bound_to_.find(step.group); known != bound_to_.end()) {
+    if (known->second == topic) return std::string();
+    return Error{Code::invalid_argument, "state of group " + step.group + " is bound to topic " +
+                                             known->second + ", not to " + topic};
+  }
+  TRY(check_name("topic", topic));
+  batch.Put(core_.positions(), prefix_of(bound_prefix) + step.group, topic);
+  return topic;
 }
 
 Result<std::vector<std::int64_t>> Log::commit(const events::Step& step, std::int64_t from_offset,
@@ -219,6 +236,7 @@ Result<std::vector<std::int64_t>> Log::commit(const events::Step& step, std::int
     rdb::WriteBatch batch;
     Ends ends;
     offsets = TRY(add(batch, step.outputs, ends));
+    const std::string bound = TRY(bind(batch, step));
     for (const auto& [key, output] : step.offsets)
       batch.Put(core_.state(), prefix_of(step.group) + key, std::to_string(offsets.at(output)));
     for (const kv::Batch::Write& write : step.state.writes) {
@@ -230,27 +248,54 @@ Result<std::vector<std::int64_t>> Log::commit(const events::Step& step, std::int
     }
     batch.Put(core_.positions(), place, big_endian(step.next_offset));
     TRY(write(batch, ends));
+    if (!bound.empty()) bind(step.group, bound);
   }
   if (durability == kv::Durability::disk) TRY(core_.sync());
   return offsets;
 }
 
-Result<void> Log::truncate(std::string_view topic, std::int64_t offset) {
+Result<events::Extent> Log::extent(std::string_view topic) {
   const std::lock_guard lock(mutex_);
-  Bounds& known = *TRY(bounds(topic));
-  if (offset < 0 || offset > known.end)
-    return Error{Code::invalid_argument, "topic " + std::string(topic) + " ends at " +
-                                             std::to_string(known.end) + ", not past " +
-                                             std::to_string(offset)};
-  if (offset <= known.start) return {};
-  // The start is kept apart from the records: without it, a topic of which nothing is left would
-  // count from 0 again.
-  rdb::WriteBatch batch;
-  batch.DeleteRange(core_.log(), key_of(topic, 0), key_of(topic, offset));
-  batch.Put(core_.positions(), start_key(topic), big_endian(offset));
-  TRY(core_.write(batch));
-  known.start = offset;
-  return {};
+  return *TRY(bounds(topic));
+}
+
+Result<void> Log::truncate(std::string_view topic, std::int64_t offset) {
+  std::vector<std::string> groups;  // whose state is bound to the topic
+  {
+    const std::lock_guard lock(mutex_);
+    Bounds& known = *TRY(bounds(topic));
+    if (offset < 0 || offset > known.end)
+      return Error{Code::invalid_argument, "topic " + std::string(topic) + " ends at " +
+                                               std::to_string(known.end) + ", not past " +
+                                               std::to_string(offset)};
+    if (offset <= known.start) return {};
+    std::optional<Timestamp> gone_until = known.gone_until;
+    std::string last;
+    const rdb::Status status = core_.db().Get({}, core_.log(), key_of(topic, offset - 1), &last);
+    if (!status.ok() && !status.IsNotFound()) return fault(status);
+    if (status.ok()) gone_until = TRY(decoded(offset - 1, last)).at;
+    // The start is kept apart from the records: without it, a topic of which nothing is left would
+    // count from 0 again.
+    std::string start = big_endian(offset);
+    if (gone_until) start += big_endian(gone_until->time_since_epoch().count());
+    rdb::WriteBatch batch;
+    batch.DeleteRange(core_.log(), key_of(topic, 0), key_of(topic, offset));
+    batch.Put(core_.positions(), start_key(topic), start);
+    TRY(core_.write(batch));
+    known.start = offset;
+    known.gone_until = gone_until;
+    for (const auto& [group, of] : bound_to_)
+      if (of == topic) groups.push_back(group);
+  }
+  // Files and bound state go only once it is on disk that they are to go.
+  TRY(core_.sync());
+  for (const std::string& group : groups)
+    core_.bound_state().forget_before(prefix_of(group), offset);
+  const std::string first = key_of(topic, 0), past = key_of(topic, offset);
+  const rdb::Slice from(first), to(past);
+  const rdb::Status status =
+      rdb::DeleteFilesInRange(&core_.db(), core_.log(), &from, &to, /*include_end=*/false);
+  return status.ok() ? Result<void>() : Result<void>(fault(status));
 }
 
 }  // namespace penstock::rocksdb

@@ -105,6 +105,7 @@ std::vector<Route> serving_routes(ServingParts parts) {
   BatchScorer& batch = parts.batch;
   Streams& streams = parts.streams;
   events::Log& log = parts.log;
+  Retention& retention = parts.retention;
   routes.push_back(route<BatchInput, BatchResult>(
       "POST", "/api/v1/batch:score", "Score rows offline, as of each row's time",
       Permission::operate,
@@ -121,6 +122,10 @@ std::vector<Route> serving_routes(ServingParts parts) {
   routes.push_back(route<StreamName, StreamView>(
       "GET", "/api/v1/streams/{name}", "Show where a stream stands", Permission::read,
       [&streams](const Call& call, const StreamName& in) { return streams.view(call, in.name); }));
+  routes.push_back(route<Empty, RetentionView>(
+      "GET", "/api/v1/retention",
+      "Show how long predictions are kept, what there is of them, and who has still to read it",
+      Permission::read, [&retention](const Call&, const Empty&) { return retention.view(); }));
   return routes;
 }
 

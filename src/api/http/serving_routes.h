@@ -3,6 +3,7 @@
 #include "api/route.h"
 #include "serving/batch.h"
 #include "serving/gateway.h"
+#include "serving/retention.h"
 #include "serving/stream.h"
 #include "serving/topics.h"
 
@@ -15,6 +16,7 @@ struct ServingParts {
   serving::BatchScorer& batch;
   serving::Streams& streams;
   events::Log& log;
+  serving::Retention& retention;
 };
 
 std::vector<Route> serving_routes(ServingParts parts);

@@ -85,9 +85,41 @@ void add_experiments(CLI::App& parent, Globals& globals) {
   });
 }
 
+std::string said_or(const std::string& text, const char* otherwise) {
+  return text.empty() ? otherwise : text;
+}
+
+void print_retention(const json::value& view) {
+  std::cout << "predictions are kept " << said_or(text_of(view, "predictions"), "for ever");
+  if (const std::string bytes = text_of(view, "prediction_bytes"); !bytes.empty())
+    std::cout << ", at most " << bytes << " bytes of them";
+  std::cout << "\n";
+  std::vector<std::vector<std::string>> rows, readers;
+  for (const json::value& one : view.at("topics").as_array()) {
+    const std::string topic = text_of(one, "topic");
+    rows.push_back({topic, text_of(one, "records"), text_of(one, "bytes"),
+                    said_or(text_of(one, "oldest"), "-"),
+                    said_or(text_of(one, "gone_until"), "-")});
+    for (const json::value& reader : one.at("readers").as_array())
+      readers.push_back({topic, text_of(reader, "name"), text_of(reader, "position"),
+                         text_of(reader, "unread"), text_of(reader, "holds_up")});
+  }
+  print_table({"topic", "records", "bytes", "oldest", "gone until"}, rows);
+  print_table({"topic", "reader", "position", "unread", "holds up"}, readers);
+}
+
+void add_retention(CLI::App& predictions, Globals& globals) {
+  predictions.add_subcommand("retention", "How long predictions are kept, and what there is")
+      ->callback([&globals] {
+        const auto answer = globals.ask("GET", "/api/v1/retention");
+        if (answer) globals.show(*answer, [&] { print_retention(*answer); });
+      });
+}
+
 void add_predictions(CLI::App& parent, Globals& globals) {
   CLI::App* predictions = parent.add_subcommand("predictions", "What was answered, one by one");
   predictions->require_subcommand(1);
+  add_retention(*predictions, globals);
   auto id = std::make_shared<std::string>();
   CLI::App* payload = predictions->add_subcommand(
       "payload", "Show what was asked and answered, where the route keeps it; this is audited");

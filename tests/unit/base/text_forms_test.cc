@@ -60,6 +60,9 @@ TEST(Ulid, OrdersByTimeAndWithinAMillisecond) {
     before = next;
   }
   EXPECT_LT(before, new_ulid(at + std::chrono::milliseconds(1)));
+  EXPECT_EQ(time_of_ulid(before), at);
+  EXPECT_FALSE(time_of_ulid("nope"));
+  EXPECT_FALSE(time_of_ulid("8" + before.substr(1))) << "no time is so late";
 }
 
 TEST(Urn, ReadsWhatItSaysAndRefusesTheRest) {

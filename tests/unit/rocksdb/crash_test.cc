@@ -94,6 +94,28 @@ TEST(CrashTest, DISABLED_Loader) {
   }
 }
 
+// The child: keeps the newest records of a topic and what finds them, and says how many there were.
+constexpr std::int64_t kept_records = 3'000;
+TEST(CrashTest, DISABLED_Shortener) {
+  const char* directory = std::getenv(directory_variable);
+  ASSERT_TRUE(directory);
+  const auto database = must(rocksdb::open(directory));
+  events::Log& log = database->log();
+  Acknowledged now{.appended = must(log.end("t"))};
+  for (;;) {
+    events::Step step{.group = "finder", .topic = "finder"};
+    for (int at = 0; at < 500; ++at) {
+      const std::string text = std::to_string(now.appended++);
+      step.offsets.emplace_back(text, step.outputs.size());
+      step.outputs.push_back({"t", text, text + std::string(2'000, '.')});
+    }
+    must(log.commit(step, 0, Durability::process));
+    ASSERT_EQ(write(saying, &now, sizeof now), static_cast<ssize_t>(sizeof now));
+    if (now.appended > kept_records) must(log.truncate("t", now.appended - kept_records));
+    must(log.reclaim("t"));
+  }
+}
+
 // Runs the child until it said `turns` times how far it is, kills it, and gives the last it said.
 Acknowledged kill_after(const std::string& directory, std::uint64_t turns,
                         const std::string& child_test = "Writer") {
@@ -186,6 +208,33 @@ TEST(CrashTest, KeepsWhatAKilledLoaderAcknowledgedAndNothingByHalves) {
     EXPECT_GE(counts.size(), static_cast<std::size_t>(loaded));
     EXPECT_LE(counts.size(), static_cast<std::size_t>(loaded) + 1);
     for (const auto& [turn, keys] : counts) EXPECT_EQ(keys, loaded_keys) << turn;
+  }
+}
+
+TEST(CrashTest, KeepsWhatAKilledShortenerWasToKeep) {
+  const test::TempDir directory;
+  std::mt19937 random(3);
+  for (int round = 0; round < 10; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    const Acknowledged said = kill_after(directory.path(), 1 + random() % 40, "Shortener");
+    const auto database = must(rocksdb::open(directory.path()));
+    events::Log& log = database->log();
+    const auto held = must(log.extent("t"));
+    ASSERT_GE(held.end, said.appended);
+    EXPECT_LE(held.start, std::max<std::int64_t>(0, held.end - kept_records));
+    std::int64_t next = held.start;
+    while (next < held.end) {
+      const auto records = must(log.read("t", next, 1'000));
+      ASSERT_FALSE(records.empty()) << next;
+      for (const events::Record& record : records) {
+        ASSERT_EQ(record.offset, next);
+        const std::string text = std::to_string(next++);
+        ASSERT_EQ(record.key, text);
+        ASSERT_EQ(must(log.state("finder", text)), text);
+      }
+    }
+    for (std::int64_t gone = held.start - 1; gone >= 0 && gone >= held.start - 500; --gone)
+      ASSERT_FALSE(must(log.state("finder", std::to_string(gone)))) << gone;
   }
 }
 

@@ -55,6 +55,19 @@ TEST_F(EventReaderTest, EachReaderGetsAllFromWhereItIs) {
   EXPECT_EQ(all(reader, 0).size(), 5'500u) << "what is kept no longer is read again";
 }
 
+TEST_F(EventReaderTest, GoesOnBehindWhatIsGone) {
+  append(0, 100);
+  EventReader reader(world_.log());
+  must(world_.log().truncate(inference_topic, 60));
+  EXPECT_EQ(all(reader, 10).size(), 40u);
+  must(world_.log().truncate(inference_topic, 100));
+  EventReader other(world_.log());
+  const auto nothing = must(other.read(10));
+  EXPECT_TRUE(nothing.events.empty());
+  append(100, 1);
+  EXPECT_EQ(all(other, 10), std::vector<std::string>{"e100"});
+}
+
 TEST_F(EventReaderTest, WhatOneHasDecodedTheOthersGetAsItIs) {
   append(0, 100);
   EventReader reader(world_.log());
@@ -130,6 +143,11 @@ class CountingLog final : public events::Log {
   Result<void> truncate(std::string_view topic, std::int64_t offset) override {
     return real_.truncate(topic, offset);
   }
+  Result<events::Extent> extent(std::string_view topic) override { return real_.extent(topic); }
+  Result<std::int64_t> bytes(std::string_view topic, std::int64_t from, std::int64_t to) override {
+    return real_.bytes(topic, from, to);
+  }
+  Result<bool> reclaim(std::string_view topic) override { return real_.reclaim(topic); }
 
  private:
   events::Log& real_;

@@ -244,6 +244,25 @@ columns:
   }
 }
 
+TEST_F(FeatureLogTest, RefusesATimeOfWhichSomeIsGone) {
+  predict("first", "UA1", 10);
+  predict("second", "UA1", 20);
+  const Timestamp second = must(world_.log().read(inference_topic, 1, 1)).at(0).at;
+  predict("third", "UA1", 30);
+  must(world_.log().truncate(inference_topic, 2));
+  for (const Timestamp from : {second - std::chrono::hours(1), second}) {
+    const auto refused = make({.from = from, .to = second + std::chrono::hours(1)});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::failed_precondition);
+    EXPECT_NE(refused.error().message.find("from must be later than " + to_rfc3339(second)),
+              std::string::npos)
+        << refused.error().message;
+  }
+  EXPECT_EQ(
+      must(make({.from = second + Micros(1), .to = second + std::chrono::hours(1)})).row_count, 1);
+  EXPECT_EQ(must(log_.newest_reads(ana_, "features_v1@1", 10)).size(), 1u);
+}
+
 TEST_F(FeatureLogTest, SaysWhyThereIsNothing) {
   const auto nothing = make();
   ASSERT_FALSE(nothing);

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/id.h"
 #include "tests/unit/serving/world.h"
 
 namespace penstock::serving {
@@ -305,6 +306,19 @@ TEST_F(ServiceTest, FindsPredictionsByIdInTheirProjectOnly) {
   other.project = "p2";
   EXPECT_FALSE(service_.prediction(other, {made.id}));
   EXPECT_FALSE(service_.prediction(call_, {"nope"}));
+  const auto said = [&](const std::string& id) {
+    return service_.prediction(call_, {id}).error().message;
+  };
+  EXPECT_EQ(said("nope"), "there is no prediction nope");
+  const std::string never = new_ulid(clock_.now() + std::chrono::hours(1));
+  must(world_.log().truncate(inference_topic, must(world_.log().end(inference_topic))));
+  EXPECT_EQ(service_.prediction(call_, {made.id}).error().code, Code::not_found);
+  EXPECT_TRUE(said(made.id).starts_with("prediction " + made.id + " of 20")) << said(made.id);
+  EXPECT_NE(said(made.id).find("is kept no longer: predictions that were logged until 20"),
+            std::string::npos)
+      << said(made.id);
+  EXPECT_TRUE(said("nope").starts_with("there is no prediction nope, or it is too old: "));
+  EXPECT_TRUE(said(never).starts_with("there is no prediction ")) << said(never);
 
   std::map<std::string, std::string> edges;
   for (const catalog::Edge& edge : prediction_edges(event)) edges[edge.relation] = edge.to_urn;

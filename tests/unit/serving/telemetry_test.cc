@@ -47,6 +47,11 @@ class FaultyLog final : public events::Log {
   Result<void> truncate(std::string_view topic, std::int64_t offset) override {
     return real_.truncate(topic, offset);
   }
+  Result<events::Extent> extent(std::string_view topic) override { return real_.extent(topic); }
+  Result<std::int64_t> bytes(std::string_view topic, std::int64_t from, std::int64_t to) override {
+    return real_.bytes(topic, from, to);
+  }
+  Result<bool> reclaim(std::string_view topic) override { return real_.reclaim(topic); }
 
  private:
   Result<void> disk() {
