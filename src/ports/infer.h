@@ -78,7 +78,7 @@ class Model {
   virtual const std::vector<TensorInfo>& outputs() const = 0;
   // Safe from several threads. Inputs in any order, each exactly once; a wrong name, datatype or
   // shape is invalid_argument and says what was expected. deadline_exceeded where it could not be
-  // done in time; a runtime in process may not look at the deadline once it runs.
+  // done in time; a runtime in process looks at the deadline between two operators of the model.
   virtual Result<std::vector<Tensor>> run(const std::vector<Tensor>& inputs,
                                           const RunLimits& limits) = 0;
   // That it takes here, about; 0: not known, or none.

@@ -4,6 +4,8 @@ import asyncio
 import json
 import queue
 import signal
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +151,33 @@ def test_asyncio_streams_too(served):
             came = client.stream_infer(requests(), headers={"authorization": f"Bearer {served.server.token}"})
             return [error is None and result.as_numpy("score").tolist() async for result, error in came]
     assert asyncio.run(ask()) == [[turn] if turn % 10 else False for turn in range(50)]
+
+
+def test_a_run_that_has_begun_ends_with_the_time_of_its_message(served, stream):
+    """Of a model that would multiply for days. The processors are free then: the next message is answered, and nothing goes on."""
+    for _ in range(4):
+        stream.ask(10**12, timeout=300_000)
+    for _ in range(4):
+        assert "deadline" in stream.error().lower()
+    stream.ask(3)
+    assert stream.score() == 3
+
+    with pytest.raises(InferenceServerException, match="(?i)deadline"):
+        stream.client.infer("slow", inputs(10**12), client_timeout=0.3, headers={"authorization": f"Bearer {served.server.token}"})
+    answer = requests.post(served.server.url + "/v2/models/slow/infer", timeout=120, headers={
+        "Authorization": f"Bearer {served.server.token}"}, json={"parameters": {"timeout": 300_000}, "inputs": [
+            {"name": "turns", "datatype": "INT64", "shape": [1], "data": [10**12]}]})
+    assert answer.status_code == 504, answer.text
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{served.server.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def rests() -> bool:
+        before = ticks()
+        time.sleep(1)
+        return ticks() - before < 30
+    served.server.wait(rests, turns=60)
 
 
 def test_a_server_that_stops_answers_what_runs_and_says_so(served):

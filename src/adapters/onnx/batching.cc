@@ -61,7 +61,7 @@ class Batched final : public infer::Model {
     // Large calls gain nothing by company, and would make the others wait.
     const auto rows = limits.alone || !shares_ ? std::nullopt : rows_of(inputs);
     if (!rows || *rows * 2 > options_.rows_max) return model_->run(inputs, limits);
-    Waiter self{.inputs = &inputs, .rows = *rows};
+    Waiter self{.inputs = &inputs, .rows = *rows, .deadline = limits.deadline};
     {
       std::unique_lock lock(mutex_);
       if (running_ >= options_.at_once) {
@@ -87,6 +87,7 @@ class Batched final : public infer::Model {
   struct Waiter {
     const Tensors* inputs;
     std::int64_t rows;
+    Timestamp deadline;
     std::vector<Waiter*> company = {};
     std::optional<Result<Tensors>> answer = {};  // none once it is woken: it leads
     bool taken = false;                          // by a leader, or made one
@@ -151,8 +152,9 @@ class Batched final : public infer::Model {
   void run_together(Waiter& self) {
     try {
       if (self.company.empty() || !run_as_one(self)) {
-        self.answer = model_->run(*self.inputs, {});
-        for (Waiter* other : self.company) other->answer = model_->run(*other->inputs, {});
+        self.answer = model_->run(*self.inputs, {.deadline = self.deadline});
+        for (Waiter* other : self.company)
+          other->answer = model_->run(*other->inputs, {.deadline = other->deadline});
       }
     } catch (const std::exception& fault) {
       // Nobody may be left waiting.
@@ -165,13 +167,15 @@ class Batched final : public infer::Model {
 
   bool run_as_one(Waiter& self) {
     Tensors all = *self.inputs;
+    Timestamp last = self.deadline;  // of those who still wait for it
+    for (const Waiter* other : self.company) last = std::max(last, other->deadline);
     for (const Waiter* other : self.company)
       for (std::size_t at = 0; at < all.size(); ++at) {
         all[at].bytes += (*other->inputs)[at].bytes;
         all[at].shape.front() += other->rows;
       }
     const std::int64_t rows = all.front().shape.front();
-    const auto made = model_->run(all, {});
+    const auto made = model_->run(all, {.deadline = last});
     if (!made) return false;
     for (const Tensor& output : *made)
       if (output.shape.empty() || output.shape.front() != rows) {

@@ -51,6 +51,7 @@ Result<std::shared_ptr<const Library>> Library::load(const std::string& file) {
                                         " is too old: it does not know API " +
                                         std::to_string(ORT_API_VERSION)};
   const OrtApi& api = *library->api_;
+  library->deadlines_ = std::make_unique<Deadlines>(api);
   TRY(library->done(api.CreateEnv(ORT_LOGGING_LEVEL_FATAL, "penstock", &library->environment_)));
   TRY(library->done(api.DisableTelemetryEvents(library->environment_)));
   TRY(library->done(

@@ -5,6 +5,7 @@
 #include <string>
 #include <onnxruntime_c_api.h>
 
+#include "adapters/onnx/deadlines.h"
 #include "base/result.h"
 
 namespace penstock::onnx {
@@ -27,6 +28,7 @@ class Library {
   const OrtEnv* environment() const { return environment_; }
   const OrtMemoryInfo* memory() const { return memory_; }
   OrtAllocator* allocator() const { return allocator_; }
+  Deadlines& deadlines() const { return *deadlines_; }
 
  private:
   Library() = default;
@@ -35,6 +37,7 @@ class Library {
   OrtEnv* environment_ = nullptr;  // one for the whole process, kept as long
   OrtMemoryInfo* memory_ = nullptr;
   OrtAllocator* allocator_ = nullptr;
+  std::unique_ptr<Deadlines> deadlines_;
 };
 
 }  // namespace penstock::onnx

@@ -102,7 +102,7 @@ class Model final : public infer::Model {
   const std::vector<infer::TensorInfo>& outputs() const override { return outputs_; }
 
   Result<std::vector<infer::Tensor>> run(const std::vector<infer::Tensor>& inputs,
-                                         const infer::RunLimits&) override {
+                                         const infer::RunLimits& limits) override {
     if (inputs.size() != places_.size())
       return Error{Code::invalid_argument, "the model takes " + std::to_string(places_.size()) +
                                                " inputs, not " + std::to_string(inputs.size())};
@@ -113,19 +113,8 @@ class Model final : public infer::Model {
       if (values[at]) return Error{Code::invalid_argument, "input " + input.name + " comes twice"};
       values[at] = owned.emplace_back(TRY(value_of(places_[at], input))).get();
     }
-    std::vector<OrtValue*> answers(outputs_.size());
-    OrtStatus* status =
-        api_.Run(session_.get(), nullptr, input_names_.data(), values.data(), values.size(),
-                 output_names_.data(), output_names_.size(), answers.data());
     std::vector<Handle<OrtValue>> results;
-    for (OrtValue* answer : answers) results.emplace_back(answer, api_.ReleaseValue);
-    if (auto ran = library_->done(status); !ran) {
-      // What the signature cannot say, as that two inputs have as many rows: the inputs are at
-      // fault, since the model ran when it was loaded.
-      Error error = ran.error();
-      if (error.code == Code::internal) error.code = Code::invalid_argument;
-      return error;
-    }
+    TRY(run_until(limits.deadline, values, results));
     std::vector<infer::Tensor> out(outputs_.size());
     for (std::size_t at = 0; at < out.size(); ++at) {
       out[at].name = outputs_[at].name;
@@ -135,6 +124,33 @@ class Model final : public infer::Model {
   }
 
  private:
+  Result<void> run_until(Timestamp deadline, const std::vector<const OrtValue*>& values,
+                         std::vector<Handle<OrtValue>>& results) const {
+    OrtRunOptions* made = nullptr;
+    if (deadline != Timestamp::max()) {
+      if (SystemClock().now() >= deadline)
+        return Error{Code::deadline_exceeded, "the deadline passed before the model could run"};
+      TRY(library_->done(api_.CreateRunOptions(&made)));
+    }
+    const Handle<OrtRunOptions> options(made, api_.ReleaseRunOptions);
+    std::optional<Deadlines::Watch> watch;
+    if (made) watch.emplace(library_->deadlines(), deadline, made);
+    std::vector<OrtValue*> answers(outputs_.size());
+    OrtStatus* status =
+        api_.Run(session_.get(), made, input_names_.data(), values.data(), values.size(),
+                 output_names_.data(), output_names_.size(), answers.data());
+    for (OrtValue* answer : answers) results.emplace_back(answer, api_.ReleaseValue);
+    auto ran = library_->done(status);
+    if (ran) return {};
+    if (watch && watch->was_ended())
+      return Error{Code::deadline_exceeded, "the deadline passed while the model ran"};
+    // What the signature cannot say, as that two inputs have as many rows: the inputs are at
+    // fault, since the model ran when it was loaded.
+    Error error = ran.error();
+    if (error.code == Code::internal) error.code = Code::invalid_argument;
+    return error;
+  }
+
   using NameOf = decltype(OrtApi::SessionGetInputName);
   using TypeOf = decltype(OrtApi::SessionGetInputTypeInfo);
 
