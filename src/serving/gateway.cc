@@ -188,26 +188,6 @@ bool Gateway::is_gone(const std::string& project, const std::string& id) const {
   return posted && *posted;
 }
 
-Result<std::vector<infer::Tensor>> Gateway::outputs_again(
-    const Call& call, const std::shared_ptr<const LiveRoute>& live, const InferRequest& request,
-    const std::vector<std::string>& ids, const InferAnswer& known) const {
-  InferRequest same = request;
-  const Prediction& first = known.predictions.front();
-  const auto serves = [&](const LiveTarget& target) {
-    return target.arm != Arm::shadow && target.deployment->version == first.version &&
-           target.deployment->model == first.model;
-  };
-  if (std::none_of(live->targets.begin(), live->targets.end(), serves))
-    return std::vector<infer::Tensor>();  // another route had stood in, or a release took it out
-  same.version = first.version;
-  // Never settled: the call was posted when it was first answered.
-  Grant grant = TRY(admit(call, *live, same, ids, clock_.now()));
-  grant.instead = nullptr;
-  Decided decided = TRY(run(call, *live, same, ids, grant));
-  if (decided.error) return *decided.error;
-  return std::move(decided.outputs);
-}
-
 // Prices go by the model, so any of its versions says what the call may cost.
 Result<Grant> Gateway::admit(const Call& call, const LiveRoute& route, const InferRequest& request,
                              const std::vector<std::string>& ids, Timestamp now) const {
@@ -268,9 +248,8 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
   if (named) {
     Repeat known = TRY(repeated(call, *live, request, digest, ids));
     if (known.answer) {
-      // What the record keeps of a call are its scores; the model's own outputs are made again.
       if (!request.tensors.empty())
-        known.answer->outputs = TRY(outputs_again(call, live, request, ids, *known.answer));
+        known.answer->outputs = TRY(outputs_again(call, live, request, digest, *known.answer));
       return std::move(*known.answer);
     }
     if (known.is_other) {
@@ -316,6 +295,7 @@ Result<InferAnswer> Gateway::infer(const Call& call, const InferRequest& request
       return std::move(*known.answer);
     } else {
       TRY(telemetry_.put_now(decided.events));
+      if (!decided.error) keep_outputs(call, request, digest, decided.outputs);
     }
   }
   count(*by, decided.events);

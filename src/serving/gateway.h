@@ -6,6 +6,7 @@
 #include "base/call.h"
 #include "ports/log.h"
 #include "serving/admission.h"
+#include "serving/cache.h"
 #include "serving/event_codec.h"
 #include "serving/mirror.h"
 #include "serving/payloads.h"
@@ -113,12 +114,16 @@ class Gateway {
   };
   Result<Repeat> repeated(const Call& call, const LiveRoute& route, const InferRequest& request,
                           const std::string& digest, const std::vector<std::string>& ids) const;
-  // By the version that answered first; nothing where it is no longer in service.
+  // repeats.cc: the outputs of a call that was answered. As they were, where they are in memory or
+  // follow from what was logged; else the version that answered first runs again, as a call of its
+  // own. Nothing where it is no longer in service.
   Result<std::vector<infer::Tensor>> outputs_again(const Call& call,
                                                    const std::shared_ptr<const LiveRoute>& live,
                                                    const InferRequest& request,
-                                                   const std::vector<std::string>& ids,
-                                                   const InferAnswer& known) const;
+                                                   const std::string& digest,
+                                                   const InferAnswer& known);
+  void keep_outputs(const Call& call, const InferRequest& request, const std::string& digest,
+                    const std::vector<infer::Tensor>& outputs);
   InferAnswer answer_of(const std::shared_ptr<const LiveRoute>& live,
                         const std::shared_ptr<const LiveRoute>& by, const InferRequest& request,
                         Decided& decided);
@@ -153,6 +158,7 @@ class Gateway {
   Admission* admission_ = nullptr;
   WasPosted was_posted_;
   Mirrors mirrors_;
+  AnswerCache answered_{8 << 20};  // outputs of calls with ids, for their retries
   PayloadLog payloads_{log_, clock_};
   std::array<std::mutex, 64> turns_;  // by id: of two retries at once one is logged
 };

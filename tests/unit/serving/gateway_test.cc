@@ -279,8 +279,54 @@ TEST_F(GatewayTest, RowsOfOneCallAreOneRecordAndEachIsFoundByItsId) {
       test::call(), {.route = "flight-delay", .id = "call", .tensors = {tensor}}));
   EXPECT_EQ(later.predictions[0].version, 1) << "a release does not make a retry fail";
   EXPECT_EQ(later.predictions[0].score, again.predictions[0].score);
-  EXPECT_TRUE(later.outputs.empty());
+  ASSERT_EQ(later.outputs.size(), 1u);
+  EXPECT_EQ(later.outputs[0].bytes, outputs[0].bytes);
   EXPECT_EQ(world_.events().size(), 6u) << "a retry is not logged again";
+
+  // What was in memory is gone after a restart.
+  Gateway restarted(world_.table, world_.telemetry, world_.log(), world_.clock);
+  const auto ask = [&] {
+    return must(restarted.infer(test::call(),
+                                {.route = "flight-delay", .id = "call", .tensors = {tensor}}));
+  };
+  EXPECT_TRUE(ask().outputs.empty()) << "its version is out of service";
+  world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+  const auto made = ask();
+  EXPECT_TRUE(made.predictions[0].repeated);
+  ASSERT_EQ(made.outputs.size(), 1u);
+  EXPECT_EQ(made.outputs[0].bytes, outputs[0].bytes);
+  EXPECT_EQ(made.outputs[0].shape, outputs[0].shape);
+  EXPECT_EQ(made.outputs[0].name, outputs[0].name);
+  EXPECT_EQ(world_.events().size(), 6u) << "the score was the output: nothing ran";
+}
+
+// Outputs beyond the score are nowhere but in memory: a model that runs for them is paid.
+TEST_F(GatewayTest, ARetryRunsAModelOnceMoreAtMostAndThatIsLogged) {
+  const std::string path = directory_ / "two.onnx";
+  std::ofstream(path, std::ios::binary) << test::two_outputs_model({1, 1});
+  auto route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+  Deployment two = *route.targets[0].deployment;
+  two.runtime = must(world_.runtime().load(path));
+  route.targets[0].deployment = std::make_shared<const Deployment>(two);
+  world_.serve(route);
+  const infer::Tensor tensor{"features", "FP32", {1, 2}, std::string(8, '\0')};
+  const InferRequest request{.route = "flight-delay", .id = "call", .tensors = {tensor}};
+  const auto first = must(world_.gateway.infer(test::call(), request));
+  ASSERT_EQ(first.outputs.size(), 2u);
+  const auto same = [&](const InferAnswer& again) {
+    EXPECT_TRUE(again.predictions.at(0).repeated);
+    EXPECT_EQ(again.predictions.at(0).id, "call");
+    ASSERT_EQ(again.outputs.size(), 2u);
+    for (std::size_t at = 0; at < 2; ++at) EXPECT_EQ(again.outputs[at].bytes, first.outputs[at].bytes);
+  };
+  same(must(world_.gateway.infer(test::call(), request)));
+  EXPECT_EQ(world_.events().size(), 1u);
+  Gateway restarted(world_.table, world_.telemetry, world_.log(), world_.clock);
+  for (int i = 0; i < 3; ++i) same(must(restarted.infer(test::call(), request)));
+  const auto events = world_.events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_NE(events[1].id, "call");
+  EXPECT_EQ(events[1].score, events[0].score);
 }
 
 // By the V2 protocol an id may be a mere tag, so one id with other data must not give an old score,

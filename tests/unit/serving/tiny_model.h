@@ -73,4 +73,17 @@ inline std::string tiny_model(const std::vector<float>& weights, float bias,
   return Message().number(1, 8).add(7, graph).add(8, Message().bytes(1, "").number(2, 13)).text();
 }
 
+// The same with the sum before the sigmoid as a second output.
+inline std::string two_outputs_model(const std::vector<float>& weights) {
+  const Message graph = Message()
+                            .add(1, node("MatMul", {"features", "weights"}, "sum"))
+                            .add(1, node("Sigmoid", {"sum"}, "score"))
+                            .bytes(2, "two")
+                            .add(5, floats("weights", {weights.size(), 1}, weights))
+                            .add(11, matrix("features", weights.size()))
+                            .add(12, matrix("score", 1))
+                            .add(12, matrix("sum", 1));
+  return Message().number(1, 8).add(7, graph).add(8, Message().bytes(1, "").number(2, 13)).text();
+}
+
 }  // namespace penstock::test
