@@ -13,7 +13,7 @@ void System::Parts::make_language() {
       .mirrors = gateway->mirrors(),
       .put =
           [this](std::vector<serving::InferenceEvent> events) {
-            telemetry->put(std::move(events));
+            telemetry->put(std::move(events), /*from_loop=*/true);
           },
       .keep = [this](serving::Payload payload) { gateway->payloads().put(std::move(payload)); }});
   graph_tools = std::make_unique<GraphTools>(*language, *gateway, *upstreams, *features);

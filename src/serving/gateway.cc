@@ -120,6 +120,7 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
 }
 
 bool Gateway::is_brief(const Call& call, std::string_view name) const {
+  if (telemetry_.is_crowded()) return false;  // its event may have to wait for the log
   const auto table = table_.get();
   const auto found = table->routes.find(route_key(call.project, name));
   if (found == table->routes.end()) return true;  // a refusal

@@ -47,7 +47,7 @@ bool Telemetry::is_healthy() const {
   return fault_.empty() && writing_since_ >= std::chrono::steady_clock::now() - slow_write;
 }
 
-void Telemetry::put(std::vector<InferenceEvent> events) {
+void Telemetry::put(std::vector<InferenceEvent> events, bool from_loop) {
   if (events.empty()) return;
   Batch batch{.count = events.size()};
   if (events.size() < rows_few) {
@@ -63,8 +63,9 @@ void Telemetry::put(std::vector<InferenceEvent> events) {
     std::unique_lock lock(mutex_);
     // Who brings more than a healthy log takes waits a little for it; a disk that is away slows
     // nobody for longer than it takes to be known.
-    const auto has_room = [&] { return bytes_ + batch.bytes <= options_.waiting_max; };
-    if (!has_room() && is_healthy()) room_.wait_for(lock, room_time, has_room);
+    const std::size_t most = options_.waiting_max + (from_loop ? options_.waiting_max / 4 : 0);
+    const auto has_room = [&] { return bytes_ + batch.bytes <= most; };
+    if (!from_loop && !has_room() && is_healthy()) room_.wait_for(lock, room_time, has_room);
     if (!has_room()) {
       lost_ += static_cast<std::int64_t>(batch.count);
       dropped_.add(batch.count);
@@ -73,6 +74,7 @@ void Telemetry::put(std::vector<InferenceEvent> events) {
     const std::size_t half = options_.waiting_max / 2;
     wake = waiting_.empty() || (bytes_ < half && bytes_ + batch.bytes >= half);
     bytes_ += batch.bytes;
+    crowded_.store(bytes_ >= options_.waiting_max / 4 * 3, std::memory_order_relaxed);
     ++put_;
     waiting_.push_back(std::move(batch));
   }
@@ -162,6 +164,7 @@ Result<void> Telemetry::write_group() {
   done_ += static_cast<std::int64_t>(end - next_);
   next_ = end;
   bytes_ -= bytes;
+  crowded_.store(bytes_ >= options_.waiting_max / 4 * 3, std::memory_order_relaxed);
   waiting_bytes_.set(static_cast<double>(bytes_));
   fault_.clear();
   writing_since_ = Instant::max();

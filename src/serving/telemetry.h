@@ -2,6 +2,7 @@
 // them to the log in groups, so that no call waits for a disk.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -34,9 +35,12 @@ class Telemetry {
  public:
   Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions options = {});
 
-  // Never waits and never fails: events that find no place are dropped and counted. What was put is
-  // in the log once a flush() after it has succeeded.
-  void put(std::vector<InferenceEvent> events);
+  // Never fails: events that find no place are dropped and counted. What was put is in the log once
+  // a flush() after it has succeeded. `from_loop`: of a thread that many calls wait for. It never
+  // waits, not even a little for a log that is well, and may take a quarter of memory more instead.
+  void put(std::vector<InferenceEvent> events, bool from_loop = false);
+  // That put() may soon have to wait: who has another thread to run on should.
+  bool is_crowded() const { return crowded_.load(std::memory_order_relaxed); }
   // In the log when it returns, findable by id: it survives kill -9.
   Result<void> put_now(const std::vector<InferenceEvent>& events);
   // Until all that was put before is in the log; deadline_exceeded where that takes longer than
@@ -83,7 +87,8 @@ class Telemetry {
   mutable std::mutex mutex_;
   std::condition_variable came_;
   std::vector<Batch> waiting_;
-  std::size_t bytes_ = 0;       // of all that waits, the writer's too
+  std::size_t bytes_ = 0;  // of all that waits, the writer's too
+  std::atomic<bool> crowded_{false};
   std::int64_t put_ = 0;        // batches that were taken in
   std::int64_t done_ = 0;       // of them, those that are in the log
   std::int64_t lost_ = 0;       // events dropped since the trouble began

@@ -124,6 +124,21 @@ TEST_F(GatewayTest, PassesTheInputsOfARequestOn) {
   EXPECT_EQ(wrong.error().violations.at(0).field, "entities.amount");
 }
 
+TEST_F(GatewayTest, CallsThatMayHaveToWaitForTheLogAreNotBrief) {
+  auto route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+  Deployment here = *route.targets[0].deployment;
+  here.runtime_name = "onnx";
+  route.targets[0].deployment = std::make_shared<const Deployment>(here);
+  world_.serve(route);
+  Telemetry small(world_.log(), world_.metrics, {.waiting_max = 4 * sizeof(InferenceEvent)});
+  Gateway gateway(world_.table, small, world_.log(), world_.clock);
+  EXPECT_TRUE(gateway.is_brief(test::call(), "flight-delay"));
+  while (!small.is_crowded()) must(gateway.infer(test::call(), flight("UA1")));
+  EXPECT_FALSE(gateway.is_brief(test::call(), "flight-delay"));
+  must(small.flush(std::chrono::seconds(10)));
+  EXPECT_TRUE(gateway.is_brief(test::call(), "flight-delay"));
+}
+
 TEST_F(GatewayTest, AnswersARepeatedIdAgainAndLogsItOnce) {
   world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
   const Prediction first = predict("UA1", "call-1");
@@ -317,7 +332,8 @@ TEST_F(GatewayTest, ARetryRunsAModelOnceMoreAtMostAndThatIsLogged) {
     EXPECT_TRUE(again.predictions.at(0).repeated);
     EXPECT_EQ(again.predictions.at(0).id, "call");
     ASSERT_EQ(again.outputs.size(), 2u);
-    for (std::size_t at = 0; at < 2; ++at) EXPECT_EQ(again.outputs[at].bytes, first.outputs[at].bytes);
+    for (std::size_t at = 0; at < 2; ++at)
+      EXPECT_EQ(again.outputs[at].bytes, first.outputs[at].bytes);
   };
   same(must(world_.gateway.infer(test::call(), request)));
   EXPECT_EQ(world_.events().size(), 1u);

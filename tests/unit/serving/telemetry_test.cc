@@ -239,6 +239,27 @@ TEST_F(TelemetryTest, AnEventThatNoLogTakesIsDroppedAlone) {
 }
 
 // More than the log takes at once: who brings it waits, and nothing is lost.
+// Of a healthy log that nobody writes to meanwhile: a call of the loop finds room where another one
+// would wait, and the loop hears of it before.
+TEST_F(TelemetryTest, ACallOfTheLoopTakesMoreMemoryInsteadOfWaiting) {
+  constexpr std::size_t most = 40;
+  Telemetry telemetry(log_, metrics_, {.waiting_max = most * sizeof(InferenceEvent)});
+  auto& dropped = metrics_.counter("penstock_telemetry_dropped_total", "");
+  std::size_t taken = 0, taken_before_crowded = 0;
+  for (; dropped.value() == 0; ++taken) {
+    if (!telemetry.is_crowded()) taken_before_crowded = taken;
+    telemetry.put(events("e" + std::to_string(taken)), /*from_loop=*/true);
+    ASSERT_LE(taken, 2 * most);
+  }
+  EXPECT_GT(taken - 1, most) << "more than another call gets";
+  EXPECT_LE(taken - 1, most + most / 4);
+  EXPECT_LT(taken_before_crowded, most * 3 / 4 + 1);
+  EXPECT_TRUE(telemetry.is_crowded());
+  must(telemetry.flush(seconds(10)));
+  EXPECT_FALSE(telemetry.is_crowded());
+  EXPECT_EQ(logged(), taken - 1);
+}
+
 TEST_F(TelemetryTest, ABurstWaitsForALogThatIsWell) {
   Telemetry telemetry(log_, metrics_, {.waiting_max = 64 << 10, .group_max = 16 << 10});
   std::jthread writer([&](const std::stop_token& stop) {
