@@ -1,6 +1,7 @@
 #include "costs/leases.h"
 
 #include "audit/audit.h"
+#include "costs/service.h"
 #include "costs/store.h"
 #include "incidents/service.h"
 
@@ -112,7 +113,9 @@ Result<void> tell_silent(sql::Tx& tx, Project& project, const std::vector<Lease>
          .title = "A server that was last heard of at " + to_rfc3339(lease.renewed_at) + " holds " +
                   to_text(lease.amount) + " of budget " + lease.budget +
                   ", which nobody else can spend until it is started again with its data "
-                  "directory, or the budget's period ends",
+                  "directory, or the budget's period ends; if it will not come back: penstock "
+                  "budgets free " +
+                  lease.server,
          .severity = incidents::Severity::warning,
          .subject = "budget:" + lease.budget,
          .detail = {{"amount", to_text(lease.amount)}, {"server", lease.server}}}));
@@ -120,9 +123,9 @@ Result<void> tell_silent(sql::Tx& tx, Project& project, const std::vector<Lease>
   return {};
 }
 
-// Of a former life of this server. What it held is given back, but for calls of which the ledger
-// has nothing: they ran when it ended, and whoever answers them bills them all the same.
-Result<void> settle_former(sql::Tx& tx, Lease lease, Timestamp now) {
+// Of a server's life that is over. What it held is given back, but for calls of which the ledger
+// has nothing: they ran when it ended, and whoever answers them bills them all the same. Their sum.
+Result<Money> settle_former(sql::Tx& tx, Lease lease, Timestamp now) {
   std::vector<std::string_view> asked;
   Money listed;
   for (const RunningCall& one : lease.calls) {
@@ -135,7 +138,10 @@ Result<void> settle_former(sql::Tx& tx, Lease lease, Timestamp now) {
   std::erase_if(lease.calls, [&](const RunningCall& one) { return posted.contains(one.id); });
   Money lost = positive(lease.running - listed);
   for (const RunningCall& one : lease.calls) lost = lost + one.worst;
-  if (lost <= Money{}) return remove(tx, lease);
+  if (lost <= Money{}) {
+    TRY(remove(tx, lease));
+    return Money{};
+  }
   const std::string heard = to_rfc3339(lease.renewed_at);
   std::vector<std::string> ids;
   for (const RunningCall& one : lease.calls)
@@ -156,9 +162,10 @@ Result<void> settle_former(sql::Tx& tx, Lease lease, Timestamp now) {
        .severity = incidents::Severity::warning,
        .subject = subject,
        .detail = {{"amount", to_text(lost)}, {"heard_of_at", heard}, {"calls", encode(ids)}}}));
-  return audit::record(
+  TRY(audit::record(
       tx, call, now,
-      {"costs.budget.unsettled", subject, {{"amount", to_text(lost)}, {"heard_of_at", heard}}});
+      {"costs.budget.unsettled", subject, {{"amount", to_text(lost)}, {"heard_of_at", heard}}}));
+  return lost;
 }
 
 }  // namespace
@@ -231,6 +238,35 @@ Result<void> renew(sql::Tx& tx, Project& project, const Lessee& me, std::vector<
     if (!same) TRY(put(tx, lease));
   }
   return me.shared ? tell_silent(tx, project, leases, me, now) : Result<void>{};
+}
+
+Result<FreedLeases> Service::free_leases(const Call& call, const FreeLeasesInput& input) {
+  const Timestamp now = clock_.now();
+  return db_.write(call, [&](sql::Tx& tx) -> Result<FreedLeases> {
+    FreedLeases out;
+    for (const Lease& lease : TRY(read_leases(tx, call.project))) {
+      if (lease.server != input.server || lease.unsettled) continue;
+      if (lease.renewed_at + silent_after > now)
+        return Error{Code::failed_precondition,
+                     "server " + lease.server + " was heard of at " + to_rfc3339(lease.renewed_at) +
+                         "; what it holds can be given back once it was silent for ten minutes, "
+                         "and it gives it back itself where it is stopped"};
+      const Money kept = TRY(settle_former(tx, lease, now));
+      out.leases.push_back({.budget = lease.budget,
+                            .heard_of_at = lease.renewed_at,
+                            .freed = positive(lease.amount - kept),
+                            .unsettled = kept});
+    }
+    if (out.leases.empty())
+      return Error{Code::not_found, "server " + input.server +
+                                        " holds nothing of this project's budgets; the incident of "
+                                        "its silence says its name"};
+    TRY(audit::record(tx, call, now,
+                      {"costs.budget.freed",
+                       "server:" + input.server,
+                       {{"reason", input.reason}, {"leases", encode(out.leases)}}}));
+    return out;
+  });
 }
 
 void Guard::lease_as(Lessee lessee) { lessee_ = std::move(lessee); }

@@ -2,6 +2,7 @@
 
 #include "base/call.h"
 #include "costs/corrections.h"
+#include "costs/free_leases.h"
 #include "costs/ledger.h"
 #include "costs/posting.h"
 #include "costs/reconcile.h"
@@ -61,6 +62,10 @@ class Service {
   Result<Showback> showback(const Call& call, const PeriodInput& input);
   // Whether a call has lines.
   Result<bool> has(const Call& call, const LinesInput& input);
+  // Gives back what a server holds of the project's hard budgets: not_found where it holds nothing,
+  // failed_precondition where it was heard of within ten minutes. What its last calls cost that
+  // only its own log has is counted no more until it comes back, so this is for one that will not.
+  Result<FreedLeases> free_leases(const Call& call, const FreeLeasesInput& input);
   // The lines of one call, and all its corrections.
   Result<Lines> lines(const Call& call, const LinesInput& input);
 

@@ -67,9 +67,9 @@ def test_what_is_gone_is_said_to_be_gone(desk):
     desk.server.wait(lambda: find(desk, ours).status_code == 404)
     assert time.time() - started > KEEP - 2
 
-    said = find(desk, ours).json()["message"]
+    said = find(desk, ours).json()["detail"]
     assert f"prediction {ours} of 20" in said and "older than the retention" in said, said
-    said = find(desk, "mine").json()["message"]
+    said = find(desk, "mine").json()["detail"]
     assert "there is no prediction mine, or it is too old" in said, said
     again = infer(desk, id="mine")
     assert again.status_code == 409, again.text
@@ -89,7 +89,7 @@ def test_what_is_gone_is_said_to_be_gone(desk):
     refused = desk.ask("POST", "/api/v1/features:from-predictions", {
         "route": "scorer", "from": "2026-01-01T00:00:00Z", "to": "2036-01-01T00:00:00Z", "dataset": "served"})
     assert refused.status_code == 409, refused.text
-    assert "from must be later than 20" in refused.json()["message"], refused.text
+    assert "from must be later than 20" in refused.json()["detail"], refused.text
 
 
 def test_nothing_goes_before_it_was_metered_however_often_the_server_is_killed(desk):

@@ -40,6 +40,13 @@ std::vector<Route> cost_routes(costs::Service& costs) {
           "POST", "/api/v1/costs/shares", "Split a bill over those who shared what it is for",
           Permission::operate,
           [&](const Call& call, const ShareInput& in) { return costs.share(call, in); }),
+      route<costs::FreeLeasesInput, costs::FreedLeases>(
+          "POST", "/api/v1/budgets:free",
+          "Give back what a server holds of shared budgets that will not come back",
+          Permission::operate,
+          [&](const Call& call, const costs::FreeLeasesInput& in) {
+            return costs.free_leases(call, in);
+          }),
       route<ReconcileInput, Reconciliation>(
           "POST", "/api/v1/costs/reconciliations", "Compare a provider's report with the ledger",
           Permission::operate,

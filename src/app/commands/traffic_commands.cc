@@ -15,6 +15,30 @@ std::string joined(const json::value& list) {
   return out;
 }
 
+void add_free(CLI::App& budgets, Globals& globals) {
+  struct Options {
+    std::string server, reason;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* free = budgets.add_subcommand(
+      "free", "Give back what a server holds of shared budgets that will not come back");
+  free->add_option("server", options->server, "as the incident of its silence says it")->required();
+  free->add_option("--reason", options->reason, "for the audit log")->required();
+  free->callback([&globals, options] {
+    const auto answer =
+        globals.ask("POST", "/api/v1/budgets:free",
+                    json::object{{"server", options->server}, {"reason", options->reason}});
+    if (!answer) return;
+    globals.show(*answer, [&] {
+      std::vector<std::vector<std::string>> rows;
+      for (const json::value& one : answer->at("leases").as_array())
+        rows.push_back({text_of(one, "budget"), text_of(one, "heard_of_at"), text_of(one, "freed"),
+                        text_of(one, "unsettled")});
+      print_table({"BUDGET", "HEARD OF AT", "FREED", "UNSETTLED"}, rows);
+    });
+  });
+}
+
 }  // namespace
 
 void add_traffic_commands(CLI::App& parent, Globals& globals) {
@@ -42,7 +66,9 @@ void add_traffic_commands(CLI::App& parent, Globals& globals) {
     return note + (note.empty() ? "" : "; ") + unsettled + " unsettled";
   };
   CLI::App* budgets = parent.add_subcommand("budgets", "What is spent and reserved of each budget");
-  budgets->callback([&globals, note_of] {
+  add_free(*budgets, globals);
+  budgets->callback([&globals, note_of, budgets] {
+    if (!budgets->get_subcommands().empty()) return;
     const auto answer = globals.ask("GET", "/api/v1/budgets");
     if (!answer) return;
     globals.show(*answer, [&] {

@@ -179,6 +179,51 @@ TEST_F(LeasesTest, WhoStopsGivesBackAndWhoIsKilledDoesNot) {
   EXPECT_EQ(test::count(*db_, "audit_events WHERE action = 'costs.budget.unsettled'"), 1);
 }
 
+TEST_F(LeasesTest, APersonFreesWhatAServerHoldsThatIsGoneForGood) {
+  budget(1'000);
+  auto one = server("one"), gone = server("gone");
+  auto running = gone->reserve("b", 15);
+  ASSERT_EQ(running.decision, Decision::allow);
+  gone->turn();
+  const Money held = *gone->status().portion;
+  ASSERT_GT(held, Money::whole(15));
+  const auto free = [&](const std::string& name) {
+    return one->costs.free_leases(test::call("user:ana"), {name, "its disk is broken"});
+  };
+  EXPECT_EQ(free("gone").error().code, Code::failed_precondition) << "it may live";
+  EXPECT_EQ(free("nobody").error().code, Code::not_found);
+  clock_.advance(std::chrono::minutes(11));
+  one->turn();
+  one->turn();
+  EXPECT_EQ(test::count(*db_, "incidents WHERE title LIKE '%penstock budgets free gone'"), 1);
+  EXPECT_EQ(*one->status().elsewhere, held);
+
+  const FreedLeases freed = test::must(free("gone"));
+  ASSERT_EQ(freed.leases.size(), 1u);
+  EXPECT_EQ(freed.leases[0].budget, "all");
+  EXPECT_EQ(freed.leases[0].unsettled, Money::whole(15)) << "its provider bills what ran";
+  EXPECT_EQ(freed.leases[0].freed, held - Money::whole(15));
+  EXPECT_EQ(test::count(*db_,
+                        "audit_events WHERE action = 'costs.budget.freed' AND subject = "
+                        "'server:gone' AND actor = 'user:ana'"),
+            1);
+  one->turn();
+  EXPECT_EQ(*one->status().elsewhere, Money{});
+  EXPECT_EQ(one->status().unsettled, Money::whole(15));
+  EXPECT_EQ(one->reserve("c", 986).decision, Decision::stop);
+  one->turn();
+  EXPECT_EQ(one->reserve("d", 985).decision, Decision::throttle) << "it asks for a larger portion";
+  one->turn();
+  EXPECT_EQ(one->reserve("e", 985).decision, Decision::allow);
+  EXPECT_EQ(free("gone").error().code, Code::not_found) << "once";
+
+  // It was only cut off after all: it holds again what is left, and that is nothing.
+  gone->turn();
+  EXPECT_NE(gone->reserve("f", 10).decision, Decision::allow);
+  gone->turn();
+  EXPECT_NE(gone->reserve("g", 10).decision, Decision::allow);
+}
+
 TEST_F(LeasesTest, ACallThatTheLogKeptIsSettledAfterAll) {
   budget(1'000);
   auto one = server("one");
