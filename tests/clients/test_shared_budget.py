@@ -98,3 +98,33 @@ def test_two_servers_never_spend_a_hard_budget_together_twice(pair):
     two.server.wait(lambda: float(budget(two, "shared")["elsewhere"]) == 0)
     found = budget(two, "shared")
     assert float(found["spent"]) <= LIMIT and float(found["unsettled"]) == 0
+
+
+def test_a_person_gives_back_what_a_server_holds_that_is_gone_for_good(pair):
+    one, two, _ = pair
+
+    def is_answered():
+        try:
+            return chat(two, "shared", max_tokens=20)
+        except openai.RateLimitError:
+            return None  # its portion grows with what is asked of it
+    one.server.wait(is_answered)
+    one.server.wait(lambda: float(budget(one, "shared")["elsewhere"]) > 0)
+    name = (two.server.data / "server_id").read_text().strip()
+
+    def free(server):
+        return one.server.run("budgets", "free", server, "--reason", "its disk is lost")
+    two.server.process.kill()
+    two.server.process.wait()
+    early = free(name)
+    assert early.returncode == 1 and "was heard of at" in early.stderr, early.stderr
+    assert "holds nothing of this project's budgets" in free("nobody").stderr
+    # Ten minutes later.
+    subprocess.run(["psql", "-v", "ON_ERROR_STOP=1", "-qc", "UPDATE budget_leases SET renewed_at = renewed_at - 660000000 "
+                    f"WHERE server = '{name}'", os.environ["PENSTOCK_TEST_METADATA"]], check=True)
+    one.server.wait(lambda: f"penstock budgets free {name}" in one.ask("GET", "/api/v1/incidents", token=one.server.token).text)
+    freed = free(name)
+    assert freed.returncode == 0 and "shared" in freed.stdout, freed.stdout + freed.stderr
+    print(freed.stdout)
+    one.server.wait(lambda: float(budget(one, "shared")["elsewhere"]) == 0)
+    assert one.server.run("budgets").stdout.startswith("NAME")
