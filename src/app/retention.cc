@@ -54,7 +54,11 @@ void System::Parts::make_retention() {
     return db->write(retention_call, [&](sql::Tx& tx) { return tell(tx, clock.now(), held); });
   });
   gateway->remember_by([this](const std::string& project, const std::string& id) {
-    return costs->has({.actor = "service:serving", .project = project}, {"inference", id});
+    // A call waits for it, and goes on without it where the database is away.
+    constexpr Micros longest = std::chrono::seconds(1);
+    return costs->has(
+        {.actor = "service:serving", .project = project, .deadline = clock.now() + longest},
+        {"inference", id});
   });
 }
 

@@ -119,8 +119,9 @@ Result<std::shared_ptr<const LiveRoute>> Gateway::route(const Call& call,
                    " is a language model's: call POST /v1/chat/completions with it as the model"};
 }
 
-bool Gateway::is_brief(const Call& call, std::string_view name) const {
+bool Gateway::is_brief(const Call& call, std::string_view name, bool has_id) const {
   if (telemetry_.is_crowded()) return false;  // its event may have to wait for the log
+  if (has_id && asks_ledger()) return false;
   const auto table = table_.get();
   const auto found = table->routes.find(route_key(call.project, name));
   if (found == table->routes.end()) return true;  // a refusal
@@ -180,10 +181,14 @@ Result<Gateway::Repeat> Gateway::repeated(const Call& call, const LiveRoute& rou
   return Repeat{.answer = std::move(answer)};
 }
 
-bool Gateway::is_gone(const std::string& project, const std::string& id) const {
+bool Gateway::asks_ledger() const {
   if (!was_posted_) return false;
   const auto held = log_.extent(inference_topic);
-  if (!held || held->start == 0) return false;
+  return held && held->start > 0;
+}
+
+bool Gateway::is_gone(const std::string& project, const std::string& id) const {
+  if (!asks_ledger()) return false;
   const auto posted = was_posted_(project, id);
   if (!posted) log::warn("ledger_not_asked", {{"error", posted.error().message}});
   return posted && *posted;

@@ -95,8 +95,9 @@ class Gateway {
                          const guardrails::MayJudge& may_judge = {}) const;
   // Of routes whose versions take tensors.
   Result<std::shared_ptr<const LiveRoute>> route(const Call& call, std::string_view name) const;
-  // Whether a call of the route waits for nothing but its own model in this process.
-  bool is_brief(const Call& call, std::string_view name) const;
+  // Whether a call of the route waits for nothing but its own model in this process; one with an id
+  // may have to wait for the ledger (is_gone).
+  bool is_brief(const Call& call, std::string_view name, bool has_id = false) const;
   // In service, of the call's project, by name.
   std::vector<std::shared_ptr<const LiveRoute>> routes(const Call& call) const;
   // Memory of the models that are loaded, as gauges.
@@ -107,6 +108,7 @@ class Gateway {
   PayloadLog& payloads() { return payloads_; }
 
  private:
+  bool asks_ledger() const;  // of ids that the log does not have: it was shortened
   // What is known of a call that came under an id of the caller's.
   struct Repeat {
     std::optional<InferAnswer> answer;  // that it had

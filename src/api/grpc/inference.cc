@@ -102,7 +102,9 @@ Rpc model_infer(serving::Gateway& gateway) {
   return rpc<In, Out>(
       path_of("ModelInfer"), Permission::infer, Place::brief,
       [&](const Asked& asked, In& in, Out& out) { return infer(gateway, asked, in, out); },
-      [&](const Call& call, const In& in) { return gateway.is_brief(call, in.model_name()); });
+      [&](const Call& call, const In& in) {
+        return gateway.is_brief(call, in.model_name(), !in.id().empty());
+      });
 }
 
 Rpc model_stream_infer(serving::Gateway& gateway) {
@@ -117,7 +119,9 @@ Rpc model_stream_infer(serving::Gateway& gateway) {
         (*answer.mutable_parameters())["triton_final_response"].set_bool_param(true);
         return {};
       },
-      [&](const Call& call, const In& in) { return gateway.is_brief(call, in.model_name()); },
+      [&](const Call& call, const In& in) {
+        return gateway.is_brief(call, in.model_name(), !in.id().empty());
+      },
       [](const In& in, const std::string& error, Out& out) {
         out.Clear();
         out.set_error_message(error);

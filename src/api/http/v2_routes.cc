@@ -140,7 +140,9 @@ std::vector<Route> v2_routes(Gateway& gateway) {
                       .handle = run,
                       .brief = true,
                       .brief_for = [&gateway](const Call& call, const Request& request) {
-                        return gateway.is_brief(call, *request.path_value("model"));
+                        // Unread so far: whether there may be an id is enough to know.
+                        const bool has_id = request.body.find("\"id\"") != std::string::npos;
+                        return gateway.is_brief(call, *request.path_value("model"), has_id);
                       }});
   }
   return routes;

@@ -275,11 +275,22 @@ class GoneTest : public ::testing::Test {
 };
 
 TEST_F(GoneTest, AnIdThatWasPaidIsNeitherAnsweredNorRunAgain) {
+  auto route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+  Deployment here = *route.targets[0].deployment;
+  here.runtime_name = "onnx";
+  route.targets[0].deployment = std::make_shared<const Deployment>(here);
+  world_.serve(route);
+  const auto is_brief = [&](bool has_id) {
+    return world_.gateway.is_brief(test::call(), "flight-delay", has_id);
+  };
   must(predict("mine"));
   EXPECT_TRUE(must(predict("mine")).predictions.at(0).repeated);
   EXPECT_EQ(asked_, 0) << "nothing is gone yet";
+  EXPECT_TRUE(is_brief(true));
   posted_.insert("p1/mine");
   forget_all();
+  EXPECT_FALSE(is_brief(true)) << "it may wait for the ledger";
+  EXPECT_TRUE(is_brief(false));
   const auto again = predict("mine");
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Code::already_exists);
