@@ -137,6 +137,13 @@ def online(one: peers.Connection, options: argparse.Namespace) -> None:
     print(f"push until readable: {percentiles(pushes)}", flush=True)
 
 
+def idle(server: peers.Process) -> None:
+    """Until the days that were materialized have their profiles, which take the cores that a join is to have."""
+    spent = -1.0
+    while spent < (spent := server.cpu_seconds()) - 0.1:
+        time.sleep(2)
+
+
 def joins(server: peers.Process, one: peers.Connection, python: str, folder: pathlib.Path, options: argparse.Namespace) -> None:
     best = {}
     body = request("features:historical", {"entity_path": str(folder / "rows.parquet"),
@@ -183,6 +190,7 @@ def main() -> None:
             print(f"materialize {options.events:,} events of {options.accounts:,} entities into {len(features())} windows: "
                   f"{time.perf_counter() - started:.2f} s, {cpu:.2f} s CPU, {options.events / cpu:,.0f} events a CPU second", flush=True)
             online(one, options)
+            idle(server)
             joins(server, one, python, folder, options)
         finally:
             server.stop()

@@ -87,14 +87,17 @@ std::string offline_statement(const ViewHandle& handle) {
          (order.empty() ? "" : ", " + order);
 }
 
+EventReader::EventReader(const ViewHandle& view)
+    : view_(view), key_(row_key(view, {})), begin_(key_.size()) {}
+
 std::size_t EventReader::columns() const {
   return view_.keys.size() + 3 + view_.windows->inputs.size();
 }
 
 const std::string& EventReader::key(const olap::Chunk& chunk, std::size_t row) {
-  for (std::size_t i = 0; i < keys_.size(); ++i)
-    keys_[i] = key_at(view_.keys[i].type, chunk.columns[i], row);
-  key_ = row_key(view_, keys_);
+  key_.resize(begin_);
+  for (std::size_t i = 0; i < view_.keys.size(); ++i)
+    append_key(key_, key_at(view_.keys[i].type, chunk.columns[i], row));
   return key_;
 }
 

@@ -18,7 +18,7 @@ std::string_view engine_type(FeatureType type);
 // Reads rows whose first columns are event_columns.
 class EventReader {
  public:
-  explicit EventReader(const ViewHandle& view) : view_(view), keys_(view.keys.size()) {}
+  explicit EventReader(const ViewHandle& view);
   // The key of the row's entity in the online store.
   const std::string& key(const olap::Chunk& chunk, std::size_t row);
   const Event& event(const olap::Chunk& chunk, std::size_t row);
@@ -28,8 +28,8 @@ class EventReader {
 
  private:
   const ViewHandle& view_;
-  std::vector<std::string> keys_;
   std::string key_;
+  const std::size_t begin_;  // of its join keys
   Event event_;
 };
 

@@ -3,7 +3,8 @@
 #include <atomic>
 #include <filesystem>
 
-#include "features/windows/entity.h"
+#include "features/windows/events.h"
+#include "features/windows/history.h"
 
 namespace penstock::features::windows {
 namespace {
@@ -77,10 +78,11 @@ class Values {
     clear();
   }
 
-  Result<void> add(std::int64_t row, const Entity& entity, Timestamp at) {
+  Result<void> add(std::int64_t row, History& history, Timestamp at) {
     put(0, row);
-    put(1, entity.newest()->event.time_since_epoch().count());
-    for (std::size_t i = 0; i < plan_.features.size(); ++i) put(2 + i, TRY(entity.value(i, at)));
+    put(1, history.newest_event().time_since_epoch().count());
+    const auto values = TRY(history.values(at));
+    for (std::size_t i = 0; i < values.size(); ++i) put(2 + i, values[i]);
     return ++block_.rows < block_rows ? Result<void>() : flush();
   }
 
@@ -143,23 +145,19 @@ Result<std::string> join_windows(olap::Engine& olap, olap::Session& session,
   EventReader reader(view);
   Values values(session, table, plan);
   std::string entity;
-  Tiles tiles(plan);
+  History history(plan);
   const auto other = TRY(olap.session());
   TRY(other->stream(merged_statement(input), {}, [&](const olap::Chunk& chunk) -> Result<void> {
     const olap::Chunk::Values& numbers = chunk.columns[reader.columns()];
     for (std::size_t row = 0; row < chunk.rows; ++row) {
       if (const std::string& key = reader.key(chunk, row); key != entity) {
         entity = key;
-        tiles = Tiles(plan);
+        history.clear();
       }
-      if (!numbers.valid[row]) {
-        TRY(tiles.add(reader.event(chunk, row)));
-      } else if (!tiles.empty()) {
-        Entity known(plan, std::move(tiles));
-        const auto put = values.add(numbers.whole[row], known, reader.arrived(chunk, row));
-        tiles = std::move(known).tiles();
-        TRY(put);
-      }
+      if (!numbers.valid[row])
+        TRY(history.add(reader.event(chunk, row)));
+      else if (!history.empty())
+        TRY(values.add(numbers.whole[row], history, reader.arrived(chunk, row)));
     }
     return {};
   }));

@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "features/windows/entity.h"
+#include "features/windows/history.h"
 #include "tests/unit/features/windows_fixture.h"
 
 namespace penstock::features::windows {
@@ -230,6 +231,59 @@ TEST_F(TilesTest, HoldTheSameWhateverTheOrder) {
         found.push_back(test::must(entity.value(i, at(newest + ahead))));
       ASSERT_TRUE(agree(found, oracle.row("a", newest + ahead))) << seed << " + " << ahead;
     }
+  }
+}
+
+// Whether events are added up as they are or as tiles, and wherever it goes over from one to the
+// other, to the last bit.
+TEST_F(TilesTest, AreWhatTheEventsThemselvesAddUpTo) {
+  History history(*plan_);
+  const auto same = [&](const Tiles& tiles, Timestamp asked_at) {
+    const Entity entity(*plan_, tiles);
+    const auto found = test::must(history.values(asked_at));
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (found[i] != test::must(entity.value(i, asked_at))) return asked()[i].name;
+    return std::string();
+  };
+  for (unsigned seed = 0; seed < 80; ++seed) {
+    WindowRandom random(seed);
+    auto readings = some(random, seed % 2 ? 1500 : 100'000);
+    const auto earlier = [](const Reading& a, const Reading& b) {
+      return arrived_of(a) < arrived_of(b);
+    };
+    std::stable_sort(readings.begin(), readings.end(), earlier);
+    history.clear();
+    EXPECT_TRUE(history.empty());
+    Tiles tiles(*plan_);
+    for (std::size_t i = 0; i < readings.size(); ++i) {
+      const std::int64_t now = arrived_of(readings[i]);
+      test::must(tiles.add(event(readings[i])));
+      test::must(history.add(event(readings[i])));
+      // From one row to very many.
+      if (i % (1 + seed % 40) != 0 ||
+          (i + 1 < readings.size() && arrived_of(readings[i + 1]) == now))
+        continue;
+      ASSERT_EQ(history.newest_event(), tiles.newest_event());
+      ASSERT_EQ(same(tiles, at(now)), "") << seed << " after " << i;
+    }
+    if (readings.empty()) continue;
+    const std::int64_t newest = arrived_of(readings.back());
+    const WindowOracle oracle{readings, {}, {}};
+    for (const std::int64_t ahead : {0, 60, 600, 90'000}) {
+      ASSERT_EQ(same(tiles, at(newest + ahead)), "") << seed << " + " << ahead;
+      ASSERT_TRUE(
+          agree(test::must(history.values(at(newest + ahead))), oracle.row("a", newest + ahead)));
+    }
+  }
+  // More events than are kept as they are.
+  history.clear();
+  Tiles tiles(*plan_);
+  for (int i = 0; i < 10'000; ++i) {
+    const Event one = event({"a", i % 7, i / 4, {}, i % 11 * 0.1, "n"});
+    test::must(tiles.add(one));
+    test::must(history.add(one));
+    if (i % 3'000 != 2'999) continue;
+    ASSERT_EQ(same(tiles, one.arrived_at), "") << i;
   }
 }
 
