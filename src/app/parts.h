@@ -197,6 +197,7 @@ struct System::Parts {
   void show_shadows();
 
   Timestamp tended{}, refreshed{}, classes_read{}, prices_read{};
+  int memory_turns = 0;
   std::int64_t followed = 0;           // number of the table whose upstreams are known
   std::vector<costs::Notice> notices;  // not told yet
 };

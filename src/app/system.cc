@@ -115,9 +115,11 @@ void System::Parts::start_background() {
     return false;
   });
   every("artifacts", {std::chrono::seconds(1)}, [this] { return tend_artifacts(); });
-  // What a burst of calls or a large join took and gave back.
-  every("memory", {std::chrono::seconds(5)}, []() -> Result<bool> {
+  // What a burst of calls or a large join took and gave back, before much of it lies about; and
+  // five seconds after the start, then every five minutes, what is mapped of files for nothing.
+  every("memory", {std::chrono::seconds(1)}, [this]() -> Result<bool> {
     give_back_free_memory();
+    if (memory_turns++ % 300 == 5) split_used_mappings();
     return false;
   });
   every("audit", {std::chrono::minutes(1)}, [this]() -> Result<bool> {

@@ -111,11 +111,13 @@ Connection::Io Connection::push() {
 
 // Takes bytes off the socket for TLS to read.
 Connection::Io Connection::pull() {
-  thread_local std::array<char, 16 << 10> bytes;
-  const std::size_t size = socket.receive(asio::buffer(bytes), 0, fault_);
+  // Not of each thread from its start on, as an array would be.
+  constexpr std::size_t most = 16 << 10;
+  thread_local const auto bytes = std::make_unique_for_overwrite<char[]>(most);
+  const std::size_t size = socket.receive(asio::buffer(bytes.get(), most), 0, fault_);
   if (fault_ == asio::error::would_block) return Io::blocked;
   if (fault_) return Io::broken;
-  tls_->take(bytes.data(), size);
+  tls_->take(bytes.get(), size);
   return Io::some;
 }
 

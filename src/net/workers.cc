@@ -2,19 +2,14 @@
 
 #include <pthread.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace penstock::net {
 
-Workers::Workers(int threads, std::size_t queue_max) : queue_max_(queue_max) {
-  for (int at = 0; at < threads; ++at) {
-    Place& place = *places_.emplace_back(std::make_unique<Place>());
-    threads_.emplace_back([this, &place] {
-      pthread_setname_np(pthread_self(), "worker");  // for top and perf
-      tend(place);
-    });
-  }
-}
+Workers::Workers(int threads, std::size_t queue_max)
+    : threads_max_(static_cast<std::size_t>(std::max(threads, 1))), queue_max_(queue_max) {}
 
 Workers::~Workers() {
   stop();
@@ -39,12 +34,23 @@ void Workers::submit(std::unique_ptr<Job> job) {
   {
     const std::lock_guard lock(turn_);
     jobs_.push_back(std::move(job));
-    if (waiting_.empty() || stopped_) return;
+    if (stopped_) return;
+    if (waiting_.empty()) return begin_thread();
     place = waiting_.back();
     waiting_.pop_back();
     place->is_wanted = true;
   }
   place->woken.notify_one();
+}
+
+// All that there are have work. With turn_ held.
+void Workers::begin_thread() {
+  if (closing_ || threads_.size() >= threads_max_) return;
+  Place& place = *places_.emplace_back(std::make_unique<Place>());
+  threads_.emplace_back([this, &place] {
+    pthread_setname_np(pthread_self(), "worker");  // for top and perf
+    tend(place);
+  });
 }
 
 void Workers::tend(Place& place) {

@@ -24,10 +24,11 @@ namespace asio = boost::asio;
 
 // A pool whose queue has an end. A place in the queue is taken by enter() and given back by
 // leave(), once a thread has begun the work. Of the threads that wait, the one that worked last is
-// woken: a few whose caches are warm do what there is, and the others keep no memory of their own.
+// woken: a few whose caches are warm do what there is. Threads begin when there is work for them,
+// since each takes some 50 KB of its own: a stack, and what libraries keep for each thread.
 class Workers {
  public:
-  Workers(int threads, std::size_t queue_max);
+  Workers(int threads, std::size_t queue_max);  // so many threads at most, one at least
   // Work that nobody has begun is let go of.
   ~Workers();
 
@@ -69,6 +70,7 @@ class Workers {
   };
 
   void submit(std::unique_ptr<Job> job);
+  void begin_thread();
   void tend(Place& place);
   void wake_all();
 
@@ -76,7 +78,7 @@ class Workers {
   std::deque<std::unique_ptr<Job>> jobs_;
   std::vector<Place*> waiting_;  // who waited last is the last
   bool stopped_ = false, closing_ = false;
-  const std::size_t queue_max_;
+  const std::size_t threads_max_, queue_max_;
   std::atomic<std::size_t> queued_{0};
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<std::jthread> threads_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <set>
 
@@ -34,8 +35,43 @@ TEST(WorkersTest, RunAllThatManyThreadsSubmit) {
   EXPECT_EQ(ran, 8'000);
 }
 
+// Holds so many of them at once, so that there are as many.
+void hold_at_once(Workers& workers, int threads) {
+  std::atomic<int> inside = 0;
+  std::promise<void> open;
+  const auto opened = open.get_future().share();
+  std::vector<std::promise<void>> done(static_cast<std::size_t>(threads));
+  for (auto& one : done)
+    workers.submit([&inside, &open, &one, opened, threads] {
+      if (++inside == threads) open.set_value();
+      opened.wait_for(30s);
+      one.set_value();
+    });
+  for (auto& one : done) one.get_future().wait();
+  EXPECT_EQ(inside, threads);
+}
+
+std::ptrdiff_t threads_of_this_process() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {});
+}
+
+TEST(WorkersTest, BeginWhenThereIsWorkForThem) {
+  const auto before = threads_of_this_process();
+  Workers workers(16, 100);
+  EXPECT_EQ(threads_of_this_process(), before);
+  run_once(workers);
+  EXPECT_EQ(threads_of_this_process(), before + 1);
+  hold_at_once(workers, 5);
+  EXPECT_GE(threads_of_this_process(), before + 5);
+  EXPECT_LE(threads_of_this_process(), before + 6);  // one may be slow to wait again
+  hold_at_once(workers, 16);
+  for (int at = 0; at < 50; ++at) workers.submit([] { std::this_thread::sleep_for(1ms); });
+  EXPECT_EQ(threads_of_this_process(), before + 16);
+}
+
 TEST(WorkersTest, WakeWhoWorkedLast) {
   Workers workers(16, 100);
+  hold_at_once(workers, 16);
   std::this_thread::sleep_for(20ms);  // until all of them wait
   std::set<std::thread::id> seen;
   for (int at = 0; at < 50; ++at) seen.insert(run_once(workers));
