@@ -7,9 +7,6 @@
 namespace penstock::costs {
 namespace {
 
-// Calls that ended and that the ledger still has not: beyond these, the oldest are counted as spent
-// until the period ends.
-constexpr std::size_t held_max = 200'000;
 constexpr std::size_t notices_max = 1'000;
 // After its deadline a call may take this long to say what it cost.
 constexpr Micros grace = std::chrono::minutes(1);
@@ -96,61 +93,68 @@ Opinion judge(Node& node, const Spend& spend, const Held& one, Timestamp now, bo
 void Project::count(const Held& one, bool add) {
   for (Node& node : nodes) {
     if (!node.counts(one)) continue;
-    Money& sum = one.settled ? node.pending : node.reserved;
+    Money& sum = one.expired ? node.pending : node.reserved;
     const Money amount = node.amount_of(one);
     sum = add ? sum + amount : sum - amount;
   }
 }
 
-void Project::forget(std::map<std::uint64_t, Held>::iterator one) {
+// Out of all that knows it.
+Held Project::take(std::map<std::uint64_t, Held>::iterator one) {
   count(one->second, false);
-  find_by(one->first, one->second, "");
-  by_deadline.erase({one->second.deadline, one->first});
-  held.erase(one);
-}
-
-// By what posts find it; no name: not at all.
-void Project::find_by(std::uint64_t number, Held& one, std::string id) {
-  const auto [first, last] = by_id.equal_range(one.id);
+  const auto [first, last] = by_key.equal_range(one->second.key);
   for (auto it = first; it != last; ++it)
-    if (it->second == number) {
-      by_id.erase(it);
+    if (it->second == one->first) {
+      by_key.erase(it);
       break;
     }
-  one.id = std::move(id);
-  if (!one.id.empty()) by_id.emplace(one.id, number);
+  by_deadline.erase({one->second.deadline, one->first});
+  Held taken = std::move(one->second);
+  held.erase(one);
+  return taken;
 }
 
-void Project::settle(std::uint64_t number, std::vector<Part> actual, std::string_view last,
+void Project::settle(std::uint64_t number, std::span<const Part> actual, std::string_view last,
                      Timestamp now) {
   const auto found = held.find(number);
   if (found == held.end()) return;
-  Held& one = found->second;
-  if (one.settled && !one.expired) return;
-  if (std::all_of(actual.begin(), actual.end(),
-                  [](const Part& part) { return part.amount <= Money{}; }))
-    return forget(found);
-  if (!last.empty() && last != one.id) find_by(number, one, std::string(last));
-  count(one, false);
-  by_deadline.erase({one.deadline, number});
-  one.settled = true;
-  one.expired = false;
-  one.settled_at = now;
-  one.parts = std::move(actual);
-  count(one, true);
-  if (held.size() <= held_max) return;
-  // The oldest, if it ended: its cost moves to the ledger's side, and stays counted.
-  for (auto oldest = held.begin(); oldest != held.end(); ++oldest) {
-    if (!oldest->second.settled) continue;
-    for (Node& node : nodes)
-      if (node.counts(oldest->second)) node.ledger = node.ledger + node.amount_of(oldest->second);
-    return forget(oldest);
+  Held one = take(found);
+  if (!last.empty() && last != one.id) one.key = key_of(last);
+  end(std::move(one), actual, now);
+}
+
+// From now on it counts by what it cost; more than there is a place for counts as spent.
+void Project::end(Held one, std::span<const Part> actual, Timestamp now) {
+  const auto hour = [](Timestamp at) { return static_cast<std::int32_t>(hour_of(at)); };
+  Payer payer{.tenant = std::move(one.tenant), .route = std::move(one.route), .model = {}};
+  for (const Part& part : actual) {
+    if (part.amount <= Money{}) continue;
+    payer.model = part.model;
+    const bool kept = ended.add(payer, part.amount,
+                                {.key = one.key,
+                                 .at = hour(one.at),
+                                 .began = hour(one.began),
+                                 .ended = hour(now),
+                                 .stage = one.read     ? Ended::Stage::read
+                                          : one.posted ? Ended::Stage::posted
+                                                       : Ended::Stage::waits});
+    for (Node& node : nodes) {
+      if (!node.covers(payer)) continue;
+      Money& sum = kept ? node.pending : node.beyond;
+      sum = sum + part.amount;
+    }
   }
 }
 
 void Project::recount() {
   for (Node& node : nodes) node.pending = node.reserved = Money{};
   for (const auto& [ignored, one] : held) count(one, true);
+  for (Node& node : nodes) {
+    const auto covered = ended.places([&](const Payer& payer) { return node.covers(payer); });
+    ended.for_each([&](const Ended& one) {
+      if (covered[one.payer] && node.counts(one)) node.pending = node.pending + one.amount();
+    });
+  }
 }
 
 void Project::roll(Timestamp now) {
@@ -160,7 +164,7 @@ void Project::roll(Timestamp now) {
     if (hour < node.until) continue;
     node.from = period_start(node.budget.period, hour);
     node.until = period_end(node.budget.period, hour);
-    node.ledger = node.unsettled = node.portion = node.elsewhere = Money{};
+    node.ledger = node.unsettled = node.beyond = node.portion = node.elsewhere = Money{};
     node.told.clear();
     rolled = true;
   }
@@ -170,9 +174,12 @@ void Project::roll(Timestamp now) {
 // A call whose deadline is long over and that never said what it cost: the worst.
 void Project::expire(Timestamp now) {
   while (!by_deadline.empty() && by_deadline.begin()->first < now - grace) {
-    const auto number = by_deadline.begin()->second;
-    settle(number, held.at(number).parts, "", now);
-    if (const auto found = held.find(number); found != held.end()) found->second.expired = true;
+    Held& one = held.at(by_deadline.begin()->second);
+    by_deadline.erase(by_deadline.begin());
+    count(one, false);
+    one.expired = true;
+    one.expired_at = now;
+    count(one, true);
   }
 }
 
@@ -216,7 +223,7 @@ void Reservation::settle(std::vector<Part> actual, std::string_view last, Timest
   if (!project) return;
   const std::lock_guard lock(project->turn);
   project->roll(now);
-  project->settle(number_, std::move(actual), last, now);
+  project->settle(number_, actual, last, now);
 }
 
 bool Reservation::extend(const Part& more, Timestamp now) {
@@ -264,8 +271,7 @@ void Reservation::give_back() {
   if (!project) return;
   const std::lock_guard lock(project->turn);
   const auto found = project->held.find(number_);
-  if (found == project->held.end()) return;
-  if (!found->second.settled || found->second.expired) project->forget(found);
+  if (found != project->held.end()) project->take(found);
 }
 
 Guard::Guard() = default;
@@ -310,6 +316,7 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
   Held one{.id = std::string(spend.id),
            .tenant = std::string(spend.tenant),
            .route = std::string(spend.route),
+           .key = key_of(spend.id),
            .parts = {{std::string(spend.model), spend.worst.value_or(Money{})}},
            .at = spend.at,
            .began = now,
@@ -346,7 +353,7 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
   out.number_ = project->next++;
   project->count(one, true);
   project->by_deadline.emplace(one.deadline, out.number_);
-  project->by_id.emplace(one.id, out.number_);
+  project->by_key.emplace(one.key, out.number_);
   project->held.emplace(out.number_, std::move(one));
   return out;
 }
@@ -359,7 +366,9 @@ void Guard::posted(std::string_view name, std::span<const Usage> usages) {
   for (const Usage& usage : usages) {
     if (before && *before == usage.id) continue;  // another meter of the same call
     before = &usage.id;
-    const auto [first, last] = project->by_id.equal_range(usage.id);
+    const CallKey key = key_of(usage.id);
+    project->ended.posted(key);
+    const auto [first, last] = project->by_key.equal_range(key);
     for (auto it = first; it != last; ++it) project->held.at(it->second).posted = true;
   }
 }
@@ -381,7 +390,7 @@ std::vector<BudgetStatus> Guard::list(std::string_view name, Timestamp now) cons
                    .action = budget.action,
                    .hard = budget.hard,
                    .limit = budget.limit,
-                   .spent = node.ledger,
+                   .spent = node.ledger + node.beyond,
                    .pending = node.pending,
                    .reserved = node.reserved,
                    .unsettled = node.unsettled,

@@ -74,6 +74,17 @@ bool must_write(Project& project, const Lessee& me) {
 
 }  // namespace
 
+// Lines of an instant outside of the period are not among what was read: such a call stays counted,
+// or a caller could name another instant to spend more.
+void Project::forget_read() {
+  const Coverage coverage(nodes, ended);
+  ended.forget([&](const Ended& one) { return coverage.was_read(one); });
+  for (auto it = held.begin(); it != held.end();) {
+    const auto one = it++;
+    if (one->second.read && one->second.expired && was_read(nodes, one->second)) take(one);
+  }
+}
+
 Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestamp now) {
   auto project = find(name);
   if (!project) {
@@ -83,12 +94,11 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
   const std::lock_guard alone(project->refreshing);
   // What is marked now, the transaction below sees. What is marked later waits for the next time:
   // counted twice for that long, never not at all.
-  std::set<std::uint64_t> seen;
   hungry_ = false;
   {
     const std::lock_guard lock(project->turn);
-    for (const auto& [number, one] : project->held)
-      if (one.posted && one.settled) seen.insert(number);
+    project->ended.begin_read();
+    for (auto& [ignored, one] : project->held) one.read = one.posted;
   }
   const Call call{.actor = "service:budgets", .project = name};
   std::vector<Node> nodes;
@@ -105,7 +115,7 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
   if (must_write(*project, lessee_)) {
     const auto done = db.write(call, [&](sql::Tx& tx) -> Result<void> {
       TRY(read(tx));
-      return renew(tx, *project, lessee_, nodes, leases, seen, now);
+      return renew(tx, *project, lessee_, nodes, leases, now);
     });
     if (!done) {
       project->journal.reset();
@@ -121,6 +131,7 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
         if (old.budget.name == node.budget.name && old.from == node.from) {
           node.throttled = std::move(old.throttled);
           node.told = std::move(old.told);
+          node.beyond = old.beyond;
           node.taken = old.taken;
           node.wanted = old.wanted;
           node.wanted_most = old.wanted_most;
@@ -130,14 +141,8 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
     for (Node& node : project->nodes)
       node.leased = node.leased || (node.budget.hard && lessee_.shared);
     project->prices = std::move(prices);
+    project->forget_read();
     project->recount();
-    for (const std::uint64_t number : seen) {
-      const auto found = project->held.find(number);
-      if (found == project->held.end()) continue;
-      // Lines of an instant outside of the period are not among what was read: the call stays
-      // counted, or a caller could name another instant to spend more.
-      if (was_read(project->nodes, found->second)) project->forget(found);
-    }
     any_ = any_.load() || !project->nodes.empty();
   }
   const std::unique_lock lock(turn_);

@@ -7,27 +7,30 @@
 #include <set>
 
 #include "costs/budgets.h"
+#include "costs/ended_calls.h"
 #include "costs/guard.h"
 #include "costs/posting.h"
 #include "traffic/window.h"
 
 namespace penstock::costs {
 
-// A call that runs, or ended and is not in the ledger yet.
+// A call that runs, or never said what it cost.
 struct Held {
   std::string id, tenant, route;
+  CallKey key = 0;  // of its id, or of the last of its lines
   std::vector<Part> parts;
-  Timestamp at, began, deadline, settled_at;
-  bool settled = false;
-  bool expired = false;  // settled by its deadline, and may still say what it cost
-  bool posted = false;   // the ledger has it: the next refresh forgets it
+  Timestamp at, began, deadline, expired_at;
+  bool expired = false;  // counted at its worst, and may still say what it cost
+  bool posted = false;   // the ledger has it
+  bool read = false;     // and a refresh has begun since
 };
 
 struct Node {
   Budget budget;
   std::int64_t from = 0, until = 0;  // hours
   Money ledger;                      // as of the last refresh
-  Money pending, reserved;           // of Held
+  Money pending, reserved;           // of what ended, and of what runs
+  Money beyond;                      // of what ended when too much had: until the period is over
   Money unsettled;                   // of calls that ended with their server, as leases.h has it
   // Of a hard budget that other servers spend from too: what calls here may take together.
   bool leased = false;
@@ -42,7 +45,7 @@ struct Node {
   std::string note;
 
   Money held() const { return pending + reserved; }
-  Money used() const { return ledger + unsettled + held(); }
+  Money used() const { return ledger + unsettled + beyond + held(); }
   bool covers(const Held& held, const Part& part) const {
     return costs::covers(budget, held.tenant, held.route, part.model);
   }
@@ -60,7 +63,11 @@ struct Node {
   Timestamp begins() const { return Timestamp(std::chrono::hours(from)); }
   // A call of a period before counts until it ends, since nobody knows on which side it will fall.
   bool counts(const Held& held) const {
-    return covers(held) && (!held.settled || held.settled_at >= begins());
+    return covers(held) && (!held.expired || held.expired_at >= begins());
+  }
+  bool counts(const Ended& one) const { return one.ended >= from; }  // where it covers it
+  bool covers(const Payer& payer) const {
+    return costs::covers(budget, payer.tenant, payer.route, payer.model);
   }
 };
 
@@ -69,8 +76,9 @@ struct Project {
   std::string name;
   std::vector<Node> nodes;
   std::map<std::uint64_t, Held> held;  // by number: the oldest first
-  std::unordered_multimap<std::string, std::uint64_t> by_id;
-  std::set<std::pair<Timestamp, std::uint64_t>> by_deadline;  // of those that run
+  std::unordered_multimap<CallKey, std::uint64_t> by_key;
+  std::set<std::pair<Timestamp, std::uint64_t>> by_deadline;  // of those that have not expired
+  EndedCalls ended;
   std::shared_ptr<const PriceBook> prices;
   std::vector<Notice> notices;
   std::uint64_t next = 1;
@@ -79,13 +87,15 @@ struct Project {
   std::optional<std::pair<std::uint64_t, std::size_t>> journal;
   std::set<std::string> silent;  // leases that an incident tells of
 
-  // Both move sums of every node that counts it, one way or the other.
+  // Moves sums of every node that counts it, one way or the other.
   void count(const Held& one, bool add);
-  void forget(std::map<std::uint64_t, Held>::iterator one);
-  void settle(std::uint64_t number, std::vector<Part> actual, std::string_view last, Timestamp now);
-  void find_by(std::uint64_t number, Held& one, std::string id);
+  Held take(std::map<std::uint64_t, Held>::iterator one);
+  void settle(std::uint64_t number, std::span<const Part> actual, std::string_view last,
+              Timestamp now);
+  void end(Held one, std::span<const Part> actual, Timestamp now);
   void roll(Timestamp now);
   void recount();
+  void forget_read();
   void expire(Timestamp now);
   void notice(Node& node, Decision decision);
 };

@@ -27,18 +27,24 @@ struct Count {
   std::vector<RunningCall> calls;
 };
 
-Count count_of(const Node& node, const std::vector<Node>& nodes, const Project& project,
-               const std::set<std::uint64_t>& seen) {
+Count count_of(const Node& node, const std::vector<Node>& nodes, const Project& project) {
   Count count;
-  for (const auto& [number, one] : project.held) {
+  for (const auto& [ignored, one] : project.held) {
     if (!node.counts(one)) continue;
     const Money amount = node.amount_of(one);
     count.all = count.all + amount;
-    if (seen.contains(number) && was_read(nodes, one)) count.posted = count.posted + amount;
-    if (one.settled && !one.expired) continue;
+    if (one.read && one.expired && was_read(nodes, one)) count.posted = count.posted + amount;
     count.running = count.running + amount;
     if (count.calls.size() < calls_max) count.calls.push_back({one.id, amount});
   }
+  const Coverage coverage(nodes, project.ended);
+  const auto covered = project.ended.places([&](const Payer& payer) { return node.covers(payer); });
+  project.ended.for_each([&](const Ended& one) {
+    if (!covered[one.payer] || !node.counts(one)) return;
+    count.all = count.all + one.amount();
+    if (one.stage == Ended::Stage::read && coverage.was_read(one))
+      count.posted = count.posted + one.amount();
+  });
   return count;
 }
 
@@ -197,15 +203,29 @@ bool was_read(const std::vector<Node>& nodes, const Held& one) {
   return true;
 }
 
+Coverage::Coverage(const std::vector<Node>& nodes, const EndedCalls& calls) : nodes_(nodes) {
+  for (const Node& node : nodes)
+    covered_.push_back(calls.places([&](const Payer& payer) { return node.covers(payer); }));
+}
+
+bool Coverage::was_read(const Ended& one) const {
+  for (std::size_t at = 0; at < nodes_.size(); ++at) {
+    const Node& node = nodes_[at];
+    if (covered_[at][one.payer] && node.counts(one) && one.began >= node.from &&
+        (one.at < node.from || one.at >= node.until))
+      return false;
+  }
+  return true;
+}
+
 Result<void> renew(sql::Tx& tx, Project& project, const Lessee& me, std::vector<Node>& nodes,
-                   const std::vector<Lease>& leases, const std::set<std::uint64_t>& seen,
-                   Timestamp now) {
+                   const std::vector<Lease>& leases, Timestamp now) {
   std::vector<Lease> mine;
   {
     const std::lock_guard lock(project.turn);
     for (Node& node : nodes) {
       if (!node.budget.hard) continue;
-      Count count = count_of(node, nodes, project, seen);
+      Count count = count_of(node, nodes, project);
       Money wanted;
       if (me.shared) wanted = portion_out(node, same_in(project.nodes, node), count, me);
       mine.push_back({.project = project.name,

@@ -1,8 +1,6 @@
 // What each server holds of a hard budget. Private to guard*.cc and leases.cc.
 #pragma once
 
-#include <set>
-
 #include "costs/guard_state.h"
 
 namespace penstock::costs {
@@ -35,12 +33,22 @@ void note_leases(std::vector<Node>& nodes, const std::vector<Lease>& leases, con
 // Whether lines of this call are among what `nodes` read of the ledger.
 bool was_read(const std::vector<Node>& nodes, const Held& one);
 
+// The same of many that ended.
+class Coverage {
+ public:
+  Coverage(const std::vector<Node>& nodes, const EndedCalls& calls);
+  bool was_read(const Ended& one) const;
+
+ private:
+  const std::vector<Node>& nodes_;
+  std::vector<std::vector<bool>> covered_;  // payers, by node
+};
+
 // A turn of the leases, in the transaction that read `nodes` of the ledger: writes what this server
-// holds from now on, and says so in `nodes`. `seen` are the calls that the ledger has. From here
-// until the caller has put `nodes` in place, calls may take no more than both the old and the new
-// portion allow, so that neither a commit nor its failure makes them overspend.
+// holds from now on, and says so in `nodes`. From here until the caller has put `nodes` in place,
+// calls may take no more than both the old and the new portion allow, so that neither a commit nor
+// its failure makes them overspend.
 Result<void> renew(sql::Tx& tx, Project& project, const Lessee& me, std::vector<Node>& nodes,
-                   const std::vector<Lease>& leases, const std::set<std::uint64_t>& seen,
-                   Timestamp now);
+                   const std::vector<Lease>& leases, Timestamp now);
 
 }  // namespace penstock::costs

@@ -266,6 +266,57 @@ TEST_F(GuardTest, TakesTheWorstWhereACallNeverSaysWhatItCost) {
   EXPECT_EQ(status().pending, Money::whole(70));
 }
 
+TEST_F(GuardTest, CountsMoreThanItCanRememberUntilThePeriodEnds) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "300000",
+            "hard": true, "action": "stop"})");
+  constexpr int places = 200'000, more = 10;
+  std::vector<Usage> usages;
+  for (int call = 0; call < places + more; ++call) {
+    const std::string id = "call-" + std::to_string(call);
+    reserve(id, 1).settle(Money::whole(1), clock_.now());
+    if (call >= places - more) usages.push_back(usage(id, 1, clock_.now()));
+  }
+  EXPECT_EQ(status().pending, Money::whole(places));
+  EXPECT_EQ(status().spent, Money::whole(more));
+  EXPECT_EQ(reserve("x", 300'000 - places - more + 1).decision, Decision::stop);
+  // Those without a place are counted twice once they are posted, rather than not at all before.
+  test::must(costs_.post(call_, usages));
+  refresh();
+  EXPECT_EQ(status().pending, Money::whole(places - more));
+  EXPECT_EQ(status().spent, Money::whole(2 * more + more));
+  clock_.advance(hours(24));
+  EXPECT_EQ(status().pending, Money{});
+  EXPECT_EQ(status().spent, Money{});
+}
+
+TEST_F(GuardTest, KeepsAnAmountThatIsTooLargeForOnePlace) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day",
+            "limit": "1000000000", "hard": true, "action": "stop"})");
+  const Money large = Money::whole(25'000'000) + Money{7};
+  reserve("a", 30'000'000).settle(large, clock_.now());
+  reserve("b", 1).settle(Money::whole(1), clock_.now());
+  EXPECT_EQ(status().pending, large + Money::whole(1));
+  test::must(costs_.post(call_, {usage("a", 2, clock_.now())}));
+  refresh();
+  EXPECT_EQ(status().pending, Money::whole(1));
+  EXPECT_EQ(status().spent, Money::whole(2));
+}
+
+TEST_F(GuardTest, FindsOneThatIsPostedBeforeItEnds) {
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "100",
+            "hard": true, "action": "stop"})");
+  auto one = reserve("a", 60);
+  test::must(costs_.post(call_, {usage("a", 25, clock_.now())}));
+  refresh();
+  EXPECT_EQ(status().spent, Money::whole(25));
+  EXPECT_EQ(status().reserved, Money::whole(60));
+  one.settle(Money::whole(25), clock_.now());
+  EXPECT_EQ(status().pending, Money::whole(25));  // twice until the next refresh, never not at all
+  refresh();
+  EXPECT_EQ(status().spent, Money::whole(25));
+  EXPECT_EQ(status().pending, Money{});
+}
+
 TEST_F(GuardTest, StopsWhatNoPriceCoversUnderAHardBudgetAlone) {
   apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "100",
             "hard": true, "action": "stop"})");
