@@ -14,13 +14,16 @@ constexpr int steps_between_checks = 1000;
 constexpr Micros grace = std::chrono::seconds(10);
 constexpr int busy_sleep_ms = 5, busy_times_max = 2000;  // ten seconds in all
 
-// A cache of 2 MB: the inner pages of all trees have a place there. What lies in leaves the kernel
-// caches, too; of 16 MB the ledger's appends filled 14 with what nobody asked for again, and calls
-// took the same processor time.
 constexpr const char* settings =
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
     "PRAGMA case_sensitive_like=ON; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY; "
-    "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-2000";
+    "PRAGMA journal_size_limit=67108864";
+
+// Where many rows are read, a search of 10,000 runs takes half as long again without them in the
+// cache. Of the one that writes, the ledger's appends would fill it with leaves that nobody asks
+// for again: its inner pages have a place in less, and calls take the same processor time.
+constexpr const char *reader_cache = "PRAGMA cache_size=-16384",
+                     *writer_cache = "PRAGMA cache_size=-2000";
 
 Error too_late() {
   return {Code::deadline_exceeded, "the deadline passed before the database had answered"};
@@ -138,8 +141,9 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Us
   if (sqlite3_db_readonly(raw, "main") == 1)
     return Error{Code::unavailable, "cannot open the database " + path + ": it is read-only"};
   sqlite3_busy_handler(raw, &on_busy, out.get());
-  if (const int set = sqlite3_exec(raw, settings, nullptr, nullptr, nullptr); set != SQLITE_OK)
-    return refused(set);
+  for (const char* text : {settings, use == Use::write ? writer_cache : reader_cache})
+    if (const int set = sqlite3_exec(raw, text, nullptr, nullptr, nullptr); set != SQLITE_OK)
+      return refused(set);
   // As PostgreSQL reads it: "x" is a name, never a text.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
