@@ -244,7 +244,7 @@ TEST_F(PoliciesTest, BlockWhereTheyCannotBeRunEvenIfTheyOnlyWarn) {
         {"[" + slices + "]"});
   }));
   must(apply(policy("slow", crossed + " WHERE " + lengths + " > 100 HAVING count(*) > 0",
-                    {{"severity", "warn"}, {"time_limit", "1s"}})));
+                    {{"severity", "warn"}, {"time_limit", "3s"}})));
   // In a project of many slices the same policy is stopped.
   must(db_->write(ana_,
                   [](sql::Tx& tx) { return tx.run("UPDATE evaluations SET project = 'p1'", {}); }));
@@ -255,7 +255,7 @@ TEST_F(PoliciesTest, BlockWhereTheyCannotBeRunEvenIfTheyOnlyWarn) {
   EXPECT_EQ(findings.findings[0].outcome, Outcome::failed);
   EXPECT_EQ(findings.findings[0].severity, Severity::warn);
   EXPECT_EQ(findings.findings[0].message,
-            "could not be run, so it blocks: it was stopped after 1s");
+            "could not be run, so it blocks: it was stopped after 3s");
 }
 
 // What was declared before views had these names.
