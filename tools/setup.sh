@@ -39,7 +39,7 @@ missing_packages() {
 }
 
 # What the stamp stands for: this script, its pins and the place.
-state() { { cat "$0" "$pins"/*; echo "$PWD"; } | sha256sum | cut -d ' ' -f 1; }
+state() { { cat "$0" "$pins"/*.*; echo "$PWD"; } | sha256sum | cut -d ' ' -f 1; }
 
 downloads_there() {
   [[ -f $deps/stamp && $(<"$deps/stamp") == "$1" ]] && "$venv/bin/python" -c '' 2>/dev/null &&
