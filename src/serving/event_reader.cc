@@ -42,7 +42,8 @@ EventReader::Stretch& EventReader::grown(std::int64_t offset) {
   if (!written_.empty()) {
     Stretch& last = *written_.back();
     if (last.offsets.back() == offset) return last;  // another row of the same record
-    if (last.next == offset && last.events.size() < stretch_max) return last;
+    const bool has_room = last.events.size() < stretch_max && last.bytes < written_max / 4;
+    if (last.next == offset && has_room) return last;
   }
   auto next = std::make_shared<Stretch>(Stretch{.from = offset, .next = offset});
   next->offsets.reserve(stretch_max + written_rows_max);

@@ -9,6 +9,7 @@
 #include "serving/event_codec.h"
 #include "serving/telemetry.h"
 #include "serving/text.h"
+#include "tests/unit/serving/log_over.h"
 #include "tests/unit/serving/world.h"
 
 namespace penstock::serving {
@@ -111,46 +112,16 @@ TEST_F(EventReaderTest, ManyReadAtOnceWhileTheLogGrows) {
   for (const std::size_t count : seen) EXPECT_EQ(count, 5'000u);
 }
 
-// Counts what is read of the log, and refuses it while it may not be.
-class CountingLog final : public events::Log {
+class CountingLog final : public test::LogOver {
  public:
-  explicit CountingLog(events::Log& real) : real_(real) {}
+  using LogOver::LogOver;
   std::atomic<int> reads = 0;
 
-  Result<std::vector<std::int64_t>> append(const std::vector<events::Append>& records,
-                                           kv::Durability durability) override {
-    return real_.append(records, durability);
-  }
-  Result<std::vector<std::int64_t>> commit(const events::Step& step, std::int64_t from,
-                                           kv::Durability durability) override {
-    return real_.commit(step, from, durability);
-  }
   Result<std::vector<events::Record>> read(std::string_view topic, std::int64_t offset,
                                            std::size_t count) override {
     ++reads;
-    return real_.read(topic, offset, count);
+    return LogOver::read(topic, offset, count);
   }
-  Result<std::int64_t> end(std::string_view topic) override { return real_.end(topic); }
-  bool wait(std::string_view topic, std::int64_t offset, Micros limit) override {
-    return real_.wait(topic, offset, limit);
-  }
-  Result<std::int64_t> position(std::string_view group, std::string_view topic) override {
-    return real_.position(group, topic);
-  }
-  Result<std::optional<std::string>> state(std::string_view group, std::string_view key) override {
-    return real_.state(group, key);
-  }
-  Result<void> truncate(std::string_view topic, std::int64_t offset) override {
-    return real_.truncate(topic, offset);
-  }
-  Result<events::Extent> extent(std::string_view topic) override { return real_.extent(topic); }
-  Result<std::int64_t> bytes(std::string_view topic, std::int64_t from, std::int64_t to) override {
-    return real_.bytes(topic, from, to);
-  }
-  Result<bool> reclaim(std::string_view topic) override { return real_.reclaim(topic); }
-
- private:
-  events::Log& real_;
 };
 
 class WrittenEventsTest : public EventReaderTest {
@@ -192,6 +163,18 @@ TEST_F(WrittenEventsTest, ReadersGetThemFromMemory) {
   write();
   EXPECT_EQ(all(reader_, 1'200), std::vector<std::string>{"last"});
   EXPECT_EQ(first.events[0]->id, "e0");
+}
+
+TEST_F(WrittenEventsTest, LargeOnesAreKeptWithinTheBytesThatTheyMayTake) {
+  constexpr std::size_t size = 100'000, count = 3 * EventReader::written_max / size;
+  for (std::size_t number = 0; number < count; ++number)
+    telemetry_.put({InferenceEvent{
+        .id = "e" + std::to_string(number), .project = "p1", .unit = std::string(size, 'u')}});
+  write();
+  EXPECT_EQ(must(reader_.read(count - 3)).events.size(), 3u);
+  EXPECT_EQ(log_.reads, 0);
+  EXPECT_EQ(all(reader_, 0).size(), count);
+  EXPECT_GT(log_.reads, 0) << "the first ones have given way";
 }
 
 // Of any kind of call, with others that write to the log meanwhile, and beyond what is kept.

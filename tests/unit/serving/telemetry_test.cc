@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "tests/unit/serving/log_over.h"
 #include "tests/unit/serving/world.h"
 
 namespace penstock::serving {
@@ -15,43 +16,21 @@ using std::chrono::seconds;
 using test::must;
 
 // A log over the real one, whose disk can be taken away or made to hang.
-class FaultyLog final : public events::Log {
+class FaultyLog final : public test::LogOver {
  public:
-  explicit FaultyLog(events::Log& real) : real_(real) {}
+  using LogOver::LogOver;
   std::atomic<bool> full = false, hangs = false;
 
   Result<std::vector<std::int64_t>> append(const std::vector<events::Append>& records,
                                            kv::Durability durability) override {
     TRY(disk());
-    return real_.append(records, durability);
+    return LogOver::append(records, durability);
   }
   Result<std::vector<std::int64_t>> commit(const events::Step& step, std::int64_t from,
                                            kv::Durability durability) override {
     TRY(disk());
-    return real_.commit(step, from, durability);
+    return LogOver::commit(step, from, durability);
   }
-  Result<std::vector<events::Record>> read(std::string_view topic, std::int64_t offset,
-                                           std::size_t count) override {
-    return real_.read(topic, offset, count);
-  }
-  Result<std::int64_t> end(std::string_view topic) override { return real_.end(topic); }
-  bool wait(std::string_view topic, std::int64_t offset, Micros limit) override {
-    return real_.wait(topic, offset, limit);
-  }
-  Result<std::int64_t> position(std::string_view group, std::string_view topic) override {
-    return real_.position(group, topic);
-  }
-  Result<std::optional<std::string>> state(std::string_view group, std::string_view key) override {
-    return real_.state(group, key);
-  }
-  Result<void> truncate(std::string_view topic, std::int64_t offset) override {
-    return real_.truncate(topic, offset);
-  }
-  Result<events::Extent> extent(std::string_view topic) override { return real_.extent(topic); }
-  Result<std::int64_t> bytes(std::string_view topic, std::int64_t from, std::int64_t to) override {
-    return real_.bytes(topic, from, to);
-  }
-  Result<bool> reclaim(std::string_view topic) override { return real_.reclaim(topic); }
 
  private:
   Result<void> disk() {
@@ -59,7 +38,6 @@ class FaultyLog final : public events::Log {
     if (full) return Error{Code::unavailable, "no space left on device"};
     return {};
   }
-  events::Log& real_;
 };
 
 class TelemetryTest : public ::testing::Test {
