@@ -136,7 +136,8 @@ def test_a_stream_that_has_a_time_ends_with_it(served, stream):
     timed.ask(1)
     assert timed.score() == 1
     timed.ask(2_000_000)
-    assert "Deadline" in timed.error() or "deadline" in timed.error()
+    # The server and the client both watch the time, and either may be first to say so.
+    assert "deadline" in timed.error().lower()
     timed.close(cancel_requests=True)
     stream.ask(9)
     assert stream.score() == 9
