@@ -59,10 +59,9 @@ Result<void> Authenticator::authorize(const Credentials& credentials, std::strin
   if (!may(identity, permission))
     return Error{Code::permission_denied, identity.actor + " may not " + std::string(permission) +
                                               "; roles that may: " + roles_with(permission)};
-  const bool chooses = may(identity, "administer");
   const auto choose = [&](std::string_view asked, std::string_view what, std::string& own) {
     if (asked.empty() || asked == own) return Result<void>();
-    if (!chooses)
+    if (!may(identity, "administer"))
       return Result<void>(Error{Code::permission_denied, identity.actor + " belongs to " +
                                                              std::string(what) + " " + own +
                                                              "; only an admin may choose another"});

@@ -96,6 +96,30 @@ Result<void> check_an_admin_is_left(sql::Tx& tx, Timestamp now) {
                "one for another admin first"};
 }
 
+// Who a token belongs to, as a thread saw it last: callers come again. What stands for the token is
+// a keyed digest of 128 bits, whose key is this process's, at a tenth of SHA-256's time.
+struct Known {
+  using Tag = std::array<unsigned char, crypto_shorthash_siphashx24_BYTES>;
+  std::uint64_t table = 0;
+  Tag tag{};
+  Identity identity;
+  std::optional<Timestamp> expires_at;
+};
+constexpr std::size_t known_max = 8;  // by thread
+
+Known::Tag tag_of(std::string_view token) {
+  using Key = std::array<unsigned char, crypto_shorthash_siphashx24_KEYBYTES>;
+  static const Key key = [] {
+    Key made{};
+    randombytes_buf(made.data(), made.size());
+    return made;
+  }();
+  Known::Tag tag{};
+  crypto_shorthash_siphashx24(tag.data(), reinterpret_cast<const unsigned char*>(token.data()),
+                              token.size(), key.data());
+  return tag;
+}
+
 }  // namespace
 
 bool may(const Identity& identity, std::string_view permission) {
@@ -121,8 +145,12 @@ Result<void> Service::load() {
         tx, "SELECT " + columns<StoredToken>() + " FROM tokens WHERE revoked_at IS NULL", {});
   }));
   auto table = std::make_shared<Table>();
-  for (const StoredToken& token : tokens) table->emplace(sha256_from_hex(token.digest), token);
+  for (const StoredToken& token : tokens)
+    table->tokens.emplace(sha256_from_hex(token.digest), token);
+  static std::atomic<std::uint64_t> numbers{0};
+  const std::uint64_t number = table->number = ++numbers;
   table_.store(std::move(table));
+  table_number_.store(number);
   return {};
 }
 
@@ -181,17 +209,26 @@ Result<TokenView> Service::revoke(const Call& call, const TokenName& name) {
 }
 
 Result<Identity> Service::identify(std::string_view token) const {
-  // Looked up by digest: the time that it takes says nothing of the token.
-  const auto table = table_.load();
-  const auto found = table->find(sha256(token));
-  if (found == table->end())
-    return Error{Code::unauthenticated,
-                 "the token is unknown or revoked; get one with penstock "
-                 "tokens create, and send it as Authorization: Bearer"};
-  const StoredToken& stored = found->second;
-  if (stored.expires_at && *stored.expires_at <= clock_.now())
-    return Error{Code::unauthenticated, "the token expired at " + to_rfc3339(*stored.expires_at)};
-  return Identity{stored.actor, stored.roles, stored.tenant, stored.project};
+  thread_local std::array<Known, known_max> all_known;
+  const Known::Tag tag = tag_of(token);
+  Known& known = all_known[tag[0] % known_max];
+  if (known.table == 0 || known.table != table_number_.load() || known.tag != tag) {
+    // Looked up by digest: the time that it takes says nothing of the token.
+    const auto table = table_.load();
+    const auto found = table->tokens.find(sha256(token));
+    if (found == table->tokens.end())
+      return Error{Code::unauthenticated,
+                   "the token is unknown or revoked; get one with penstock "
+                   "tokens create, and send it as Authorization: Bearer"};
+    const StoredToken& stored = found->second;
+    known = {.table = table->number,
+             .tag = tag,
+             .identity = {stored.actor, stored.roles, stored.tenant, stored.project},
+             .expires_at = stored.expires_at};
+  }
+  if (known.expires_at && *known.expires_at <= clock_.now())
+    return Error{Code::unauthenticated, "the token expired at " + to_rfc3339(*known.expires_at)};
+  return known.identity;
 }
 
 }  // namespace penstock::access

@@ -72,11 +72,15 @@ class Service {
   Result<Identity> identify(std::string_view token) const;
 
  private:
-  using Table = std::map<Sha256, StoredToken>;  // by digest
+  struct Table {
+    std::map<Sha256, StoredToken> tokens;  // by digest
+    std::uint64_t number = 0;              // no other table of the process has it
+  };
   sql::Database& db_;
   const Clock& clock_;
   std::mutex loading_;  // a slower load must not put back what a later one has dropped
   std::atomic<std::shared_ptr<const Table>> table_{std::make_shared<const Table>()};
+  std::atomic<std::uint64_t> table_number_{0};  // of table_
 };
 
 }  // namespace penstock::access

@@ -206,12 +206,35 @@ TEST_F(AccessTest, KeepsTheLastAdmin) {
   EXPECT_TRUE(service_.revoke(ana_, {first}));
 }
 
+// A thread knows again whom it has seen, but not for longer than the token is good.
+TEST_F(AccessTest, WhoIsKnownIsForgottenWithTheToken) {
+  token({"admin"});
+  std::vector<CreatedToken> made;
+  for (int i = 0; i < 40; ++i)
+    made.push_back(must(service_.create(ana_, {.name = "n",
+                                               .actor = "user:u" + std::to_string(i),
+                                               .roles = {"viewer"},
+                                               .expires_in = std::chrono::hours(i + 1)})));
+  Service other(*db_, clock_);
+  for (int round = 0; round < 2; ++round)
+    for (int i = 0; i < 40; ++i) {
+      EXPECT_EQ(must(service_.identify(made[i].token)).actor, "user:u" + std::to_string(i));
+      EXPECT_FALSE(other.identify(made[i].token)) << "it has read no tokens yet";
+    }
+  must(service_.revoke(ana_, {made[39].view.id}));
+  EXPECT_FALSE(service_.identify(made[39].token));
+  EXPECT_TRUE(service_.identify(made[38].token));
+  clock_.advance(std::chrono::hours(39));
+  EXPECT_FALSE(service_.identify(made[38].token));
+}
+
 // A load that began before a revocation must not end after the one that saw it.
 TEST_F(AccessTest, ForgetsRevokedTokensWhileOthersAreMade) {
   token({"admin"});
   for (int round = 0; round < 20; ++round) {
     const auto doomed =
         must(service_.create(ana_, {.name = "n", .actor = "user:bo", .roles = {"viewer"}}));
+    ASSERT_TRUE(service_.identify(doomed.token));
     std::jthread maker([&] { token({"viewer"}); });
     std::jthread breaker([&] { must(service_.revoke(ana_, {doomed.view.id})); });
     maker.join();
