@@ -18,7 +18,11 @@ class Sequence {
     const std::lock_guard lock(turn_);
     if (milliseconds > last_) {
       last_ = milliseconds;
-      randombytes_buf(random_.data(), random_.size());
+      if (left_ == 0) {
+        randombytes_buf(drawn_.data(), sizeof drawn_);
+        left_ = drawn_.size();
+      }
+      random_ = drawn_[--left_];
     } else {
       for (auto digit = random_.rbegin(); digit != random_.rend(); ++digit)
         if (++*digit != 0) break;
@@ -30,6 +34,9 @@ class Sequence {
   std::mutex turn_;
   std::int64_t last_ = -1;
   std::array<unsigned char, 10> random_{};
+  // The system is asked for many at once.
+  std::array<std::array<unsigned char, 10>, 32> drawn_{};
+  std::size_t left_ = 0;
 };
 
 }  // namespace
