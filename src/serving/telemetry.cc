@@ -13,6 +13,11 @@ namespace {
 constexpr std::size_t rows_few = 8;
 static_assert(rows_few <= EventReader::written_rows_max);
 
+// How long after the last events the writer looks for others by itself, and how much more seldom
+// than at first in the end.
+constexpr Micros watchful_time = std::chrono::seconds(1);
+constexpr int linger_growth = 5;
+
 // That a call waits for a full queue at most, and a write of a log that is well.
 constexpr Micros room_time = std::chrono::milliseconds(100),
                  slow_write = std::chrono::milliseconds(250);
@@ -43,6 +48,8 @@ Telemetry::Telemetry(events::Log& log, Metrics& metrics, TelemetryOptions option
       waiting_bytes_(metrics.gauge("penstock_telemetry_waiting_bytes",
                                    "Memory of inference events that wait for the log")) {}
 
+bool Telemetry::is_half_full() const { return bytes_ >= options_.waiting_max / 2; }
+
 bool Telemetry::is_healthy() const {
   return fault_.empty() && writing_since_ >= std::chrono::steady_clock::now() - slow_write;
 }
@@ -71,9 +78,10 @@ void Telemetry::put(std::vector<InferenceEvent> events, bool from_loop) {
       dropped_.add(batch.count);
       return;
     }
-    const std::size_t half = options_.waiting_max / 2;
-    wake = waiting_.empty() || (bytes_ < half && bytes_ + batch.bytes >= half);
+    const bool was_half_full = is_half_full();
+    wake = asleep_ && waiting_.empty();
     bytes_ += batch.bytes;
+    wake = wake || (!was_half_full && is_half_full());
     crowded_.store(bytes_ >= options_.waiting_max / 4 * 3, std::memory_order_relaxed);
     ++put_;
     waiting_.push_back(std::move(batch));
@@ -115,13 +123,28 @@ Result<void> Telemetry::flush(Micros limit) {
   }
 }
 
+// While calls come it looks by itself now and then: to wake it would cost each call that comes
+// alone more than all the rest of put().
 Result<bool> Telemetry::write(Micros limit) {
   {
     std::unique_lock lock(mutex_);
-    came_.wait_for(lock, limit, [&] { return done_ != put_; });
-    if (done_ == put_) return false;
-    // Few large writes cost less than many small ones; but not where memory runs out.
-    came_.wait_for(lock, options_.linger, [&] { return bytes_ >= options_.waiting_max / 2; });
+    const auto came = [&] { return done_ != put_; };
+    const auto half_full = [&] { return is_half_full(); };
+    const auto quiet = std::chrono::steady_clock::now() - wrote_at_;
+    if (!came() && quiet < watchful_time) {
+      const auto pause = std::clamp<std::chrono::steady_clock::duration>(
+          quiet / 2, options_.linger, options_.linger * linger_growth);
+      came_.wait_for(lock, std::min<Instant::duration>(pause, limit), half_full);
+      if (!came()) return false;
+    } else {
+      asleep_ = true;
+      came_.wait_for(lock, limit, came);
+      asleep_ = false;
+      if (!came()) return false;
+      // Few large writes cost less than many small ones; but not where memory runs out.
+      came_.wait_for(lock, options_.linger, half_full);
+    }
+    wrote_at_ = std::chrono::steady_clock::now();
   }
   const std::lock_guard writing(writing_);
   TRY(write_group());

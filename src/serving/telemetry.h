@@ -73,7 +73,8 @@ class Telemetry {
   Result<void> write_each(std::span<const EventRecord* const> group);
   void hand_over(std::span<Batch> batches, std::span<const std::int64_t> offsets);
   void failed(const std::string& what);
-  bool is_healthy() const;  // with mutex_ held
+  bool is_healthy() const;    // with mutex_ held
+  bool is_half_full() const;  // likewise
 
   events::Log& log_;
   const TelemetryOptions options_;
@@ -95,6 +96,8 @@ class Telemetry {
   std::int64_t lost_seen_ = 0;  // by the last watch()
   std::string fault_;           // of the last write; empty: it went well
   Instant writing_since_ = Instant::max();
+  Instant wrote_at_{};   // the last turn that found events
+  bool asleep_ = false;  // the writer waits to be woken
 
   std::condition_variable room_;  // there is more of it in the queue
 
