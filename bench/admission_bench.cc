@@ -16,7 +16,7 @@ struct Bench {
   traffic::Limiter limiter;
   traffic::Health health;
   Admission admission{guard, limiter, health, metrics,
-                      [](const InferenceEvent&) { return std::vector<costs::Usage>{}; }};
+                      [](const InferenceEvent&) { return std::vector<costs::Metered>{}; }};
   Deployment deployment{.model = "m", .version = 1};
   LiveRoute route{.project = "p1", .declaration = {.name = "chat", .model = "m"}};
   Call call = test::call();

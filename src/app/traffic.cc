@@ -17,7 +17,7 @@ constexpr int last_turns = 100;
 
 void System::Parts::make_traffic() {
   admission =
-      std::make_unique<serving::Admission>(guard, limiter, health, metrics, monitor::usages_of);
+      std::make_unique<serving::Admission>(guard, limiter, health, metrics, monitor::metered_of);
   gateway->admit_by(*admission);
   upstream_checks =
       std::make_unique<serving::UpstreamChecks>(serving->table(), health, *upstreams, clock);

@@ -77,6 +77,16 @@ constexpr auto rules_of(const Usage&) {
                     text("upstream_model")};
 }
 
+// What a call used of one meter, or may, and by which model; its texts are those of what it was
+// taken from.
+struct Metered {
+  Meter meter = Meter::requests;
+  std::int64_t quantity = 0;
+  std::string_view model, upstream_model;
+  std::int64_t call_tokens = 0;  // of tokens: all that the call's prompt had, or may have
+  std::string line = {};         // the id of its line; empty: the call's own
+};
+
 enum class Pricing { priced, unpriced };
 BOOST_DESCRIBE_ENUM(Pricing, priced, unpriced)
 

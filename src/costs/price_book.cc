@@ -31,7 +31,9 @@ Result<void> PriceBook::add(const resources::Resource& resource) {
   std::int64_t place = 0;
   for (const Price& price : list.prices) {
     entries_[price.meter][price.model.value_or("")].push_back({price, name, place++});
-    if (price.above_month_quantity > 0) by_month_.insert(price.meter);
+    if (price.above_call_tokens > 0) steps_[price.meter].call.insert(price.above_call_tokens + 1);
+    if (price.above_month_quantity > 0)
+      steps_[price.meter].month.insert(price.above_month_quantity);
   }
   return {};
 }
@@ -115,10 +117,39 @@ Result<Money> PriceBook::quote(std::span<const Usage> usages) const {
   return total;
 }
 
-std::optional<Money> PriceBook::cost(const Usage& usage) const {
-  const Entry* entry = find(usage, prompt_tokens_of({&usage, 1}));
-  if (!entry) return {};
-  return price_of(usage.quantity, entry->price.price, entry->price.per);
+const PriceBook::Steps& PriceBook::steps_of(Meter meter) const {
+  static const Steps none;
+  const auto found = steps_.find(meter);
+  return found == steps_.end() ? none : found->second;
+}
+
+std::optional<Money> PriceBook::dearest(const Metered& used, const Payer& payer,
+                                        std::int64_t call_tokens) const {
+  std::optional<Money> out;
+  const auto look = [&](std::int64_t month) {
+    const Entry* entry =
+        find({used.meter, payer.tenant, used.model, used.upstream_model, payer.at, call_tokens},
+             {month, month});
+    if (!entry) return;
+    const Money price = price_of(used.quantity, entry->price.price, entry->price.per);
+    out = std::max(out.value_or(price), price);
+  };
+  look(0);
+  for (const std::int64_t step : steps_of(used.meter).month) look(step);
+  return out;
+}
+
+std::optional<Money> PriceBook::cost(const Metered& used, const Payer& payer) const {
+  return dearest(used, payer, used.call_tokens);
+}
+
+std::optional<Money> PriceBook::most(const Metered& used, const Payer& payer) const {
+  std::optional<Money> out = dearest(used, payer, 0);
+  for (const std::int64_t step : steps_of(used.meter).call) {
+    if (step > used.call_tokens) break;
+    if (const auto price = dearest(used, payer, step)) out = std::max(out.value_or(*price), *price);
+  }
+  return out;
 }
 
 Result<std::shared_ptr<const PriceBook>> PriceBooks::of(sql::Tx& tx, const Call& call) {

@@ -32,10 +32,17 @@ class PriceBook {
   // What the usages of one call would cost, as the month's first.
   // failed_precondition names the first that no price covers.
   Result<Money> quote(std::span<const Usage> usages) const;
-  // The same of one usage; none where no price covers it.
-  std::optional<Money> cost(const Usage& usage) const;
+  struct Payer {
+    std::string_view tenant;
+    Timestamp at;
+  };
+  // What it costs; where that depends on what the month used before, the most that it may. None
+  // where no price covers it.
+  std::optional<Money> cost(const Metered& used, const Payer& payer) const;
+  // The most that it costs with a prompt of at most so many tokens.
+  std::optional<Money> most(const Metered& used, const Payer& payer) const;
   // Whether a price of this meter depends on what the month used before.
-  bool depends_on_month(Meter meter) const { return by_month_.contains(meter); }
+  bool depends_on_month(Meter meter) const { return !steps_of(meter).month.empty(); }
 
  private:
   struct Entry {
@@ -51,13 +58,20 @@ class PriceBook {
     std::int64_t call_tokens = 0;
   };
   Result<void> add(const resources::Resource& resource);
+  // Where prices begin to be others: tokens of the call's prompt, and what the month used.
+  struct Steps {
+    std::set<std::int64_t> call, month;
+  };
+  const Steps& steps_of(Meter meter) const;
+  std::optional<Money> dearest(const Metered& used, const Payer& payer,
+                               std::int64_t call_tokens) const;
   const Entry* find(const Asked& asked, Used used) const;
   static Charge charge(const Entry* entry, std::int64_t quantity);
   const Entry* find(const Usage& usage, std::int64_t call_tokens) const;
 
   // By meter and the model that they name; those for every model under "".
   std::map<Meter, std::map<std::string, std::vector<Entry>, std::less<>>> entries_;
-  std::set<Meter> by_month_;
+  std::map<Meter, Steps> steps_;  // of those that have any
 };
 
 // The newest book of each project, which is read again only where its lists changed. Any thread.

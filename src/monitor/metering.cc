@@ -24,49 +24,19 @@ costs::UsageMode mode_of(const serving::InferenceEvent& event) {
 }
 
 // Models that a call asked on its way have lines of their own.
-void add_node(const serving::InferenceEvent& event, const serving::NodeUse& node,
-              const costs::Usage& call, std::vector<costs::Usage>& usages) {
-  if (node.model.empty()) return;
-  costs::Usage usage = call;
-  usage.source = node_source;
-  usage.id = event.id + "#" + node.name + "#" + node.model + "@" + std::to_string(node.version);
-  if (usage.id.size() > id_max) usage.id = sha256_hex(usage.id);
-  usage.model = node.model;
-  usage.version = node.version;
-  usage.upstream = node.upstream;
-  usage.upstream_model.clear();
-  const auto put = [&](costs::Meter meter, std::int64_t quantity) {
-    if (quantity <= 0) return;
-    usage.meter = meter;
-    usage.quantity = std::min(quantity, costs::quantity_max);
-    usages.push_back(usage);
-  };
-  put(costs::Meter::requests, node.calls);
-  put(costs::Meter::gpu_microseconds, node.gpu_micros.value_or(0));
-  if (node.upstream.empty()) put(costs::Meter::compute_microseconds, node.micros);
+std::string line_of(const serving::InferenceEvent& event, const serving::NodeUse& node) {
+  std::string id =
+      event.id + "#" + node.name + "#" + node.model + "@" + std::to_string(node.version);
+  return id.size() > id_max ? sha256_hex(id) : id;
 }
 
-void add_usages(const serving::InferenceEvent& event, std::vector<costs::Usage>& usages) {
-  const std::size_t before = usages.size();
-  const costs::Usage call{
-      .source = "inference",
-      .id = event.id,
-      .at = event.event_time,
-      .tenant = event.tenant,
-      .route = event.route,
-      .model = event.model,
-      .version = event.version,
-      .release = event.release,
-      .mode = mode_of(event),
-      .user_tag = event.user,
-      .experiment = event.experiment,
-      .upstream = event.upstream,
-      .upstream_model = event.generation ? event.generation->upstream_model : ""};
+template <class Put>
+void meter_call(const serving::InferenceEvent& event, Put put) {
+  bool used = false;
   const auto add = [&](costs::Meter meter, std::int64_t quantity) {
     if (quantity <= 0) return;
-    costs::Usage& usage = usages.emplace_back(call);
-    usage.meter = meter;
-    usage.quantity = std::min(quantity, costs::quantity_max);
+    used = true;
+    put(meter, std::min(quantity, costs::quantity_max));
   };
   using costs::Meter;
   if (!event.from_cache && event.generation) {
@@ -86,8 +56,53 @@ void add_usages(const serving::InferenceEvent& event, std::vector<costs::Usage>&
       add(Meter::compute_microseconds, event.model_micros);
   }
   // What failed before it used anything is no request that anybody pays.
-  if (event.error.empty() || usages.size() > before) add(Meter::requests, 1);
-  for (const serving::NodeUse& node : event.nodes) add_node(event, node, call, usages);
+  if (event.error.empty() || used) add(Meter::requests, 1);
+}
+
+template <class Put>
+void meter_node(const serving::NodeUse& node, Put put) {
+  if (node.model.empty()) return;
+  const auto add = [&](costs::Meter meter, std::int64_t quantity) {
+    if (quantity > 0) put(meter, std::min(quantity, costs::quantity_max));
+  };
+  add(costs::Meter::requests, node.calls);
+  add(costs::Meter::gpu_microseconds, node.gpu_micros.value_or(0));
+  if (node.upstream.empty()) add(costs::Meter::compute_microseconds, node.micros);
+}
+
+void add_usages(const serving::InferenceEvent& event, std::vector<costs::Usage>& usages) {
+  const costs::Usage call{
+      .source = "inference",
+      .id = event.id,
+      .at = event.event_time,
+      .tenant = event.tenant,
+      .route = event.route,
+      .model = event.model,
+      .version = event.version,
+      .release = event.release,
+      .mode = mode_of(event),
+      .user_tag = event.user,
+      .experiment = event.experiment,
+      .upstream = event.upstream,
+      .upstream_model = event.generation ? event.generation->upstream_model : ""};
+  const auto put = [&](const costs::Usage& of) {
+    return [&](costs::Meter meter, std::int64_t quantity) {
+      costs::Usage& usage = usages.emplace_back(of);
+      usage.meter = meter;
+      usage.quantity = quantity;
+    };
+  };
+  meter_call(event, put(call));
+  for (const serving::NodeUse& node : event.nodes) {
+    costs::Usage usage = call;
+    usage.source = node_source;
+    usage.id = line_of(event, node);
+    usage.model = node.model;
+    usage.version = node.version;
+    usage.upstream = node.upstream;
+    usage.upstream_model.clear();
+    meter_node(node, put(usage));
+  }
 }
 
 }  // namespace
@@ -96,6 +111,26 @@ std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event) {
   std::vector<costs::Usage> usages;
   add_usages(event, usages);
   return usages;
+}
+
+std::vector<costs::Metered> metered_of(const serving::InferenceEvent& event) {
+  std::vector<costs::Metered> out;
+  std::int64_t prompt = 0;
+  meter_call(event, [&](costs::Meter meter, std::int64_t quantity) {
+    if (costs::is_prompt(meter)) prompt += quantity;
+    out.push_back({.meter = meter, .quantity = quantity, .model = event.model});
+    if (event.generation) out.back().upstream_model = event.generation->upstream_model;
+  });
+  for (costs::Metered& one : out)
+    if (costs::is_tokens(one.meter)) one.call_tokens = prompt;
+  for (const serving::NodeUse& node : event.nodes)
+    meter_node(node, [&](costs::Meter meter, std::int64_t quantity) {
+      out.push_back({.meter = meter,
+                     .quantity = quantity,
+                     .model = node.model,
+                     .line = line_of(event, node)});
+    });
+  return out;
 }
 
 Result<std::int64_t> Metering::position() const {

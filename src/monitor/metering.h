@@ -11,6 +11,8 @@ namespace penstock::monitor {
 // what it used until then; one that failed before it used anything used nothing, and an answer out
 // of the cache one request. A shadow's are its own, in mode shadow.
 std::vector<costs::Usage> usages_of(const serving::InferenceEvent& event);
+// The same without what the lines say besides: the call's own first.
+std::vector<costs::Metered> metered_of(const serving::InferenceEvent& event);
 
 class Metering {
  public:

@@ -52,13 +52,13 @@ GraphCalls calls_of(const Wish& wish, const Deployment& deployment) {
   return out;
 }
 
-void add_part(std::vector<costs::Part>& parts, const std::string& model, Money amount) {
+void add_part(std::vector<costs::Part>& parts, std::string_view model, Money amount) {
   for (costs::Part& part : parts)
     if (part.model == model) {
       part.amount = part.amount + amount;
       return;
     }
-  parts.push_back({model, amount});
+  parts.push_back({std::string(model), amount});
 }
 
 Metrics::Labels labels_of(const LiveRoute& route) {
@@ -182,9 +182,10 @@ void Admission::add_costs(const InferenceEvent& event, std::vector<costs::Part>&
   const auto prices = guard_.prices(event.project);
   if (!prices) return;
   // What no price covers costs nothing in the ledger either, and is an incident there.
-  for (const costs::Usage& usage : usages_(event)) {
-    last = usage.id;
-    if (const auto price = prices->cost(usage)) add_part(parts, usage.model, *price);
+  for (const costs::Metered& used : metered_(event)) {
+    last = used.line.empty() ? event.id : used.line;
+    if (const auto price = prices->cost(used, {event.tenant, event.event_time}))
+      add_part(parts, used.model, *price);
   }
 }
 
@@ -194,20 +195,18 @@ std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& dep
   using costs::Meter;
   const auto prices = guard_.prices(wish.route.project);
   if (!prices) return std::nullopt;
-  costs::Usage usage{.at = wish.at,
-                     .tenant = wish.call.tenant,
-                     .route = wish.route.declaration.name,
-                     .model = deployment.model,
-                     .version = deployment.version,
-                     .upstream = deployment.remote ? deployment.remote->endpoint->name : "",
-                     .upstream_model = deployment.remote ? deployment.remote->model.model : ""};
+  const costs::PriceBook::Payer payer{wish.call.tenant, wish.at};
+  costs::Metered used{.model = deployment.model};
+  if (deployment.remote) used.upstream_model = deployment.remote->model.model;
   const auto dearest = [&](std::int64_t quantity,
                            std::initializer_list<Meter> meters) -> std::optional<Money> {
     std::optional<Money> most;
-    usage.quantity = quantity;
+    used.quantity = quantity;
     for (const Meter meter : meters) {
-      usage.meter = meter;
-      if (const auto price = prices->cost(usage)) most = std::max(most.value_or(*price), *price);
+      used.meter = meter;
+      used.call_tokens = costs::is_tokens(meter) ? wish.prompt_tokens : 0;
+      if (const auto price = prices->most(used, payer))
+        most = std::max(most.value_or(*price), *price);
     }
     return most;
   };

@@ -41,7 +41,7 @@ struct Wish {
 };
 
 // What an event used, as the ledger will post it.
-using UsagesOf = std::function<std::vector<costs::Usage>(const InferenceEvent&)>;
+using MeteredOf = std::function<std::vector<costs::Metered>(const InferenceEvent&)>;
 
 class Admission;
 
@@ -115,12 +115,12 @@ class Turn {
 class Admission {
  public:
   Admission(costs::Guard& guard, traffic::Limiter& limiter, traffic::Health& health,
-            Metrics& metrics, UsagesOf usages)
+            Metrics& metrics, MeteredOf metered)
       : guard_(guard),
         limiter_(limiter),
         health_(health),
         metrics_(metrics),
-        usages_(std::move(usages)) {}
+        metered_(std::move(metered)) {}
 
   // Without waiting here: where the route's queue has no free place, the call's turn in it.
   std::variant<Grant, traffic::Refusal, Turn> admit(const Wish& wish, Timestamp now);
@@ -176,14 +176,15 @@ class Admission {
   // The most that models on the way cost.
   std::vector<costs::Part> asides_of(const Wish& wish, const Deployment& deployment,
                                      Timestamp now) const;
-  static Money cost_of(const costs::PriceBook& prices, costs::Usage usage, const Aside& aside);
+  static Money cost_of(const costs::PriceBook& prices, const costs::PriceBook::Payer& payer,
+                       const Aside& aside);
   static std::shared_ptr<Admitted::Judges> judges_of(const Wish& wish, Timestamp now);
 
   costs::Guard& guard_;
   traffic::Limiter& limiter_;
   traffic::Health& health_;
   Metrics& metrics_;
-  const UsagesOf usages_;
+  const MeteredOf metered_;
   std::shared_mutex turn_;
   // By route_key; routes are declared, so there are never so many.
   std::unordered_map<std::string, std::unique_ptr<RouteState>, Hash, std::equal_to<>> states_;

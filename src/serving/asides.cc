@@ -8,10 +8,6 @@
 namespace penstock::serving {
 namespace {
 
-costs::Usage usage_of(const Wish& wish) {
-  return {.at = wish.at, .tenant = wish.call.tenant, .route = wish.route.declaration.name};
-}
-
 void add(std::vector<costs::Part>& parts, const std::string& model, Money amount) {
   if (amount > Money{}) parts.push_back({model, amount});
 }
@@ -26,11 +22,12 @@ struct Admitted::Judges {
     std::int64_t most = 0, left = 0;
     Micros each{};  // for one judgement
   };
-  std::string project;
-  costs::Usage usage;
+  std::string project, tenant;
+  Timestamp at;
   Micros time{};  // until the call is over
   std::vector<One> each;
 
+  costs::PriceBook::Payer payer() const { return {tenant, at}; }
   // Of the first so many judgements.
   Admission::Aside aside(const One& one, std::int64_t calls) const {
     return {*one.by, calls, std::min(one.each * calls, time)};
@@ -38,17 +35,16 @@ struct Admitted::Judges {
 };
 
 // As the ledger will meter it: requests, and the time of a runtime here or of GPUs.
-Money Admission::cost_of(const costs::PriceBook& prices, costs::Usage usage, const Aside& aside) {
+Money Admission::cost_of(const costs::PriceBook& prices, const costs::PriceBook::Payer& payer,
+                         const Aside& aside) {
   const Deployment& by = aside.by;
-  usage.model = by.model;
-  usage.version = by.version;
-  usage.upstream = by.remote ? by.remote->endpoint->name : "";
   Money sum;
   const auto add = [&](costs::Meter meter, std::int64_t quantity) {
-    usage.meter = meter;
-    usage.quantity = std::min(quantity, costs::quantity_max);
     if (quantity <= 0) return;
-    if (const auto price = prices.cost(usage)) sum = sum + *price;
+    const auto price = prices.cost(
+        {.meter = meter, .quantity = std::min(quantity, costs::quantity_max), .model = by.model},
+        payer);
+    if (price) sum = sum + *price;
   };
   add(costs::Meter::requests, aside.calls);
   const std::int64_t time = std::max(aside.time, Micros(0)).count();
@@ -64,7 +60,8 @@ std::shared_ptr<Admitted::Judges> Admission::judges_of(const Wish& wish, Timesta
   if (wish.route.classifiers.empty()) return nullptr;
   auto out = std::make_shared<Admitted::Judges>();
   out->project = wish.route.project;
-  out->usage = usage_of(wish);
+  out->tenant = wish.call.tenant;
+  out->at = wish.at;
   out->time = wish.deadline - now;
   for (const auto& [guardrail, by] : wish.route.classifiers) {
     Admitted::Judges::One one{.guardrail = guardrail, .by = by, .each = guardrails::timeout_max};
@@ -86,10 +83,10 @@ std::vector<costs::Part> Admission::asides_of(const Wish& wish, const Deployment
   if (!prices) return out;
   if (const auto judges = judges_of(wish, now))
     for (const auto& one : judges->each)
-      add(out, one.by->model, cost_of(*prices, judges->usage, judges->aside(one, one.most)));
+      add(out, one.by->model, cost_of(*prices, judges->payer(), judges->aside(one, one.most)));
   const Micros time = std::clamp<Micros>(wish.deadline - now, Micros(0), runtime_max);
   for (const auto& part : deployment.parts)
-    add(out, part->model, cost_of(*prices, usage_of(wish), {*part, 1, time}));
+    add(out, part->model, cost_of(*prices, {wish.call.tenant, wish.at}, {*part, 1, time}));
   if (wish.asked.empty()) return out;
   InferenceEvent used{.event_time = wish.at,
                       .project = wish.route.project,
@@ -113,7 +110,7 @@ bool Admitted::may_judge(const std::string& guardrail, Timestamp now) {
     const auto prices = admission_->guard_.prices(judges_->project);
     if (!prices) return true;
     const auto cost = [&](std::int64_t calls) {
-      return Admission::cost_of(*prices, judges_->usage, judges_->aside(one, calls));
+      return Admission::cost_of(*prices, judges_->payer(), judges_->aside(one, calls));
     };
     if (!reservation_.extend({one.by->model, cost(one.most + 1) - cost(one.most)}, now))
       return false;

@@ -68,7 +68,8 @@ TEST_F(PricesTest, APriceThatWasRolledBackIsNobodysPrice) {
   PriceBooks books;
   const auto price_in = [&](sql::Tx& tx) {
     const auto book = test::must(books.of(tx, call_));
-    return to_text(*book->cost(usage("a", Meter::output_tokens, 1)));
+    const Usage used = usage("a", Meter::output_tokens, 1);
+    return to_text(*book->cost({used.meter, used.quantity, used.model}, {used.tenant, used.at}));
   };
   const auto declare = [&](sql::Tx& tx, const std::string& price) {
     resources::Resource list =

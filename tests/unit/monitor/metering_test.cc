@@ -68,6 +68,29 @@ TEST(MeteringTest, AnAnswerOutOfTheCacheCostsNoTokens) {
   EXPECT_EQ(said(cached), "requests=1 ");
 }
 
+// Budgets count by one, the ledger by the other.
+TEST(MeteringTest, WhatIsMeteredIsWhatIsPosted) {
+  serving::InferenceEvent judged = chat("a");
+  judged.nodes = {{.name = "tox", .model = "toxicity", .version = 3, .calls = 2, .micros = 80},
+                  {.name = std::string(300, 'x'), .model = "far", .upstream = "u", .calls = 1},
+                  {.name = "no model"}};
+  serving::InferenceEvent cached = chat("b");
+  cached.from_cache = true;
+  for (const serving::InferenceEvent& event : {chat("c"), judged, cached}) {
+    const auto usages = usages_of(event);
+    const auto metered = metered_of(event);
+    ASSERT_EQ(usages.size(), metered.size());
+    for (std::size_t i = 0; i < usages.size(); ++i) {
+      EXPECT_EQ(metered[i].meter, usages[i].meter);
+      EXPECT_EQ(metered[i].quantity, usages[i].quantity);
+      EXPECT_EQ(metered[i].model, usages[i].model);
+      EXPECT_EQ(metered[i].upstream_model, usages[i].upstream_model);
+      EXPECT_EQ(metered[i].line.empty() ? event.id : metered[i].line, usages[i].id);
+      EXPECT_EQ(metered[i].call_tokens, costs::is_tokens(usages[i].meter) ? 14 : 0);
+    }
+  }
+}
+
 TEST(MeteringTest, PostsEachEventOnceAndShadowsAsTheirOwn) {
   const test::TempDir folder;
   const auto rocks = must(rocksdb::open(folder / "events"));

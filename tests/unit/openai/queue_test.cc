@@ -60,7 +60,7 @@ class QueueTest : public LanguageTest {
   costs::Guard guard_;
   Metrics metrics_;
   serving::Admission admission_{guard_, limiter_, health_, metrics_,
-                                [](const auto&) { return std::vector<costs::Usage>(); }};
+                                [](const auto&) { return std::vector<costs::Metered>(); }};
   Gate gate_{admission_};
   Plane plane_{world_.table,      world_.clock,      gate_, world_.mirrors, world_.plane.put,
                world_.plane.keep, world_.plane.tools};

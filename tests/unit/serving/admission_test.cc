@@ -44,6 +44,22 @@ std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
   return usages;
 }
 
+std::vector<costs::Metered> metered_of(const InferenceEvent& event) {
+  std::vector<costs::Metered> out;
+  const std::int64_t prompt = event.generation ? event.generation->prompt_tokens.value_or(0) : 0;
+  for (const costs::Usage& usage : usages_of(event)) {
+    costs::Metered& one = out.emplace_back();
+    one.meter = usage.meter;
+    one.quantity = usage.quantity;
+    one.model = event.model;
+    if (costs::is_tokens(usage.meter)) one.call_tokens = prompt;
+    if (usage.id != event.id) one.line = usage.id;
+    for (const NodeUse& node : event.nodes)
+      if (usage.model == node.model) one.model = node.model;
+  }
+  return out;
+}
+
 // Finds nothing, but in texts with "vile" in them.
 class WordModel final : public guardrails::Classifier {
  public:
@@ -131,7 +147,7 @@ class AdmissionTest : public testing::Test {
   traffic::Health health_;
   resources::Service resources_{*db_, world_.clock};
   costs::Service costs_{*db_, world_.clock, &guard_};
-  Admission admission_{guard_, limiter_, health_, world_.metrics, usages_of};
+  Admission admission_{guard_, limiter_, health_, world_.metrics, metered_of};
   const std::shared_ptr<WordModel> words_ = std::make_shared<WordModel>();
   std::shared_ptr<const LiveRoute> live_;
 };
@@ -236,6 +252,44 @@ TEST_F(AdmissionTest, ReservesTheDearestThatTokensMayBeAndSettlesTheEvent) {
   EXPECT_EQ(status.pending, Money::whole(8));
   EXPECT_TRUE(admission_.enter(wish(7'000, 7'000), world_.clock));
   EXPECT_FALSE(admission_.enter(wish(7'000, 7'001), world_.clock));
+}
+
+// A long prompt makes the output dearer, too, and a month that used much may make all of it so.
+TEST_F(AdmissionTest, AHardBudgetReservesTheDearestTierThatACallMayReach) {
+  apply(
+      R"({"kind": "price_list", "name": "tiers", "owner": "finance", "currency": "USD", "prices": [
+        {"meter": "output_tokens", "model": "flight-delay", "price": "2", "per": 1000,
+         "from": "2013-01-01"},
+        {"meter": "reasoning_tokens", "model": "flight-delay", "price": "2", "per": 1000,
+         "from": "2013-01-01"},
+        {"meter": "output_tokens", "model": "flight-delay", "price": "8", "per": 1000,
+         "from": "2013-01-01", "above_call_tokens": 4000},
+        {"meter": "output_tokens", "model": "flight-delay", "price": "1", "per": 1000,
+         "from": "2013-01-01", "above_call_tokens": 8000},
+        {"meter": "requests", "model": "flight-delay", "price": "3", "from": "2013-01-01",
+         "above_month_quantity": 1000000}]})");
+  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "100",
+            "hard": true, "action": "stop"})");
+  serve([](RouteDeclaration&) {});
+  const auto reserved = [&](std::int64_t prompt, std::int64_t output) {
+    const auto held = admission_.enter(wish(prompt, output), world_.clock);
+    EXPECT_TRUE(held);
+    return guard_.list("p1", world_.clock.now()).at(0).reserved;
+  };
+  EXPECT_EQ(reserved(4'000, 1'000), Money::whole(3 + 4 + 2));
+  EXPECT_EQ(reserved(5'000, 1'000), Money::whole(3 + 5 + 8));
+  EXPECT_EQ(reserved(9'000, 1'000), Money::whole(3 + 9 + 8)) << "a shorter prompt is dearer";
+  auto entered = admission_.enter(wish(9'000, 1'000), world_.clock);
+  const InferenceEvent event{
+      .id = "c1",
+      .event_time = world_.clock.now(),
+      .project = "p1",
+      .tenant = "t1",
+      .route = "flight-delay",
+      .model = "flight-delay",
+      .generation = Generation{.prompt_tokens = 5'000, .output_tokens = 1'000}};
+  entered->held.settle({&event, 1}, world_.clock.now());
+  EXPECT_EQ(status().pending, Money::whole(3 + 5 + 8));
 }
 
 TEST_F(AdmissionTest, SendsCallsToACheaperVersion) {
