@@ -8,6 +8,7 @@ namespace penstock::costs {
 namespace {
 
 constexpr std::size_t notices_max = 1'000;
+constexpr std::size_t posted_at_once = 32;
 // After its deadline a call may take this long to say what it cost.
 constexpr Micros grace = std::chrono::minutes(1);
 
@@ -256,6 +257,10 @@ bool Reservation::extend(const Part& more, Timestamp now) {
   return true;
 }
 
+std::shared_ptr<const PriceBook> Reservation::prices() const {
+  return project_ ? project_->prices.load() : nullptr;
+}
+
 void Reservation::keep(std::vector<Part> used) {
   if (!project_) return;
   const std::lock_guard lock(project_->turn);
@@ -286,9 +291,7 @@ std::shared_ptr<Project> Guard::find(std::string_view project) const {
 bool Guard::any(std::string_view project) const {
   if (!any_.load(std::memory_order_relaxed)) return false;
   const auto found = find(project);
-  if (!found) return false;
-  const std::lock_guard lock(found->turn);
-  return !found->nodes.empty();
+  return found && found->has_nodes.load(std::memory_order_relaxed);
 }
 
 Result<Money> Guard::quote(std::string_view project, std::span<const Usage> usages) const {
@@ -300,9 +303,7 @@ Result<Money> Guard::quote(std::string_view project, std::span<const Usage> usag
 
 std::shared_ptr<const PriceBook> Guard::prices(std::string_view project) const {
   const auto found = find(project);
-  if (!found) return nullptr;
-  const std::lock_guard lock(found->turn);
-  return found->prices;
+  return found ? found->prices.load() : nullptr;
 }
 
 Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
@@ -361,15 +362,21 @@ Reservation Guard::reserve(const Spend& spend, Timestamp now, bool downgraded) {
 void Guard::posted(std::string_view name, std::span<const Usage> usages) {
   const auto project = find(name);
   if (!project) return;
-  const std::lock_guard lock(project->turn);
+  std::vector<CallKey> keys;
   const std::string* before = nullptr;
   for (const Usage& usage : usages) {
     if (before && *before == usage.id) continue;  // another meter of the same call
     before = &usage.id;
-    const CallKey key = key_of(usage.id);
-    project->ended.posted(key);
-    const auto [first, last] = project->by_key.equal_range(key);
-    for (auto it = first; it != last; ++it) project->held.at(it->second).posted = true;
+    keys.push_back(key_of(usage.id));
+  }
+  // A few at a time: calls that start and end have their turn in between.
+  for (std::size_t at = 0; at < keys.size();) {
+    const std::lock_guard lock(project->turn);
+    for (const std::size_t end = std::min(at + posted_at_once, keys.size()); at < end; ++at) {
+      project->ended.posted(keys[at]);
+      const auto [first, last] = project->by_key.equal_range(keys[at]);
+      for (auto it = first; it != last; ++it) project->held.at(it->second).posted = true;
+    }
   }
 }
 

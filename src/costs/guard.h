@@ -55,6 +55,8 @@ class Reservation {
   ~Reservation() { give_back(); }
 
   bool holds() const { return project_ != nullptr; }
+  // Today's, where it holds something.
+  std::shared_ptr<const PriceBook> prices() const;
   // What the call cost in the end. Counted until the ledger has it. Once.
   void settle(Money actual, Timestamp now);
   // By model. `last` is the id of the line that is posted last; empty: the call's own.
@@ -164,6 +166,7 @@ class Guard {
   std::unordered_map<std::string, std::shared_ptr<Project>, Hash, std::equal_to<>> projects_;
   std::atomic<bool> any_{false};  // budgets at all
   std::atomic<bool> hungry_{false};
+  PriceBooks books_;
   Lessee lessee_;
 };
 

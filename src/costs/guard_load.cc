@@ -106,7 +106,7 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
   std::vector<Lease> leases;
   const auto read = [&](sql::Tx& tx) -> Result<void> {
     nodes = TRY(read_nodes(tx, name, now));
-    prices = std::make_shared<const PriceBook>(TRY(PriceBook::read(tx, call)));
+    prices = TRY(books_.of(tx, call));
     if (lessee_.holder.empty()) return {};
     leases = TRY(read_leases(tx, name));
     note_leases(nodes, leases, lessee_);
@@ -140,6 +140,7 @@ Result<void> Guard::refresh(sql::Database& db, const std::string& name, Timestam
     project->nodes = std::move(nodes);
     for (Node& node : project->nodes)
       node.leased = node.leased || (node.budget.hard && lessee_.shared);
+    project->has_nodes = !project->nodes.empty();
     project->prices = std::move(prices);
     project->forget_read();
     project->recount();

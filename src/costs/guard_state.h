@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <set>
@@ -79,7 +80,9 @@ struct Project {
   std::unordered_multimap<CallKey, std::uint64_t> by_key;
   std::set<std::pair<Timestamp, std::uint64_t>> by_deadline;  // of those that have not expired
   EndedCalls ended;
-  std::shared_ptr<const PriceBook> prices;
+  // Both are read without its turn, which calls that start and end wait for.
+  std::atomic<std::shared_ptr<const PriceBook>> prices;
+  std::atomic<bool> has_nodes{false};
   std::vector<Notice> notices;
   std::uint64_t next = 1;
   std::mutex refreshing;  // stands over what follows

@@ -101,9 +101,10 @@ void Admitted::settle(std::span<const InferenceEvent> events, Timestamp now) {
   std::int64_t tokens = 0;
   std::vector<costs::Part> parts;
   std::string last;
+  const auto prices = reservation_.prices();
   for (const InferenceEvent& event : events) {
     tokens += tokens_of(event);
-    if (reservation_.holds()) admission->add_costs(event, parts, last);
+    if (prices) admission->add_costs(event, *prices, parts, last);
   }
   permit_.settle(tokens, now);
   permit_ = {};
@@ -116,10 +117,11 @@ void Admitted::leave(std::span<const InferenceEvent> used, Timestamp now) {
   permit_.settle(0, now);
   permit_ = {};
   place_.leave(now);
-  if (!reservation_.holds()) return;
+  const auto prices = reservation_.prices();
+  if (!prices) return;
   std::vector<costs::Part> parts;
   std::string last;
-  for (const InferenceEvent& event : used) admission_->add_costs(event, parts, last);
+  for (const InferenceEvent& event : used) admission_->add_costs(event, *prices, parts, last);
   reservation_.keep(std::move(parts));
 }
 
@@ -177,24 +179,20 @@ traffic::Refusal Admission::counted(const std::string& project, const std::strin
   return refusal;
 }
 
-void Admission::add_costs(const InferenceEvent& event, std::vector<costs::Part>& parts,
-                          std::string& last) const {
-  const auto prices = guard_.prices(event.project);
-  if (!prices) return;
+void Admission::add_costs(const InferenceEvent& event, const costs::PriceBook& prices,
+                          std::vector<costs::Part>& parts, std::string& last) const {
   // What no price covers costs nothing in the ledger either, and is an incident there.
   for (const costs::Metered& used : metered_(event)) {
     last = used.line.empty() ? event.id : used.line;
-    if (const auto price = prices->cost(used, {event.tenant, event.event_time}))
+    if (const auto price = prices.cost(used, {event.tenant, event.event_time}))
       add_part(parts, used.model, *price);
   }
 }
 
 // Each token at the dearest that it may turn out to be. None where no price covers the call.
 std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& deployment,
-                                         Timestamp now) const {
+                                         const costs::PriceBook& prices, Timestamp now) {
   using costs::Meter;
-  const auto prices = guard_.prices(wish.route.project);
-  if (!prices) return std::nullopt;
   const costs::PriceBook::Payer payer{wish.call.tenant, wish.at};
   costs::Metered used{.model = deployment.model};
   if (deployment.remote) used.upstream_model = deployment.remote->model.model;
@@ -205,7 +203,7 @@ std::optional<Money> Admission::worst_of(const Wish& wish, const Deployment& dep
     for (const Meter meter : meters) {
       used.meter = meter;
       used.call_tokens = costs::is_tokens(meter) ? wish.prompt_tokens : 0;
-      if (const auto price = prices->most(used, payer))
+      if (const auto price = prices.most(used, payer))
         most = std::max(most.value_or(*price), *price);
     }
     return most;
@@ -247,19 +245,22 @@ Admission::Refused Admission::limit(const Wish& wish, Grant& grant, Timestamp no
 Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp now) {
   if (!guard_.any(wish.route.project)) return {};
   const Deployment* deployment = &wish.deployment;
+  const auto prices = guard_.prices(wish.route.project);
   for (const bool downgraded : {false, true}) {
-    const auto others = asides_of(wish, *deployment, now);
-    auto reservation = guard_.reserve({.project = wish.route.project,
-                                       .id = wish.id,
-                                       .tenant = wish.call.tenant,
-                                       .route = wish.route.declaration.name,
-                                       .model = deployment->model,
-                                       .version = deployment->version,
-                                       .worst = worst_of(wish, *deployment, now),
-                                       .at = wish.at,
-                                       .deadline = wish.deadline,
-                                       .others = others},
-                                      now, downgraded);
+    std::vector<costs::Part> others;
+    if (prices) others = asides_of(wish, *deployment, *prices, now);
+    auto reservation =
+        guard_.reserve({.project = wish.route.project,
+                        .id = wish.id,
+                        .tenant = wish.call.tenant,
+                        .route = wish.route.declaration.name,
+                        .model = deployment->model,
+                        .version = deployment->version,
+                        .worst = prices ? worst_of(wish, *deployment, *prices, now) : std::nullopt,
+                        .at = wish.at,
+                        .deadline = wish.deadline,
+                        .others = others},
+                       now, downgraded);
     if (reservation.decision == costs::Decision::allow) {
       grant.must_be_bounded = grant.must_be_bounded || reservation.hard;
       if (reservation.hard) grant.held.judges_ = judges_of(wish, now);

@@ -166,16 +166,16 @@ class Admission {
   Histogram& waited(const std::string& project, const std::string& route) const;
   Refused limit(const Wish& wish, Grant& grant, Timestamp now);
   Refused budget(const Wish& wish, Grant& grant, Timestamp now);
-  std::optional<Money> worst_of(const Wish& wish, const Deployment& deployment,
-                                Timestamp now) const;
+  static std::optional<Money> worst_of(const Wish& wish, const Deployment& deployment,
+                                       const costs::PriceBook& prices, Timestamp now);
   traffic::Refusal counted(const std::string& project, const std::string& route,
                            traffic::Refusal refusal);
   // What an event cost, by model; `last` becomes the id of the line that is posted last.
-  void add_costs(const InferenceEvent& event, std::vector<costs::Part>& parts,
-                 std::string& last) const;
+  void add_costs(const InferenceEvent& event, const costs::PriceBook& prices,
+                 std::vector<costs::Part>& parts, std::string& last) const;
   // The most that models on the way cost.
   std::vector<costs::Part> asides_of(const Wish& wish, const Deployment& deployment,
-                                     Timestamp now) const;
+                                     const costs::PriceBook& prices, Timestamp now) const;
   static Money cost_of(const costs::PriceBook& prices, const costs::PriceBook::Payer& payer,
                        const Aside& aside);
   static std::shared_ptr<Admitted::Judges> judges_of(const Wish& wish, Timestamp now);

@@ -22,7 +22,7 @@ struct Admitted::Judges {
     std::int64_t most = 0, left = 0;
     Micros each{};  // for one judgement
   };
-  std::string project, tenant;
+  std::string tenant;
   Timestamp at;
   Micros time{};  // until the call is over
   std::vector<One> each;
@@ -59,7 +59,6 @@ Money Admission::cost_of(const costs::PriceBook& prices, const costs::PriceBook:
 std::shared_ptr<Admitted::Judges> Admission::judges_of(const Wish& wish, Timestamp now) {
   if (wish.route.classifiers.empty()) return nullptr;
   auto out = std::make_shared<Admitted::Judges>();
-  out->project = wish.route.project;
   out->tenant = wish.call.tenant;
   out->at = wish.at;
   out->time = wish.deadline - now;
@@ -76,17 +75,15 @@ std::shared_ptr<Admitted::Judges> Admission::judges_of(const Wish& wish, Timesta
 }
 
 std::vector<costs::Part> Admission::asides_of(const Wish& wish, const Deployment& deployment,
-                                              Timestamp now) const {
+                                              const costs::PriceBook& prices, Timestamp now) const {
   std::vector<costs::Part> out;
   if (wish.route.classifiers.empty() && deployment.parts.empty() && wish.asked.empty()) return out;
-  const auto prices = guard_.prices(wish.route.project);
-  if (!prices) return out;
   if (const auto judges = judges_of(wish, now))
     for (const auto& one : judges->each)
-      add(out, one.by->model, cost_of(*prices, judges->payer(), judges->aside(one, one.most)));
+      add(out, one.by->model, cost_of(prices, judges->payer(), judges->aside(one, one.most)));
   const Micros time = std::clamp<Micros>(wish.deadline - now, Micros(0), runtime_max);
   for (const auto& part : deployment.parts)
-    add(out, part->model, cost_of(*prices, {wish.call.tenant, wish.at}, {*part, 1, time}));
+    add(out, part->model, cost_of(prices, {wish.call.tenant, wish.at}, {*part, 1, time}));
   if (wish.asked.empty()) return out;
   InferenceEvent used{.event_time = wish.at,
                       .project = wish.route.project,
@@ -95,7 +92,7 @@ std::vector<costs::Part> Admission::asides_of(const Wish& wish, const Deployment
                       .error = "elsewhere"};
   used.nodes.assign(wish.asked.begin(), wish.asked.end());
   std::string last;
-  add_costs(used, out, last);
+  add_costs(used, prices, out, last);
   return out;
 }
 
@@ -107,7 +104,7 @@ bool Admitted::may_judge(const std::string& guardrail, Timestamp now) {
       --one.left;
       return true;
     }
-    const auto prices = admission_->guard_.prices(judges_->project);
+    const auto prices = reservation_.prices();
     if (!prices) return true;
     const auto cost = [&](std::int64_t calls) {
       return Admission::cost_of(*prices, judges_->payer(), judges_->aside(one, calls));
