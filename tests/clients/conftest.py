@@ -29,13 +29,15 @@ class Server:
         self.process = subprocess.Popen(
             [PENSTOCK, "serve", "--data", str(self.data), "--http", http, *more],
             stdout=self.out.open("w"), stderr=self.err.open("w"))
-        for _ in range(3000):
+        for _ in range(12_000):
             found = re.search(r"http://(\S+)", self.out.read_text())
             if found:
                 self.url = f"http://{found[1]}"
                 break
             assert self.process.poll() is None, "the server ended at once"
             time.sleep(0.01)
+        else:
+            raise AssertionError("the server does not say where it listens")
         self.token = (self.data / "admin.token").read_text().strip()
 
     def run(self, *arguments: str, token: str | None = None, url: str = "") -> subprocess.CompletedProcess:
@@ -54,7 +56,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(120)
 
 
 @pytest.fixture(autouse=True, scope="module")

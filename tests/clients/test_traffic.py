@@ -106,7 +106,7 @@ def test_checks_open_a_breaker_that_no_call_has_met(desk, stand_in):
 
 
 def test_a_crowd_is_turned_away_at_once(desk, stand_in):
-    stand_in.set_faults({"hang": 1})
+    stand_in.set_faults({"hold": True})
 
     def call(_):
         try:
@@ -116,8 +116,11 @@ def test_a_crowd_is_turned_away_at_once(desk, stand_in):
             assert int(refused.response.headers["retry-after"]) >= 1
             return False
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
-        came = list(pool.map(call, range(12)))
-    assert 2 <= sum(came) < 12
+        came = [pool.submit(call, at) for at in range(12)]
+        desk.server.wait(lambda: sum(one.done() for one in came) == 10)
+        assert not any(one.result() for one in came if one.done())
+        stand_in.released.set()
+        assert sum(one.result() for one in came) == 2
 
 
 def test_a_hard_budget_stops_calls_and_agrees_with_the_ledger(desk):

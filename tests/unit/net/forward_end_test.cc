@@ -185,7 +185,7 @@ TEST_F(ForwardEndTest, GivesStreamsTheDrainTimeAndThenCutsThem) {
     made.request.body = body_;
     return made;
   };
-  serve(plan, {.drain_time = std::chrono::milliseconds(300)});
+  serve(plan, {.drain_time = std::chrono::seconds(1)});
   Raw ends(server_->address()), hangs(server_->address());
   ends.send(post("/forward", "ends"));
   read_until(ends, "one");

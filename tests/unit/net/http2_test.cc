@@ -124,7 +124,7 @@ TEST_F(GrpcTest, ClosesOnCallsThatAreResetAtOnce) {
 
 TEST_F(GrpcTest, ClosesCallersThatSayNothing) {
   start_grpc(
-      {.header_time = std::chrono::milliseconds(50), .idle_time = std::chrono::milliseconds(100)});
+      {.header_time = std::chrono::milliseconds(300), .idle_time = std::chrono::milliseconds(300)});
   Raw silent(server_->grpc_address());
   EXPECT_NE(silent.rest(), "") << "its SETTINGS";
   Raw half(server_->grpc_address());
@@ -136,7 +136,7 @@ TEST_F(GrpcTest, ClosesCallersThatSayNothing) {
 }
 
 TEST_F(GrpcTest, ResetsACallWhoseAnswerIsNotTaken) {
-  start_grpc({.body_time = std::chrono::milliseconds(100)});
+  start_grpc({.body_time = std::chrono::milliseconds(300)});
   Client client(server_->grpc_address(), 65'535);
   const auto answer = client.call("/test/Zeros", "10000000");
   EXPECT_EQ(answer.reset, unsigned{NGHTTP2_CANCEL});

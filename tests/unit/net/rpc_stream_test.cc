@@ -297,7 +297,7 @@ TEST_F(RpcStreamTest, AMessageIsRefusedWhereTooManyWait) {
 }
 
 TEST_F(RpcStreamTest, ResetsACallWhoseAnswersAreNotTaken) {
-  start_grpc({.body_time = std::chrono::milliseconds(100)});
+  start_grpc({.body_time = std::chrono::milliseconds(300)});
   Client client(server_->grpc_address(), 65'535);
   const int call = client.ask_raw("/test/Stream", framed({"zeros 1000000", "more"}), {}, false);
   const auto answer = client.answer(call);

@@ -129,7 +129,7 @@ TEST_F(ServerTest, RunsWhatComesAfterAnAnswerBeforeItHasStopped) {
 }
 
 TEST_F(ServerTest, ClientOpensAClosedConnectionAnew) {
-  start({.idle_time = std::chrono::milliseconds(20)});
+  start({.idle_time = std::chrono::milliseconds(300)});
   Client client({.url = "http://" + server_->address() + "/ignored"});
   for (int i = 0; i < 3; ++i) {
     // POST is never sent twice, so this shows that the end was seen before.

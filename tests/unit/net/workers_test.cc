@@ -75,7 +75,8 @@ TEST(WorkersTest, WakeWhoWorkedLast) {
   std::this_thread::sleep_for(20ms);  // until all of them wait
   std::set<std::thread::id> seen;
   for (int at = 0; at < 50; ++at) seen.insert(run_once(workers));
-  EXPECT_LE(seen.size(), 3u);  // a thread may be slow to wait again on a machine that is busy
+  // In turns it were all 16. Some may be slow to wait again on a machine that is busy.
+  EXPECT_LT(seen.size(), 10u);
 }
 
 TEST(WorkersTest, UseAllThreadsWhereAllAreNeeded) {
