@@ -30,6 +30,8 @@ BANS = [
         "gcc 12 destroys such a temporary twice: name it on its own line first"),
     Ban(r"\bTRY\([^;]*\bco_await\b",
         "gcc 12 crashes on it: name the result, test it and co_return"),
+    Ban(r"\bfor \([^;]* : ([^;]*(?<!\bfront\()(?<!\bback\()\)->[\w.]+\)|(\w+::)?(must|TRY)\(.*\)(\.\w+)+(\.(at|front|back)\(|\[))",
+        "what the call returns, as a shared_ptr, is gone before the loop begins: name it on a line before"),
     Ban(r"\bsystem_clock::now|\btime\((nullptr|NULL|0)\)",
         "take the time from Clock, so that tests can move it", r"src/.*\.(h|cc)", r"src/base/time\.(h|cc)"),
     Ban(r"\bstd::(jthread|thread|async)\b(?!::)",

@@ -109,6 +109,12 @@ REFUSED = [
      "service.cc:1: gcc 12 never destroys"),
     ("TRY in an aggregate within one", "src/registry/service.cc", "f({.a = x, .b = {.c = TRY(g())}});",
      "service.cc:1: gcc 12 never destroys"),
+    ("a loop over a member of what a pointer points to", "src/registry/service.cc", "for (auto& a : table_.get()->all) f(a);",
+     "service.cc:1: what the call returns"),
+    ("a loop over a member of what TRY gives", "src/registry/service.cc", "for (auto& a : TRY(used(call))->views)",
+     "service.cc:1: what the call returns"),
+    ("a loop over a part of a result", "tests/unit/a_test.cc", "for (auto& a : test::must(f(b)).all.at(0).rows)",
+     "a_test.cc:1: what the call returns"),
     ("an allowance without a reason", "src/registry/service.h", "std::thread t;  // layers: allow", "use net::run_on"),
     ("a path of one machine", "docs/notes.md", "see /ho" "me/ana/penstock", "docs/notes.md:1: a path of one machine"),
     ("a path in a script", "tools/x.sh", "cd /wo" "rk/main", "tools/x.sh:1: a path of one machine"),
@@ -124,6 +130,9 @@ def test_refuses(faults, name, text, fault):
 
 
 ALLOWED = [
+    ("a loop over a member of a result", "tests/unit/a_test.cc", "for (auto& a : must(f(b)).all) g(a);"),
+    ("a loop over what a named pointer points to", "src/registry/service.cc", "for (auto& a : found->all) g(b)->h = a;"),
+    ("a loop over what the last of a list points to", "src/registry/service.cc", "for (auto& a : all.back()->views) g(a);"),
     ("TRY in the first field", "src/registry/service.cc", "return A{.a = TRY(g()), .b = 1};"),
     ("TRY in a lambda of its own", "src/registry/service.cc",
      "return A{.a = x, .b = [&](int c) -> Result<int> { return TRY(g(c)); }};"),

@@ -47,7 +47,8 @@ void System::Parts::make_routing() {
 Result<void> System::Parts::read_prices() {
   prices_read = clock.now();
   auto next = std::make_shared<Prices>();
-  for (const auto& [key, route] : serving->table().get()->routes) {
+  const auto table = serving->table().get();
+  for (const auto& [key, route] : table->routes) {
     if (next->contains(route->project)) continue;
     const Call call{.actor = "service:routing", .tenant = "penstock", .project = route->project};
     next->emplace(
@@ -60,7 +61,8 @@ Result<void> System::Parts::read_prices() {
 
 // Of shadows, by what became of the calls; since the server started.
 void System::Parts::show_shadows() {
-  for (const auto& [key, route] : serving->table().get()->routes)
+  const auto table = serving->table().get();
+  for (const auto& [key, route] : table->routes)
     for (const serving::LiveTarget& target : route->targets) {
       if (target.arm != serving::Arm::shadow) continue;
       const auto show = [&](const std::string& what, std::int64_t calls) {

@@ -247,7 +247,8 @@ Result<ViewList> Service::list(const Call& call) {
   std::map<std::pair<std::string, std::int64_t>, FeatureView> views;
   for (const auto& resource : *resources)
     views[{resource.name, resource.version}] = TRY(decode<FeatureView>(resource.declaration));
-  for (const BoundView& view : TRY(in_use(call))->views)
+  const auto used = TRY(in_use(call));
+  for (const BoundView& view : used->views)
     views.emplace(std::pair(view.handle->view.name, view.handle->version), view.handle->view);
   const auto works = TRY(operations_->works(call));
   const auto plans = TRY(operations_->plans_of(call));

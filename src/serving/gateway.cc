@@ -139,7 +139,8 @@ bool Gateway::is_brief(const Call& call, std::string_view name, bool has_id) con
 
 std::vector<std::shared_ptr<const LiveRoute>> Gateway::routes(const Call& call) const {
   std::vector<std::shared_ptr<const LiveRoute>> out;
-  for (const auto& [key, route] : table_.get()->routes)
+  const auto table = table_.get();
+  for (const auto& [key, route] : table->routes)
     if (route->project == call.project) out.push_back(route);
   std::sort(out.begin(), out.end(),
             [](const auto& a, const auto& b) { return a->declaration.name < b->declaration.name; });
@@ -147,7 +148,8 @@ std::vector<std::shared_ptr<const LiveRoute>> Gateway::routes(const Call& call) 
 }
 
 void Gateway::measure(Metrics& metrics) const {
-  for (const auto& [key, route] : table_.get()->routes)
+  const auto table = table_.get();
+  for (const auto& [key, route] : table->routes)
     for (const LiveTarget& target : route->targets) {
       const Deployment& deployment = *target.deployment;
       if (deployment.runtime)

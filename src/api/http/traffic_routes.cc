@@ -48,7 +48,8 @@ void add(UpstreamStatus& status, const std::string& project, const traffic::Upst
 
 Upstreams upstreams_of(const TrafficParts& parts, const Call& call) {
   std::map<std::string, UpstreamStatus> found;  // by the endpoint's name
-  for (const auto& [ignored, route] : parts.table.get()->routes) {
+  const auto table = parts.table.get();
+  for (const auto& [ignored, route] : table->routes) {
     if (route->project != call.project) continue;
     for (const serving::LiveTarget& target : route->targets) {
       const auto& remote = target.deployment->remote;

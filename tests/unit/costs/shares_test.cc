@@ -127,7 +127,8 @@ TEST_F(SharesTest, AddsBillsOfDifferentMeasures) {
   EXPECT_EQ(test::must(costs_.share(call_, input)).shares.at(0).measured, "900");
   EXPECT_EQ(test::must(costs_.share(call_, input)).shares.at(0).measured, "900");  // repeated
   int seen = 0;
-  for (const StatementRow& row : test::must(costs_.showback(call_, {})).tenants.at(0).rows)
+  const Showback showback = test::must(costs_.showback(call_, {}));
+  for (const StatementRow& row : showback.tenants.at(0).rows)
     if (row.meter == Meter::shared_cost) {
       ++seen;
       EXPECT_EQ(row.quantity, 2);

@@ -16,7 +16,8 @@ class OnlineRepairTest : public FeaturesTest {
   }
   std::string key(const std::string& view, const std::vector<std::string>& keys) {
     const std::string name = view == "place_windows" ? "windows_v1" : "features_v1";
-    for (const auto& handle : test::must(features_.open_schema(ana_, name))->views)
+    const auto schema = test::must(features_.open_schema(ana_, name));
+    for (const auto& handle : schema->views)
       if (handle->view.name == view) return row_key(*handle, keys);
     throw std::runtime_error(view);
   }

@@ -72,8 +72,8 @@ class ExperimentTest : public ::testing::Test {
   }
   std::map<std::int64_t, std::int64_t> weights() {
     std::map<std::int64_t, std::int64_t> out;
-    for (const LiveTarget& target : service_.table().get()->routes.at("p1/flight-delay")->targets)
-      out[target.deployment->version] = target.weight;
+    const auto route = service_.table().get()->routes.at("p1/flight-delay");
+    for (const LiveTarget& target : route->targets) out[target.deployment->version] = target.weight;
     return out;
   }
 

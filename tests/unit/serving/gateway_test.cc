@@ -450,5 +450,42 @@ TEST_F(GatewayTest, LosesNothingAndAnswersNothingTwiceOverAThousandSwaps) {
   EXPECT_EQ(logged.size(), answered);
 }
 
+// A model whose measuring takes so long that another table comes meanwhile.
+class SlowlyMeasured final : public infer::Model {
+ public:
+  explicit SlowlyMeasured(std::function<void()> meanwhile) : meanwhile_(std::move(meanwhile)) {}
+  const std::vector<infer::TensorInfo>& inputs() const override { return none_; }
+  const std::vector<infer::TensorInfo>& outputs() const override { return none_; }
+  Result<std::vector<infer::Tensor>> run(const std::vector<infer::Tensor>&,
+                                         const infer::RunLimits&) override {
+    return std::vector<infer::Tensor>();
+  }
+  std::int64_t memory_bytes() const override {
+    meanwhile_();
+    return 1;
+  }
+
+ private:
+  std::function<void()> meanwhile_;
+  std::vector<infer::TensorInfo> none_;
+};
+
+TEST_F(GatewayTest, ATableStaysUntilItIsMeasured) {
+  std::weak_ptr<const RoutingTable> measured;
+  std::vector<bool> stands;
+  const auto model = std::make_shared<SlowlyMeasured>([&] {
+    world_.serve({{"flight-delay", 1, weight_total, Arm::live}});
+    stands.push_back(!measured.expired());
+  });
+  LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
+  route.targets[0].deployment = std::make_shared<const Deployment>(
+      Deployment{.model = "flight-delay", .version = 1, .runtime = model});
+  world_.serve(std::move(route));
+  measured = world_.table.get();
+  world_.gateway.measure(world_.metrics);
+  EXPECT_EQ(stands, std::vector<bool>{true});
+  EXPECT_TRUE(measured.expired());
+}
+
 }  // namespace
 }  // namespace penstock::serving
