@@ -234,7 +234,7 @@ def test_a_damaged_file_is_never_taken_for_whole_and_opens_an_incident(place):
         requests.get(url_of(place, "damaged"), headers=bearer(place))
     small = requests.get(url_of(place, "damaged-small"), headers=bearer(place))
     assert small.status_code == 500 and small.json()["error_code"] == "DATA_LOSS"
-    for _ in range(300):
+    for _ in range(1200):
         incidents = requests.get(f"{place.url}/api/v1/incidents", headers=bearer(place)).json()["incidents"]
         if any("damaged" in one["title"] for one in incidents):
             return
@@ -323,7 +323,7 @@ def test_a_kill_in_the_middle_of_uploads_leaves_nothing(tmp_path):
     assert requests.put(url_of(server, "kept"), data=BLOCK, headers=bearer(server)).ok
 
     def slowly():
-        for _ in range(200):
+        for _ in range(2000):  # until the server is killed
             yield BLOCK
             time.sleep(0.01)
 
@@ -337,7 +337,7 @@ def test_a_kill_in_the_middle_of_uploads_leaves_nothing(tmp_path):
     for thread in threads:
         thread.start()
     staged = lambda: [p for p in (server.data / "blobs/.tmp").rglob("*") if p.is_file()]
-    for _ in range(1000):
+    for _ in range(6000):
         if len(staged()) == 4 and all(p.stat().st_size > 1 << 20 for p in staged()):
             break
         time.sleep(0.01)

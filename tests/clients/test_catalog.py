@@ -18,7 +18,7 @@ def trips(server):
 
 
 def eventually(look, wanted):
-    for _ in range(200):
+    for _ in range(1200):
         found = look()
         if wanted in found:
             return found

@@ -123,6 +123,7 @@ def test_an_onnx_classifier_blocks_what_goes_in(desk, stand_in):
     node = event["nodes"][0]
     assert (node["name"], node["kind"], node["model"], node["version"], node["runtime"]) == ("no-insults", "guardrail", "toxicity", 1, "onnx")
     assert node["calls"] == 1 and node["micros"] > 0 and node["faults"] == 0
+    desk.server.wait(lambda: requests_of(desk, "toxicity") > 0)  # metered, so that the next one is seen
     before, judged = stand_in.calls, requests_of(desk, "toxicity")
     with pytest.raises(openai.BadRequestError) as told:
         ask(desk, "guarded", "you stupid idiot")

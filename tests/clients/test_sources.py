@@ -94,7 +94,7 @@ def test_openlineage_events_mean_the_same_prefix(lake, name):
 
 
 def test_it_is_found_by_its_place(lake):
-    for _ in range(200):
+    for _ in range(1200):
         found = lake.run("search", "--place", "s3").stdout
         if "source:trips" in found:
             assert "place s3 1" in found
