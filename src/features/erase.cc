@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "features/erased_marks.h"
 #include "features/online.h"
+#include "features/pushed_rows.h"
 
 namespace penstock::features {
 namespace {
@@ -164,6 +165,28 @@ Result<std::vector<ErasedView>> erase_online(Online& online, const Scope& scope,
   return out;
 }
 
+// What was pushed to the offline side is ours: it goes.
+Result<void> forget_pushed(sql::Tx& tx, const Call& call, const Scope& scope,
+                           const std::vector<Target>& targets) {
+  std::set<std::string> names;
+  for (const auto& view : scope.views) names.insert(view->view.name);
+  std::map<std::map<std::string, std::string>, Timestamp> gone;
+  for (const Target& target : targets) {
+    Timestamp& until = gone.try_emplace(target.values, Timestamp::min()).first->second;
+    until = std::max(until, target.until);
+  }
+  const auto until =
+      [&](const std::map<std::string, std::string>& keys) -> std::optional<Timestamp> {
+    std::map<std::string, std::string> some;
+    for (const std::string& name : scope.names)
+      if (const auto found = keys.find(name); found != keys.end()) some.insert(*found);
+    const auto found = gone.find(some);
+    return found == gone.end() ? std::nullopt : std::optional(found->second);
+  };
+  for (const std::string& view : names) TRY(forget_pushed_rows(tx, call.project, view, until));
+  return {};
+}
+
 // Writes the erasures, takes the tables away and tells the audit log.
 Result<std::vector<Erasure>> record(sql::Tx& tx, const Call& call, const EraseInput& input,
                                     const Scope& scope, const std::vector<Target>& targets,
@@ -196,6 +219,7 @@ Result<std::vector<Erasure>> record(sql::Tx& tx, const Call& call, const EraseIn
     hashes.push_back(one.entity);
     erasures.push_back(one);
   }
+  TRY(forget_pushed(tx, call, scope, targets));
   json::array views;
   for (const auto& view : scope.views) {
     TRY(tx.run("DELETE FROM feature_tables WHERE project = $1 AND view = $2 AND version = $3",

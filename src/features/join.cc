@@ -18,13 +18,6 @@ std::string_view engine_type(catalog::ColumnType type) {
   return type == catalog::ColumnType::boolean ? "BOOLEAN" : "VARCHAR";
 }
 
-// Any date or timestamp as TIMESTAMP in UTC. The cast of one with a time zone asks a calendar,
-// which takes as long as sorting the rows; only what is no instant (infinity) needs it.
-std::string as_timestamp(const std::string& time) {
-  return "CASE WHEN isfinite(" + time + ") THEN make_timestamp(epoch_us(" + time + ")) ELSE CAST(" +
-         time + " AS TIMESTAMP) END";
-}
-
 void append(std::string& list, const std::string& item, std::string_view between = ", ") {
   if (!list.empty()) list += between;
   list += item;
@@ -94,6 +87,13 @@ JoinedView numbered(JoinedView view) {
 std::string timestamp_literal(Timestamp at) {
   // make_timestamp reads microseconds, so no text of a year beyond four digits can be misread.
   return "make_timestamp(CAST(" + std::to_string(at.time_since_epoch().count()) + " AS BIGINT))";
+}
+
+// The cast of one with a time zone asks a calendar,
+// which takes as long as sorting the rows; only what is no instant (infinity) needs it.
+std::string as_timestamp(const std::string& time) {
+  return "CASE WHEN isfinite(" + time + ") THEN make_timestamp(epoch_us(" + time + ")) ELSE CAST(" +
+         time + " AS TIMESTAMP) END";
 }
 
 std::string_view key_type(catalog::ColumnType type) { return engine_type(type); }

@@ -69,6 +69,8 @@ std::string row_columns(const ViewHandle& view);
 std::string latest_statement(const JoinedView& joined, Timestamp as_of);
 
 std::string timestamp_literal(Timestamp at);
+// Any date or timestamp as TIMESTAMP in UTC.
+std::string as_timestamp(const std::string& time);
 // How the engine calls the type of a join key.
 std::string_view key_type(catalog::ColumnType type);
 

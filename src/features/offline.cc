@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "features/gates.h"
+#include "features/pushed_rows.h"
 #include "features/staged.h"
 #include "features/transform/plan.h"
 #include "features/windows/join.h"
@@ -92,12 +93,18 @@ Result<OfflineTable> Offline::table(const Call& call, const BoundView& view) {
 
 Result<OfflineTable> Offline::table_of(const Call& call, const BoundView& view,
                                        const std::vector<catalog::SourceSnapshot>& snapshots) {
-  const Erasures erasures =
-      TRY(db_.read(call, [&](sql::Tx& tx) { return erasures_of(tx, call.project, *view.handle); }));
+  Erasures erasures;
+  PushedCounts pushed;
+  TRY(db_.read(call, [&](sql::Tx& tx) -> Result<void> {
+    erasures = TRY(erasures_of(tx, call.project, *view.handle));
+    pushed = TRY(pushed_counts(tx, call.project, view.handle->view.name));
+    return {};
+  }));
   std::string text = view.digest;
   for (const catalog::SourceSnapshot& snapshot : snapshots) text += snapshot.digest;
   std::string digest = sha256_hex(text);
   if (!erasures.state.empty()) digest = sha256_hex(digest + erasures.state);
+  if (pushed.row_count > 0) digest = sha256_hex(digest + pushed.state());
   const auto known = [&]() -> std::optional<OfflineTable> {
     const std::lock_guard hold(tables_turn_);
     const auto found = tables_.find(digest);
@@ -107,7 +114,7 @@ Result<OfflineTable> Offline::table_of(const Call& call, const BoundView& view,
   const std::lock_guard turn(making_);
   if (auto found = known()) return std::move(*found);
   const auto kept = TRY(kept_table(call, *view.handle, digest));
-  OfflineTable table = kept ? *kept : TRY(make(call, view, digest, snapshots, erasures));
+  OfflineTable table = kept ? *kept : TRY(make(call, view, digest, snapshots, erasures, pushed));
   const std::lock_guard hold(tables_turn_);
   tables_[digest] = table;
   return table;
@@ -173,7 +180,7 @@ Result<void> Offline::evaluate(olap::Session& session, const ViewHandle& handle,
 Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
                                    const std::string& digest,
                                    const std::vector<catalog::SourceSnapshot>& snapshots,
-                                   const Erasures& erasures) {
+                                   const Erasures& erasures, const PushedCounts& pushed) {
   OfflineTable table{.project = call.project,
                      .view = view.handle->view.name,
                      .version = view.handle->version,
@@ -189,7 +196,8 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
   }
   const auto read = TRY(catalog_.snapshots().bind(*session, sources));
   const Staged staged(blobs_, staged_path());
-  const ViewHandle handle = without_erased(*view.handle, erasures.all);
+  const ViewHandle handle = without_erased(
+      TRY(with_pushed_rows(db_, *session, call, *view.handle, pushed)), erasures.all);
   const auto copied = evaluate(*session, handle, staged.uri(), table);
   if (!copied) TRY(check_unchanged(view.sources, read, snapshots));
   if (!copied && copied.error().code == Code::resource_exhausted)

@@ -12,6 +12,7 @@
 namespace penstock::features {
 
 class Staged;
+struct PushedCounts;
 
 class Offline {
  public:
@@ -79,7 +80,7 @@ class Offline {
                                 const std::vector<catalog::SourceSnapshot>& snapshots);
   Result<OfflineTable> make(const Call& call, const BoundView& view, const std::string& digest,
                             const std::vector<catalog::SourceSnapshot>& snapshots,
-                            const Erasures& erasures);
+                            const Erasures& erasures, const PushedCounts& pushed);
   // Writes the rows to `file`, and says of the table how many they are and whether there are ties.
   Result<void> evaluate(olap::Session& session, const ViewHandle& handle, const std::string& file,
                         OfflineTable& table);

@@ -377,6 +377,8 @@ Result<Online::Written> Online::push_rows(const ViewHandle& view, const std::vec
       windows::Event event{row.row.event_time, row.row.created_time,
                            std::max(row.row.event_time, row.row.created_time), row.row.values};
       const auto id = windows::id_of(event, row.event_id);
+      if (row.kept_at) event.created_time = std::max(event.created_time, *row.kept_at);
+      event.arrived_at = std::max(event.event_time, event.created_time);
       events.push_back({row.key, {id, std::move(event)}});
     }
     const auto written = TRY(windows_.push(view, events));
@@ -388,7 +390,16 @@ Result<Online::Written> Online::push_rows(const ViewHandle& view, const std::vec
   std::vector<Pending> pending;
   pending.reserve(rows.size());
   for (const Row& row : rows) {
-    std::string value = row.deleted ? encode_erased(row.row.event_time) : encode_row(view, row.row);
+    std::string value;
+    if (row.deleted) {
+      value = encode_erased(row.row.event_time);
+    } else if (row.kept_at) {
+      StoredRow kept = row.row;
+      kept.created_time = std::max(kept.created_time, *row.kept_at);
+      value = encode_row(view, kept);
+    } else {
+      value = encode_row(view, row.row);
+    }
     const RowTimes times = TRY(times_of(value));
     pending.push_back({row.row.event_time, times, row.key, std::move(value)});
   }

@@ -48,6 +48,8 @@ class Online {
     StoredRow row;    // of a windowed view, the inputs of an event
     std::optional<std::string> event_id;
     bool deleted = false;  // the entity has no row from its event time on
+    // When the offline side took it too: it is no older than that, on neither side.
+    std::optional<Timestamp> kept_at;
   };
   // Rows of events that were erased are ignored.
   Result<Written> push(const Call& call, const ViewHandle& view, const std::vector<Row>& rows);

@@ -168,13 +168,19 @@ struct OnlineOutput {
 };
 BOOST_DESCRIBE_STRUCT(OnlineOutput, (), (feature_schema, names, rows))
 
+// Where pushed rows go. offline: the view's offline table is made of them too, and what is
+// materialized; online: to its readers at once.
+enum class PushTo { online, offline, online_and_offline };
+BOOST_DESCRIBE_ENUM(PushTo, online, offline, online_and_offline)
+
 struct PushInput {
   std::string view;                // its newest version and those in use all get the rows
   std::vector<json::object> rows;  // join keys, the view's event_time (and created_time), features
   bool all_or_nothing = false;     // one bad row: none is written
   std::vector<json::object> deletes;  // join keys and the view's event_time
+  PushTo to = PushTo::online;
 };
-BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows, all_or_nothing, deletes))
+BOOST_DESCRIBE_STRUCT(PushInput, (), (view, rows, all_or_nothing, deletes, to))
 constexpr auto rules_of(const PushInput&) {
   return std::array{
       Rule{.field = "rows", .max = 10'000, .may_miss = true},
@@ -186,6 +192,12 @@ constexpr auto rules_of(const PushInput&) {
       Rule{.field = "all_or_nothing",
            .doc = "Write none of the rows where one is bad. Else good rows are written, and those "
                   "that are not come back in `rejects`; where all are bad, that is an error.",
+           .may_miss = true},
+      Rule{.field = "to",
+           .doc = "online: readers see the rows at once, and offline does not know of them until "
+                  "the sources do. offline: they are kept beside the sources, for joins and the "
+                  "next materialize. online_and_offline: both. A row that is kept counts from then "
+                  "on, on both sides.",
            .may_miss = true}};
 }
 struct RejectedRow {
@@ -195,7 +207,8 @@ struct RejectedRow {
   std::string reason;  // completes "<field> ..."
 };
 BOOST_DESCRIBE_STRUCT(RejectedRow, (), (row, field, value, reason))
-// written + ignored + rejected are the rows and deletes that came.
+// written + ignored + rejected are the rows and deletes that came: of the online store, where they
+// go there.
 struct PushOutput {
   std::int64_t written = 0;
   std::int64_t ignored = 0;  // older than what is there, or there already
@@ -205,8 +218,9 @@ struct PushOutput {
   std::optional<Timestamp> watermark;  // where any are late
   std::int64_t rejected = 0;
   std::vector<RejectedRow> rejects;  // at most 1,000 faults, in the order of the rows
+  std::int64_t kept = 0;             // new to the offline side
 };
-BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored, late, watermark, rejected, rejects))
+BOOST_DESCRIBE_STRUCT(PushOutput, (), (written, ignored, late, watermark, rejected, rejects, kept))
 
 struct VerifyInput {
   std::string name;            // a feature view or a feature schema
@@ -333,6 +347,8 @@ class Service {
                                  VerifyOutput& out);
   Result<std::string> logged_statement(const Call& call, olap::Session& session,
                                        const SchemaHandle& schema, const std::string& row_columns);
+  Result<std::vector<std::shared_ptr<const ViewHandle>>> pushed_views(const Call& call,
+                                                                      const PushInput& input);
   Result<std::vector<BoundView>> chosen(const Call& call, const std::vector<std::string>& names);
   Result<MaterializeOutput> for_each(
       const Call& call, const std::vector<std::string>& names,

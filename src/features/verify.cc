@@ -54,7 +54,20 @@ struct Origin {
   std::optional<std::unordered_map<std::string, Online::Pending>> then;
   bool pushed = false;     // rows of the view were pushed
   std::string written_by;  // another program or declaration than now; empty: the same
+  // By key: rows that offline holds behind the watermark, at the times of what is online.
+  std::unordered_map<std::string, std::vector<StoredRow>> ahead;
 
+  // Whether offline knows the row, though the watermark has not come to it: it was pushed to both,
+  // or the sources have it by now.
+  bool holds_ahead(const std::string& key, const StoredRow& online) const {
+    const auto found = ahead.find(key);
+    return found != ahead.end() &&
+           std::ranges::any_of(found->second, [&](const StoredRow& offline) {
+             return offline.event_time == online.event_time &&
+                    offline.created_time == online.created_time &&
+                    std::ranges::equal(offline.values, online.values, same);
+           });
+  }
   const Online::Pending* row_then(const std::string& key) const {
     if (!then) return nullptr;
     const auto found = then->find(key);
@@ -96,7 +109,10 @@ class Comparison {
     const StoredRow offline = TRY(decode_row(view_, expected.value));
     const RowTimes times{online.event_time, online.created_time};
     if (times != expected.times) {
-      other_row(expected, times);
+      if (times > expected.times && origin_.holds_ahead(expected.key, online))
+        out_.values += static_cast<std::int64_t>(online.values.size());
+      else
+        other_row(expected, times);
       return {};
     }
     std::optional<StoredRow> then;
@@ -132,9 +148,11 @@ class Comparison {
                 to_rfc3339(origin_.watermark));
   }
 
-  void unknown_offline(const std::string& key) {
+  void unknown_offline(const std::string& key, const StoredRow& online) {
     ++out_.entities;
-    if (origin_.changed && origin_.row_then(key))
+    if (origin_.holds_ahead(key, online))
+      out_.values += static_cast<std::int64_t>(online.values.size());
+    else if (origin_.changed && origin_.row_then(key))
       differs(key, "", "a row", "", causes::sources_changed,
               "its rows were taken out of the sources");
     else
@@ -242,6 +260,73 @@ std::optional<std::unordered_map<std::string, Online::Pending>> rows_then(
   return out;
 }
 
+// Fills Origin::ahead for the online rows of these keys.
+Result<void> look_ahead(Online& online, const ViewHandle& view, const std::string& scan,
+                        const std::vector<std::string>& keys, const std::vector<RowTimes>& times,
+                        Origin& origin) {
+  constexpr std::size_t asked_at_once = 1'000;
+  std::string names, same_row;
+  for (std::size_t k = 0; k < view.keys.size(); ++k) {
+    const std::string own = "k" + std::to_string(k);
+    names += own + ", ";
+    same_row += "r." + olap::quoted_name(view.keys[k].name) + " = CAST(w." + own + " AS " +
+                std::string(key_type(view.keys[k].type)) + ") AND ";
+  }
+  same_row += "r.event_time = w.e AND r.created_time = w.c";
+  for (std::size_t begin = 0; begin < keys.size(); begin += asked_at_once) {
+    std::string wanted;
+    for (std::size_t i = begin; i < std::min(keys.size(), begin + asked_at_once); ++i) {
+      wanted += wanted.empty() ? "(" : ", (";
+      for (const std::string& key : keys_of(view, keys[i])) wanted += olap::quoted_text(key) + ", ";
+      wanted += timestamp_literal(times[i].event_time) + ", " +
+                timestamp_literal(times[i].created_time) + ")";
+    }
+    for (Online::Pending& row : TRY(online.rows_of(
+             view, "SELECT " + row_columns(view) + " FROM " + scan + " AS r SEMI JOIN (VALUES " +
+                       wanted + ") AS w(" + names + "e, c) ON " + same_row)))
+      origin.ahead[row.key].push_back(TRY(decode_row(view, row.value)));
+  }
+  return {};
+}
+
+// What is online of entities that offline does not know at the watermark.
+struct Unknown {
+  std::vector<std::string> keys;
+  std::vector<std::optional<std::string>> rows;
+};
+Result<Unknown> unknown_rows(Online& online, const ViewHandle& view, const std::string& latest,
+                             std::int64_t sample) {
+  Unknown out;
+  const auto known = TRY(keys_in(online, view, latest));
+  for (std::string& key : TRY(online.keys_there(view, static_cast<std::size_t>(sample))))
+    if (!known.contains(key)) out.keys.push_back(std::move(key));
+  out.rows = TRY(online.stored(out.keys));
+  return out;
+}
+
+// What is online ahead of the watermark is looked for offline.
+Result<void> find_ahead(Online& online, const ViewHandle& view, const std::string& scan,
+                        const std::vector<Online::Pending>& expected,
+                        const std::vector<std::optional<std::string>>& stored,
+                        const Unknown& unknown, Origin& origin) {
+  std::vector<std::string> keys;
+  std::vector<RowTimes> all_times;
+  const auto add = [&](const std::string& key, const std::optional<std::string>& row,
+                       const std::optional<RowTimes>& after) -> Result<void> {
+    if (!row || is_erased(*row)) return {};
+    const RowTimes times = TRY(times_of(*row));
+    if (after && times <= *after) return {};
+    keys.push_back(key);
+    all_times.push_back(times);
+    return {};
+  };
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    TRY(add(expected[i].key, stored[i], expected[i].times));
+  for (std::size_t i = 0; i < unknown.keys.size(); ++i)
+    TRY(add(unknown.keys[i], unknown.rows[i], {}));
+  return look_ahead(online, view, scan, keys, all_times, origin);
+}
+
 // What wrote the rows, where that is not what runs now.
 std::string writer_of(const ViewWork& work, const ViewHandle& view, const std::string& program) {
   if (work.definition.empty()) return "";
@@ -294,6 +379,8 @@ Result<void> Service::verify_view(const Call& call, const BoundView& bound, std:
   std::vector<std::string> keys;
   for (const auto& row : expected) keys.push_back(row.key);
   const auto stored = TRY(online_->stored(keys));
+  const Unknown unknown = TRY(unknown_rows(*online_, view, latest, sample));
+  TRY(find_ahead(*online_, view, offline_->scan(table), expected, stored, unknown, origin));
   const bool ages = view.view.ttl.value_or(Micros(0)).count() > 0;
   std::unordered_set<std::string> expired;
   if (ages) expired = TRY(keys_in(*online_, view, expired_rows(view, latest, watermark->at)));
@@ -310,10 +397,9 @@ Result<void> Service::verify_view(const Call& call, const BoundView& bound, std:
     const FeatureRow served = TRY(read(schema, entity, watermark->at));
     comparison.compare_age(expected[i], served.statuses.at(0), expired.contains(expected[i].key));
   }
-
-  const auto known = TRY(keys_in(*online_, view, latest));
-  for (const std::string& key : TRY(online_->keys_there(view, static_cast<std::size_t>(sample))))
-    if (!known.contains(key)) comparison.unknown_offline(key);
+  for (std::size_t i = 0; i < unknown.keys.size(); ++i)
+    if (unknown.rows[i] && !is_erased(*unknown.rows[i]))
+      comparison.unknown_offline(unknown.keys[i], TRY(decode_row(view, *unknown.rows[i])));
   return {};
 }
 

@@ -153,6 +153,64 @@ def test_what_is_pushed_is_read_at_once_and_never_taken_back(feast):
     assert columns(ask(feast, "/get-online-features", read))["conv_rate"][0] == [19 / 8]
 
 
+def offline(feast, driver, at):
+    """What a training set says of a driver's conv_rate."""
+    joined = ask(feast, "/api/v1/features:historical", {
+        "entity_sql": f"SELECT {driver}::BIGINT AS driver_id, TIMESTAMPTZ '{at.isoformat()}' AS event_time",
+        "features": FEATURES[:1]})
+    assert joined.status_code == 200, joined.text
+    return pq.read_table(joined.json()["uri"])["conv_rate"].to_pylist()[0]
+
+
+def online(feast, driver):
+    [found] = [part[:2] for part in [columns(ask(feast, "/get-online-features", {
+        "features": FEATURES[:1], "entities": {"driver_id": [driver]}}))["conv_rate"]]]
+    return found[0][0], found[1][0]
+
+
+def differing(feast):
+    """The drivers that verify tells of."""
+    body = ask(feast, "/api/v1/features:verify", {"name": "driver_hourly_stats", "sample": 10_000}).json()
+    return {one["entity"]: one["cause"] for one in body["differences"]}
+
+
+def test_feast_says_where_a_push_goes(feast):
+    rows = {to: number for number, to in enumerate(("online", "offline", "online_and_offline"), 2100)}
+    started = datetime.now(timezone.utc)
+    for to, driver in rows.items():
+        answer = ask(feast, "/push", {**push(driver, 0.75), "to": to})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["written"] == 1 and answer.json()["kept"] == (to != "online")
+    no_word = push(2103, 0.5)
+    del no_word["to"]
+    assert ask(feast, "/push", no_word).json()["kept"] == 0, "Feast's default is online"
+    late = datetime.now(timezone.utc) + timedelta(minutes=1)
+    assert {to: online(feast, driver) for to, driver in rows.items()} == {
+        "online": (0.75, "PRESENT"), "offline": (None, "NOT_FOUND"), "online_and_offline": (0.75, "PRESENT")}
+    assert {to: offline(feast, driver, late) for to, driver in rows.items()} == {
+        "online": None, "offline": 0.75, "online_and_offline": 0.75}
+    assert offline(feast, rows["offline"], started) is None, "no training set sees what came after its instant"
+    told = differing(feast)
+    assert told[str(rows["online"])].startswith("pushed only")
+    assert str(rows["offline"]) not in told and str(rows["online_and_offline"]) not in told, told
+    # Feast's materialize moves what offline holds.
+    done = feast.run("features", "materialize", "--until", datetime.now(timezone.utc).isoformat())
+    assert done.returncode == 0, done.stderr
+    assert online(feast, rows["offline"]) == (0.75, "PRESENT")
+    told = differing(feast)
+    assert set(told) >= {str(rows["online"])} and not set(told) & {str(rows["offline"]), str(rows["online_and_offline"])}
+
+
+def test_what_is_kept_offline_outlives_a_kill(feast):
+    assert ask(feast, "/push", {**push(2200, 0.125), "to": "offline"}).status_code == 200
+    feast.process.kill()
+    feast.process.wait()
+    feast.start("127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    feast.grpc.close()
+    feast.grpc = grpc.insecure_channel(re.search(r"grpc://(\S+)", feast.out.read_text())[1])
+    assert offline(feast, 2200, datetime.now(timezone.utc) + timedelta(minutes=1)) == 0.125
+
+
 @pytest.mark.parametrize("path, body, status, named", [
     ("/get-online-features", {"features": ["nothing:x"], "entities": {"driver_id": [1]}}, 404, "nothing"),
     ("/get-online-features", {"features": ["driver_hourly_stats:x"], "entities": {"driver_id": [1]}}, 404, "x"),
@@ -163,8 +221,10 @@ def test_what_is_pushed_is_read_at_once_and_never_taken_back(feast):
     ("/get-online-features", {"features": FEATURES, "entities": {"driver_id": []}}, 400, "entities"),
     ("/get-online-features", {"features": "all", "entities": {"driver_id": [1]}}, 400, "features"),
     ("/push", push(1, "fast"), 400, "conv_rate"),
-    ("/push", {**push(1, 1.0), "to": "offline"}, 400, "to"),
-    ("/push", {**push(1, 1.0), "to": "online_and_offline"}, 400, "to"),
+    ("/push", {**push(1, 1.0), "to": "both"}, 400, "to must be online, offline or online_and_offline"),
+    ("/push", {**push(1, 1.0), "to": 1}, 400, "to must be online, offline or online_and_offline"),
+    ("/push", {**push(1, "fast"), "to": "offline"}, 400, "conv_rate"),
+    ("/push", {**push(1, 1.0), "to": "offline", "push_source_name": "none"}, 404, "none"),
     ("/push", {**push(1, 1.0), "push_source_name": "none"}, 404, "none"),
 ], ids=lambda value: str(value)[:40])
 def test_says_what_is_wrong(feast, path, body, status, named):
@@ -297,6 +357,12 @@ def test_grpc_pushes(feast, stub):
     with pytest.raises(grpc.RpcError) as refused:
         stub.call("Push", {**request, "all_or_nothing": True}, feast.token)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    kept = stub.call("Push", {**request, "to": "online_and_offline"}, feast.token)
+    assert (kept.kept, kept.written) == (2, 2)
+    assert offline(feast, 4001, datetime.now(timezone.utc) + timedelta(minutes=1)) == 0.5
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.call("Push", {**request, "to": "both"}, feast.token)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "to must be online" in refused.value.details()
 
 
 @pytest.mark.parametrize("method, body, code, named", [

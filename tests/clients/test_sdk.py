@@ -150,7 +150,7 @@ def test_online_push_materialize_and_verify(client):
     assert online.statuses[1] == ["NOT_FOUND", "NOT_FOUND"]
     pushed = client.features.push("place_heat", pandas.DataFrame(
         {"place": ["p1", "p9"], "seen": [minutes(300), minutes(301)], "heat": [1.5, float("nan")], "count": [7, 8]}))
-    assert pushed["written"] == 2
+    assert pushed["written"] == 2 and pushed["kept"] == 0
     table = client.features.get_online(polars.DataFrame({"place": ["p1", "p9"]}), features=["place_heat:heat"],
                                        event_time=minutes(400)).to_arrow()
     assert table.to_pydict() == {"heat": [1.5, None]}

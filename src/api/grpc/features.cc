@@ -193,6 +193,10 @@ Result<void> push(Service& features, const Call& call, const v1::PushRequest& in
                   v1::PushResponse& out) {
   const int rows = TRY(rows_of(in.columns(), "columns"));
   penstock::features::PushInput input{.view = in.view(), .all_or_nothing = in.all_or_nothing()};
+  if (!in.to().empty() && !Kind<penstock::features::PushTo>::hear(in.to(), input.to))
+    return Error{Code::invalid_argument,
+                 "to must be online, offline or online_and_offline, not " + in.to(),
+                 {{"to", "must be online, offline or online_and_offline"}}};
   input.rows.resize(static_cast<std::size_t>(rows));
   for (const v1::Column& column : in.columns()) {
     for (int row = 0; row < rows; ++row)
@@ -203,6 +207,7 @@ Result<void> push(Service& features, const Call& call, const v1::PushRequest& in
   out.set_written(done.written);
   out.set_ignored(done.ignored);
   out.set_late(done.late);
+  out.set_kept(done.kept);
   out.set_rejected(done.rejected);
   for (const auto& fault : done.rejects) {
     v1::RejectedRow& said = *out.add_rejects();

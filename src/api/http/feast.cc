@@ -109,11 +109,9 @@ Result<json::object> feast_push(features::Service& features, const Call& call,
                                 const json::object& in) {
   features::PushInput input{.view = text_of(in, "push_source_name")};
   if (input.view.empty()) return fault("push_source_name", "must name a feature view");
-  const std::string to = in.contains("to") ? text_of(in, "to") : "online";
-  if (to != "online")
-    return fault("to",
-                 "must be online: offline rows are what the view's sources hold, so write "
-                 "them there, and push them online");
+  const json::value* to = in.if_contains("to");
+  if (to && !Kind<features::PushTo>::hear(from_json(*to), input.to))
+    return fault("to", "must be online, offline or online_and_offline");
   // Feast's own: this registry is never stale, and rows are transformed by the view's SQL alone.
   TRY(truth_of(in, "allow_registry_cache", true));
   TRY(truth_of(in, "transform_on_write", true));

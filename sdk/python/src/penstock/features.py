@@ -78,20 +78,21 @@ class Features:
                 out.event_times.append(row["event_times"])
         return out
 
-    def push(self, view: str, rows) -> dict:
-        """Writes rows of a view (a table or dicts: join keys, event time, features) into the online store; gives the counts."""
-        return self._push(view, "rows", rows)
+    def push(self, view: str, rows, to: str = "online") -> dict:
+        """Writes rows of a view (a table or dicts: join keys, event time, features); gives the counts. `to`: "online"
+        (its readers see them at once), "offline" (kept beside the sources) or "online_and_offline"."""
+        return self._push(view, "rows", rows, to)
 
     def delete(self, view: str, rows) -> dict:
         """Entities that have no row of the view any more, from an event time on (a table or dicts of both); the counts."""
         return self._push(view, "deletes", rows)
 
-    def _push(self, view: str, kind: str, rows) -> dict:
+    def _push(self, view: str, kind: str, rows, to: str = "online") -> dict:
         total: dict = {}
         told = [{name: _json(value) for name, value in row.items()} for row in _dicts(rows)]
         for begin in range(0, len(told), ROWS_A_CALL):
             answer = self._client.call("POST", "/api/v1/features:push",
-                                       {"view": view, kind: told[begin:begin + ROWS_A_CALL]})
+                                       {"view": view, kind: told[begin:begin + ROWS_A_CALL], "to": to})
             for name, value in answer.items():
                 if isinstance(value, int):
                     total[name] = total.get(name, 0) + value
