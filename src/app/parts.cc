@@ -250,6 +250,7 @@ Result<std::unique_ptr<kv::Store>> System::Parts::open_redis() const {
 Result<void> System::Parts::open_stores() {
   TRY(make_directory(options.data));
   TRY(lock.take(options.data));
+  own_id = TRY(server_id(options.data));
   TRY(make_directory(options.sources));
   TRY(make_directory(path("scratch")));
   std::error_code ignored;
@@ -390,10 +391,12 @@ void System::Parts::make_serving() {
                                                       *features, clock, path("scratch"));
   streams = std::make_unique<serving::Streams>(*db, *gateway, log);
   metering = std::make_unique<monitor::Metering>(*event_reader, *costs);
-  observer = std::make_unique<monitor::Observer>(*db, *event_reader, *olap, clock);
+  observer = std::make_unique<monitor::Observer>(*db, *event_reader, *olap, clock,
+                                                 monitor::ObserverOptions{.server = own_id});
   monitor = std::make_unique<monitor::Service>(*db, clock);
   release = std::make_unique<release::Service>(*db, *serving, clock);
-  controller = std::make_unique<release::Controller>(*release, *db, *event_reader, *serving, clock);
+  controller =
+      std::make_unique<release::Controller>(*release, *db, *event_reader, *serving, clock, own_id);
   make_retention();
   record = std::make_unique<record::Service>(
       record::Service::Parts{*db, clock, *catalog, *artifacts, *signatures, *tracking,

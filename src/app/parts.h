@@ -181,6 +181,7 @@ struct System::Parts {
   void make_routing();
   Result<void> tell_of_telemetry(const serving::TelemetryTrouble& trouble);
   void make_retention();
+  Result<void> begin_readers();
   void make_traffic();
   void make_language();
   void join_components();
@@ -196,6 +197,7 @@ struct System::Parts {
   Result<void> read_prices();
   void show_shadows();
 
+  std::string own_id;  // of this server, for as long as its data directory lives
   Timestamp tended{}, refreshed{}, classes_read{}, prices_read{};
   int memory_turns = 0;
   std::int64_t followed = 0;           // number of the table whose upstreams are known

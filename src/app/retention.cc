@@ -62,4 +62,9 @@ void System::Parts::make_retention() {
   });
 }
 
+Result<void> System::Parts::begin_readers() {
+  TRY(observer->begin());
+  return controller->begin();
+}
+
 }  // namespace penstock::app

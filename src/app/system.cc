@@ -240,6 +240,7 @@ Result<void> System::start(const SystemOptions& options) {
   TRY(parts.read_prices());
   TRY(parts.streams->reload());
   TRY(parts.open_budgets());
+  TRY(parts.begin_readers());
   TRY(parts.listen());
   parts.start_background();
   bound_thread_caches(thread_caches_max);

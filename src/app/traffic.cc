@@ -33,7 +33,6 @@ void System::Parts::make_traffic() {
 
 // Budgets count what the ledger has, so what waits to be posted comes first.
 Result<void> System::Parts::open_budgets() {
-  const std::string own_id = TRY(server_id(options.data));
   guard.lease_as(
       {.holder = new_ulid(clock.now()), .server = own_id, .shared = !options.metadata.empty()});
   while (TRY(metering->run_once())) continue;

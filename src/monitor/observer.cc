@@ -62,8 +62,8 @@ struct Observer::Input {
 Result<void> Observer::read(Input& input) {
   const Call call{.actor = "service:monitor"};
   TRY(db_.read(call, [&](sql::Tx& tx) -> Result<void> {
-    input.calls_from = TRY(store::position(tx, serving::inference_topic));
-    input.labels_from = TRY(store::position(tx, serving::label_topic));
+    input.calls_from = TRY(store::position(tx, options_.server, serving::inference_topic));
+    input.labels_from = TRY(store::position(tx, options_.server, serving::label_topic));
     return {};
   }));
   input.calls = TRY(events_.read(input.calls_from));
@@ -187,9 +187,19 @@ Result<void> Observer::training(const Call& call, const std::string& route,
   return db_.write(call, [&](sql::Tx& tx) { return store::put(tx, made); });
 }
 
+Result<void> Observer::begin() {
+  for (const std::string_view topic : {serving::inference_topic, serving::label_topic}) {
+    const std::int64_t end = TRY(log_.end(topic));
+    TRY(db_.write({.actor = "service:monitor"}, [&](sql::Tx& tx) {
+      return store::begin_position(tx, options_.server, topic, end);
+    }));
+  }
+  return {};
+}
+
 Result<std::int64_t> Observer::position(std::string_view topic) const {
   return db_.read({.actor = "service:monitor"},
-                  [&](sql::Tx& tx) { return store::position(tx, topic); });
+                  [&](sql::Tx& tx) { return store::position(tx, options_.server, topic); });
 }
 
 Result<std::size_t> Observer::run_once() {
@@ -199,16 +209,16 @@ Result<std::size_t> Observer::run_once() {
   TRY(prepare(input));
   TRY(db_.write({.actor = "service:monitor"}, [&](sql::Tx& tx) -> Result<void> {
     // Another observer was faster: what was read is counted already.
-    if (TRY(store::position(tx, serving::inference_topic)) != input.calls_from ||
-        TRY(store::position(tx, serving::label_topic)) != input.labels_from)
+    if (TRY(store::position(tx, options_.server, serving::inference_topic)) != input.calls_from ||
+        TRY(store::position(tx, options_.server, serving::label_topic)) != input.labels_from)
       return {};
     Turn turn(tx, clock_.now(), options_);
     for (const serving::InferenceEvent* const event : input.calls.events)
       if (event->mode != serving::Mode::batch) TRY(turn.add(*event));
     for (const JoinedLabel& label : input.labels) TRY(turn.add(label));
     TRY(turn.finish());
-    TRY(store::set_position(tx, serving::inference_topic, input.calls_next));
-    return store::set_position(tx, serving::label_topic, input.labels_next);
+    TRY(store::set_position(tx, options_.server, serving::inference_topic, input.calls_next));
+    return store::set_position(tx, options_.server, serving::label_topic, input.labels_next);
   }));
   return std::max<std::size_t>(input.calls.events.size() + input.labels.size(), 1);
 }

@@ -15,6 +15,7 @@ struct ObserverOptions {
   std::int64_t evaluate_every = 5'000;  // calls or labels of a route, between looks at an open day
   std::int64_t series_max = 64;         // of a route on a day: versions, arms and schemas
   std::int64_t keep_days = 400;
+  std::string server = {};  // whose log it reads, by a name that it keeps when it starts again
 };
 
 class Observer {
@@ -28,12 +29,14 @@ class Observer {
         clock_(clock),
         options_(options) {}
 
+  // Before calls come: where a server begins that has not read before.
+  Result<void> begin();
   // Counts what came since the last turn; of how many, 0 if nothing came. Statistics, verdicts,
   // incidents and the positions in the topics commit together, so a crash repeats nothing and loses
   // nothing. Batch runs are left out: they emit one event for each file. A label whose prediction
   // nobody knows is dropped.
   Result<std::size_t> run_once();
-  // What it reads next.
+  // What it reads next in the log of its server.
   Result<std::int64_t> position(std::string_view topic) const;
 
  private:

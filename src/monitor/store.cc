@@ -1,5 +1,7 @@
 #include "monitor/store.h"
 
+#include <algorithm>
+
 #include "resources/service.h"
 
 namespace penstock::monitor::store {
@@ -54,17 +56,29 @@ Result<std::vector<MonitorDeclaration>> monitors(sql::Tx& tx, const std::string&
   return out;
 }
 
-Result<std::int64_t> position(sql::Tx& tx, std::string_view topic) {
-  const auto rows = TRY(
-      tx.run("SELECT next_offset FROM monitor_positions WHERE topic = $1", {std::string(topic)}));
+Result<std::int64_t> position(sql::Tx& tx, const std::string& server, std::string_view topic) {
+  const auto rows =
+      TRY(tx.run("SELECT next_offset FROM monitor_positions WHERE server = $1 AND topic = $2",
+                 {server, std::string(topic)}));
   return rows.empty() ? std::int64_t{0} : std::get<std::int64_t>(rows[0].at(0));
 }
 
-Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t next_offset) {
-  TRY(
-      tx.run("INSERT INTO monitor_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
-             "(topic) DO UPDATE SET next_offset = excluded.next_offset",
-             {std::string(topic), next_offset}));
+Result<void> set_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                          std::int64_t next_offset) {
+  TRY(tx.run(
+      "INSERT INTO monitor_positions (server, topic, next_offset) VALUES ($1, $2, $3) ON CONFLICT "
+      "(server, topic) DO UPDATE SET next_offset = excluded.next_offset",
+      {server, std::string(topic), next_offset}));
+  return {};
+}
+
+Result<void> begin_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                            std::int64_t end) {
+  const std::int64_t before = TRY(position(tx, "", topic));
+  TRY(tx.run(
+      "INSERT INTO monitor_positions (server, topic, next_offset) VALUES ($1, $2, $3) ON CONFLICT "
+      "(server, topic) DO NOTHING",
+      {server, std::string(topic), std::min(before, end)}));
   return {};
 }
 

@@ -72,8 +72,14 @@ namespace store {
 // Every monitor that is declared in the project.
 Result<std::vector<MonitorDeclaration>> monitors(sql::Tx& tx, const std::string& project);
 
-Result<std::int64_t> position(sql::Tx& tx, std::string_view topic);
-Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t next_offset);
+// In the log of this server.
+Result<std::int64_t> position(sql::Tx& tx, const std::string& server, std::string_view topic);
+Result<void> set_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                          std::int64_t next_offset);
+// Where there is no position yet: the one of the time before servers had their own, which cannot be
+// behind `end`.
+Result<void> begin_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                            std::int64_t end);
 
 // Days from `from` to `until`, both included, in their order.
 Result<std::vector<DayStats>> stats(sql::Tx& tx, const std::string& project,

@@ -122,21 +122,22 @@ Result<void> Controller::count_call(sql::Tx& tx, Turn& turn, const serving::Infe
 }
 
 Result<void> Controller::read_calls(sql::Tx& tx, Turn& turn) {
-  const std::int64_t from = TRY(store::position(tx, serving::inference_topic));
+  const std::int64_t from = TRY(store::position(tx, server_, serving::inference_topic));
   // Without an open release there is nothing to count, only to pass.
   if (turn.releases.empty()) {
     const std::int64_t end = TRY(log_.end(serving::inference_topic));
-    return end == from ? Result<void>() : store::set_position(tx, serving::inference_topic, end);
+    return end == from ? Result<void>()
+                       : store::set_position(tx, server_, serving::inference_topic, end);
   }
   const auto stretch = TRY(events_.read(from));
   if (stretch.next == from) return {};
   for (const auto* const event : stretch.events) TRY(count_call(tx, turn, *event));
   turn.more = turn.more || stretch.more;
-  return store::set_position(tx, serving::inference_topic, stretch.next);
+  return store::set_position(tx, server_, serving::inference_topic, stretch.next);
 }
 
 Result<void> Controller::read_labels(sql::Tx& tx, Turn& turn) {
-  const std::int64_t from = TRY(store::position(tx, serving::label_topic));
+  const std::int64_t from = TRY(store::position(tx, server_, serving::label_topic));
   const auto records = TRY(log_.read(serving::label_topic, from, batch));
   if (records.empty()) return {};
   if (!turn.releases.empty())
@@ -155,7 +156,7 @@ Result<void> Controller::read_labels(sql::Tx& tx, Turn& turn) {
           turn.add(*release, guard, *event, *event->decision != (label->value >= 0.5));
     }
   turn.more = turn.more || records.size() == batch;
-  return store::set_position(tx, serving::label_topic, records.back().offset + 1);
+  return store::set_position(tx, server_, serving::label_topic, records.back().offset + 1);
 }
 
 Result<void> Controller::look(sql::Tx& tx, Turn& turn, Release& release) {
@@ -235,9 +236,18 @@ Result<void> Controller::decide(sql::Tx& tx, Turn& turn, Release& release) {
   return service_.move(tx, call, release, next->to, next->reason);
 }
 
+Result<void> Controller::begin() {
+  for (const std::string_view topic : {serving::inference_topic, serving::label_topic}) {
+    const std::int64_t end = TRY(log_.end(topic));
+    TRY(db_.write({.actor = "service:release"},
+                  [&](sql::Tx& tx) { return store::begin_position(tx, server_, topic, end); }));
+  }
+  return {};
+}
+
 Result<std::int64_t> Controller::position(std::string_view topic) const {
   return db_.read({.actor = "service:release"},
-                  [&](sql::Tx& tx) { return store::position(tx, topic); });
+                  [&](sql::Tx& tx) { return store::position(tx, server_, topic); });
 }
 
 Result<bool> Controller::advance() {

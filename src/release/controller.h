@@ -6,17 +6,22 @@
 
 namespace penstock::release {
 
+// Reads the log of `server`, by a name that it keeps when it starts again; what it makes of it is
+// added to what those of other servers on this database make of theirs.
 class Controller {
  public:
   Controller(Service& service, sql::Database& db, serving::EventReader& events,
-             serving::Service& serving, const Clock& clock)
+             serving::Service& serving, const Clock& clock, std::string server = {})
       : service_(service),
         db_(db),
         events_(events),
         log_(events.log()),
         serving_(serving),
-        clock_(clock) {}
+        clock_(clock),
+        server_(std::move(server)) {}
 
+  // Before calls come: where a server begins that has not read before.
+  Result<void> begin();
   // One turn: positions in the log, guards, looks and moves change in one transaction, so a crash
   // repeats nothing and loses nothing. True if there is more to read.
   Result<bool> advance();
@@ -37,6 +42,7 @@ class Controller {
   events::Log& log_;
   serving::Service& serving_;
   const Clock& clock_;
+  const std::string server_;
   bool unpublished_ = true;  // a move may have been committed before a crash
 };
 

@@ -1,5 +1,7 @@
 #include "release/store.h"
 
+#include <algorithm>
+
 namespace penstock::release::store {
 
 Result<std::vector<Release>> find(sql::Tx& tx, const std::string& project, const std::string& id) {
@@ -65,17 +67,29 @@ Result<std::vector<Look>> last_looks(sql::Tx& tx, const std::string& project,
   return sql::select<Look>(tx, text, {project, id});
 }
 
-Result<std::int64_t> position(sql::Tx& tx, std::string_view topic) {
-  const auto rows = TRY(
-      tx.run("SELECT next_offset FROM release_positions WHERE topic = $1", {std::string(topic)}));
-  return rows.empty() ? 0 : std::get<std::int64_t>(rows[0].at(0));
+Result<std::int64_t> position(sql::Tx& tx, const std::string& server, std::string_view topic) {
+  const auto rows =
+      TRY(tx.run("SELECT next_offset FROM release_positions WHERE server = $1 AND topic = $2",
+                 {server, std::string(topic)}));
+  return rows.empty() ? std::int64_t{0} : std::get<std::int64_t>(rows[0].at(0));
 }
 
-Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t offset) {
-  TRY(
-      tx.run("INSERT INTO release_positions (topic, next_offset) VALUES ($1, $2) ON CONFLICT "
-             "(topic) DO UPDATE SET next_offset = excluded.next_offset",
-             {std::string(topic), offset}));
+Result<void> set_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                          std::int64_t offset) {
+  TRY(tx.run(
+      "INSERT INTO release_positions (server, topic, next_offset) VALUES ($1, $2, $3) ON CONFLICT "
+      "(server, topic) DO UPDATE SET next_offset = excluded.next_offset",
+      {server, std::string(topic), offset}));
+  return {};
+}
+
+Result<void> begin_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                            std::int64_t end) {
+  const std::int64_t before = TRY(position(tx, "", topic));
+  TRY(tx.run(
+      "INSERT INTO release_positions (server, topic, next_offset) VALUES ($1, $2, $3) ON CONFLICT "
+      "(server, topic) DO NOTHING",
+      {server, std::string(topic), std::min(before, end)}));
   return {};
 }
 

@@ -20,8 +20,14 @@ Result<void> put_guard(sql::Tx& tx, const GuardState& guard);
 Result<std::vector<Look>> looks(sql::Tx& tx, const std::string& project, const std::string& id);
 Result<std::vector<Look>> last_looks(sql::Tx& tx, const std::string& project,
                                      const std::string& id);
-Result<std::int64_t> position(sql::Tx& tx, std::string_view topic);
-Result<void> set_position(sql::Tx& tx, std::string_view topic, std::int64_t offset);
+// In the log of this server.
+Result<std::int64_t> position(sql::Tx& tx, const std::string& server, std::string_view topic);
+Result<void> set_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                          std::int64_t offset);
+// Where there is no position yet: the one of the time before servers had their own, which cannot be
+// behind `end`.
+Result<void> begin_position(sql::Tx& tx, const std::string& server, std::string_view topic,
+                            std::int64_t end);
 // False where this unit was counted for this purpose ("call", "label") before.
 Result<bool> count_unit(sql::Tx& tx, const Release& release, const std::string& purpose,
                         const std::string& unit);

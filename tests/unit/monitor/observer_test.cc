@@ -165,5 +165,58 @@ TEST_F(MonitorObserver, PassesWhatItCannotRead) {
   EXPECT_FALSE(must(observer_->run_once()));
 }
 
+// Servers of one database have each a log of their own.
+TEST_F(MonitorObserver, EachServerReadsALogOfItsOwn) {
+  options_.server = "one";
+  open();
+  const auto theirs = must(rocksdb::open(folder_ / "theirs"));
+  serving::EventReader their_events(theirs->log());
+  Observer other(*db_, their_events, *olap_, clock_, {.server = "two"});
+  const auto run_both = [&] {
+    run();
+    while (must(other.run_once())) {
+    }
+  };
+  must(observer_->begin());
+  must(other.begin());
+  send(day(1, 500));
+  must(serving::record(theirs->log(), day(2, 300)));
+  run_both();
+  EXPECT_EQ(stats()[0].calls, 800);
+  EXPECT_EQ(must(observer_->position(serving::inference_topic)), 500);
+  EXPECT_EQ(must(other.position(serving::inference_topic)), 300);
+  must(serving::record(theirs->log(), day(3, 10)));
+  label("d1-1", 1.0);
+  run_both();
+  EXPECT_EQ(stats()[0].calls, 810);
+  EXPECT_EQ(stats()[0].labels, 1);
+  open();  // again
+  must(observer_->begin());
+  must(other.begin());
+  run_both();
+  EXPECT_EQ(stats()[0].calls, 810);
+}
+
+// The position of the time before is the one server's; whoever comes later begins at the start of
+// an empty log.
+TEST_F(MonitorObserver, GoesOnWhereItWasBeforeServersHadPositions) {
+  send(day(1, 100));
+  run();  // as server ''
+  send(day(2, 50));
+  options_.server = "one";
+  open();
+  must(observer_->begin());
+  run();
+  EXPECT_EQ(stats()[0].calls, 150);
+  const auto theirs = must(rocksdb::open(folder_ / "theirs"));
+  serving::EventReader their_events(theirs->log());
+  Observer other(*db_, their_events, *olap_, clock_, {.server = "two"});
+  must(other.begin());
+  must(serving::record(theirs->log(), day(3, 7)));
+  while (must(other.run_once())) {
+  }
+  EXPECT_EQ(stats()[0].calls, 157);
+}
+
 }  // namespace
 }  // namespace penstock::monitor

@@ -73,6 +73,36 @@ TEST_F(ReleaseTest, HarmIsSeenAfterThePromotionAsWell) {
   EXPECT_EQ(play_out(id, {.live = 0.02, .canary = 0.3}), State::rolled_back);
 }
 
+// Servers of one database have each a log of their own: a release counts the calls of all.
+TEST_F(ReleaseTest, CallsOfEveryServerCount) {
+  first();
+  const std::string id = start(2);
+  play(id, 15);
+  ASSERT_EQ(state(id), State::shadow);
+  test::TempDir folder;
+  const auto theirs = must(rocksdb::open(folder / "theirs"));
+  serving::EventReader events(theirs->log());
+  Controller other(service_, *db_, events, serving_, clock_, "two");
+  must(other.begin());
+  std::vector<serving::InferenceEvent> calls;
+  for (int i = 0; i < 10; ++i) {
+    serving::InferenceEvent& event = calls.emplace_back();
+    event.id = "theirs-" + std::to_string(i);
+    event.at = event.event_time = clock_.now();
+    event.project = "p1";
+    event.route = event.model = "flight-delay";
+    event.release = id;
+    event.version = 2;
+    event.arm = serving::Arm::shadow;
+    event.mode = serving::Mode::shadow;
+  }
+  must(serving::record(theirs->log(), calls));
+  while (must(other.advance())) {
+  }
+  EXPECT_EQ(state(id), State::canary);
+  EXPECT_EQ(must(other.position(serving::inference_topic)), 10);
+}
+
 TEST_F(ReleaseTest, NothingIsPromotedWithoutCalls) {
   first();
   const std::string id = start(2);
