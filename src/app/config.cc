@@ -6,6 +6,7 @@
 #include <iterator>
 #include <tuple>
 
+#include "base/told.h"
 #include "base/yaml.h"
 
 namespace penstock::app {
@@ -30,7 +31,7 @@ Result<Config> read_config(const std::string& path) {
     const auto line = document.lines.find(fault.field);
     message += (message.empty() ? "" : "\n") + path +
                (line == document.lines.end() ? "" : ":" + std::to_string(line->second)) + ": " +
-               fault.field + " " + fault.problem;
+               fault.field + " " + told_problem(fault);
   }
   return Error{Code::invalid_argument, message};
 }

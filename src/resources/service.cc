@@ -8,6 +8,7 @@
 
 #include "audit/audit.h"
 #include "base/digest.h"
+#include "base/told.h"
 #include "base/urn.h"
 #include "resources/store.h"
 
@@ -21,8 +22,8 @@ class Faults {
     if (error.violations.empty())
       return all_.push_back({where(document, "") + subject, error.message});
     for (const Violation& violation : error.violations)
-      all_.push_back(
-          {where(document, violation.field) + subject + ": " + violation.field, violation.problem});
+      all_.push_back({where(document, violation.field) + subject + ": " + violation.field,
+                      told_problem(violation)});
   }
   bool any() const { return !all_.empty(); }
   Error error() && {

@@ -109,6 +109,8 @@ CONFIGS = [
     ("no YAML", "http: [1\n", "penstock.yaml: line 2: "),
     ("unknown field", "http: 127.0.0.1:0\ncolour: red\n", "penstock.yaml:2: colour is not known here"),
     ("wrong type", "workers: many\n", "penstock.yaml:1: workers must be"),
+    ("no duration", "retention:\n  predictions: 90 days\n",
+     "penstock.yaml:2: retention.predictions must be a duration: a number and its unit, such as 30s, 12h or 90d"),
     ("out of range", "limits:\n  connections: 0\n", "penstock.yaml:2: limits.connections must be at least 1"),
     ("no variable", "metadata: ${ENV:PENSTOCK_NO_SUCH}\n", "the environment variable PENSTOCK_NO_SUCH is not set"),
     ("open to all", "auth: none\nhttp: 0.0.0.0:0\n", "--auth none is only for a loopback address, and 0.0.0.0:0 is none"),

@@ -49,6 +49,8 @@ TEST_F(DefinitionsTest, RefusesViewsThatCannotBeRead) {
        "event_time when is not a column of the SQL"},
       {"an event time that is no time", "event_time: seen", "event_time: heat",
        "event_time heat is DOUBLE, not a timestamp"},
+      {"a TTL that is no duration", "ttl: 5s", "ttl: 5 seconds",
+       "ttl must be a duration: a number and its unit, such as 30s, 12h or 90d"},
       {"no created time", "created_time: created", "created_time: made",
        "created_time made is not a column of the SQL"},
       {"a feature that is no column", "{name: heat}", "{name: cold}",
