@@ -111,17 +111,24 @@ std::optional<Timestamp> from_rfc3339(std::string_view text) {
   return *day + *of_day - *east;
 }
 
+// A thousand years: more than anybody means, and no sum with a time overflows.
+constexpr Micros longest = std::chrono::hours(24 * 365'000);
+
 std::optional<Micros> duration_from(std::string_view text) {
   std::int64_t count = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (fault != std::errc{} || count < 0 || count > 1'000'000'000) return {};
+  if (fault != std::errc{} || count < 0) return {};
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  if (unit == "ms") return std::chrono::milliseconds(count);
-  if (unit == "s") return std::chrono::seconds(count);
-  if (unit == "m") return std::chrono::minutes(count);
-  if (unit == "h") return std::chrono::hours(count);
-  if (unit == "d") return std::chrono::hours(24 * count);
-  if (unit == "w") return std::chrono::hours(24 * 7 * count);
+  const auto of = [count](Micros one) -> std::optional<Micros> {
+    if (count > longest / one) return {};
+    return count * one;
+  };
+  if (unit == "ms") return of(std::chrono::milliseconds(1));
+  if (unit == "s") return of(std::chrono::seconds(1));
+  if (unit == "m") return of(std::chrono::minutes(1));
+  if (unit == "h") return of(std::chrono::hours(1));
+  if (unit == "d") return of(std::chrono::hours(24));
+  if (unit == "w") return of(std::chrono::hours(24 * 7));
   return {};
 }
 

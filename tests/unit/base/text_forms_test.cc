@@ -22,8 +22,11 @@ TEST(Time, RefusesWhatIsNoTime) {
                            "2013-01-01T00:00:00", "2013-01-01T00:00:00.Z", "2013-01-01T00:00Z",
                            "2013-01-01T00:00:00Zx", "-013-01-01", "yesterday"})
     EXPECT_FALSE(from_rfc3339(text)) << text;
-  for (const char* text : {"", "7", "d", "-1s", "1y", "1.5h", "99999999999d"})
+  for (const char* text : {"", "7", "d", "-1s", "1y", "1.5h", "99999999999d", "365001d",
+                           "16000000w", "9223372036854775807ms", "9223372036854775808ms"})
     EXPECT_FALSE(duration_from(text)) << text;
+  EXPECT_EQ(duration_from("365000d"), duration_from("8760000h"));
+  EXPECT_EQ(duration_from("90m"), std::chrono::seconds(5'400));
 }
 
 TEST(Money, IsExactToTheTwelfthPlaceBothWays) {
