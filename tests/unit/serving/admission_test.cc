@@ -1,156 +1,14 @@
 // Limits, budgets and queues as calls on routes meet them.
 #include "serving/admission.h"
 
-#include <gtest/gtest.h>
-
 #include <thread>
 
-#include "costs/service.h"
-#include "graphs/plan.h"
-#include "guardrails/chain.h"
 #include "serving/choose.h"
 #include "serving/decide.h"
-#include "tests/unit/serving/world.h"
+#include "tests/unit/serving/admission_fixture.h"
 
 namespace penstock::serving {
 namespace {
-
-// As monitor/metering.h has it, in short.
-std::vector<costs::Usage> usages_of(const InferenceEvent& event) {
-  std::vector<costs::Usage> usages;
-  costs::Usage usage{.source = "inference",
-                     .id = event.id,
-                     .quantity = 1,
-                     .at = event.event_time,
-                     .tenant = event.tenant,
-                     .route = event.route,
-                     .model = event.model,
-                     .version = event.version};
-  if (event.error.empty()) usages.push_back(usage);
-  for (const NodeUse& node : event.nodes) {
-    costs::Usage& judged = usages.emplace_back(usage);
-    judged.source = "inference.node";
-    judged.id += "#" + node.name;
-    judged.model = node.model;
-    judged.quantity = node.calls;
-  }
-  if (!event.generation) return usages;
-  usage.meter = costs::Meter::prompt_tokens;
-  usage.quantity = event.generation->prompt_tokens.value_or(0);
-  usages.push_back(usage);
-  usage.meter = costs::Meter::output_tokens;
-  usage.quantity = event.generation->output_tokens.value_or(0);
-  usages.push_back(usage);
-  return usages;
-}
-
-std::vector<costs::Metered> metered_of(const InferenceEvent& event) {
-  std::vector<costs::Metered> out;
-  const std::int64_t prompt = event.generation ? event.generation->prompt_tokens.value_or(0) : 0;
-  for (const costs::Usage& usage : usages_of(event)) {
-    costs::Metered& one = out.emplace_back();
-    one.meter = usage.meter;
-    one.quantity = usage.quantity;
-    one.model = event.model;
-    if (costs::is_tokens(usage.meter)) one.call_tokens = prompt;
-    if (usage.id != event.id) one.line = usage.id;
-    for (const NodeUse& node : event.nodes)
-      if (usage.model == node.model) one.model = node.model;
-  }
-  return out;
-}
-
-// Finds nothing, but in texts with "vile" in them.
-class WordModel final : public guardrails::Classifier {
- public:
-  guardrails::Judgement judge(std::string_view text, Timestamp) const override {
-    ++asked;
-    return {.score = text.find("vile") != text.npos ? 1.0 : 0.0};
-  }
-  mutable std::atomic<std::int64_t> asked{0};
-};
-
-class AdmissionTest : public testing::Test {
- protected:
-  AdmissionTest() {
-    for (resources::KindHandler& kind : costs_.kinds()) resources_.add(std::move(kind));
-    world_.gateway.admit_by(admission_);
-    apply(R"({"kind": "price_list", "name": "standard", "owner": "finance", "currency": "USD",
-      "prices": [
-        {"meter": "requests", "price": "1", "per": 1, "from": "2013-01-01"},
-        {"meter": "prompt_tokens", "price": "1", "per": 1000, "from": "2013-01-01"},
-        {"meter": "output_tokens", "price": "2", "per": 1000, "from": "2013-01-01"},
-        {"meter": "reasoning_tokens", "price": "3", "per": 1000, "from": "2013-01-01"}]})");
-  }
-  void apply(const std::string& declaration) {
-    resources::ApplyInput input;
-    input.documents.push_back({.declaration = json::parse(declaration).as_object()});
-    test::must(resources_.apply(call_, input));
-    test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
-  }
-  void serve(const std::function<void(RouteDeclaration&)>& change) {
-    LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
-    change(route.declaration);
-    live_ = std::make_shared<const LiveRoute>(route);
-    world_.serve(std::move(route));
-  }
-  Result<InferAnswer> infer(const std::string& flight = "f1", std::size_t rows = 1) {
-    InferRequest request{.route = "flight-delay"};
-    for (std::size_t row = 0; row < rows; ++row) request.rows.push_back({{"flight_id", flight}});
-    return world_.gateway.infer(call_, request);
-  }
-  // A route whose guardrail asks model toxicity, which costs 10 a judgement.
-  LiveRoute judged(guardrails::OnError on_error = guardrails::OnError::block) {
-    apply(R"({"kind": "price_list", "name": "judges", "owner": "finance", "currency": "USD",
-      "prices": [{"meter": "requests", "model": "toxicity", "price": "10", "from": "2013-01-01"}]})");
-    LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
-    const guardrails::GuardrailDeclaration declared{.name = "tox",
-                                                    .side = guardrails::Side::input,
-                                                    .rule = guardrails::What::classifier,
-                                                    .action = guardrails::Action::block,
-                                                    .model = "toxicity@1",
-                                                    .threshold = 0.5,
-                                                    .window = 20,
-                                                    .on_error = on_error};
-    route.guards = test::must(guardrails::Chain::make({declared}, {{"tox", words_}}));
-    route.classifiers["tox"] =
-        std::make_shared<const Deployment>(Deployment{.model = "toxicity", .version = 1});
-    return route;
-  }
-  void post_all() {
-    std::vector<costs::Usage> usages;
-    for (const InferenceEvent& event : world_.events())
-      for (costs::Usage& usage : usages_of(event)) usages.push_back(std::move(usage));
-    test::must(costs_.post(call_, usages));
-    test::must(guard_.refresh(*db_, "p1", world_.clock.now()));
-  }
-  costs::BudgetStatus status(std::size_t index = 0) {
-    return guard_.list("p1", world_.clock.now()).at(index);
-  }
-  Wish wish(std::int64_t prompt, std::int64_t output) const {
-    return {.call = call_,
-            .route = *live_,
-            .deployment = *live_->targets.front().deployment,
-            .id = "c1",
-            .prompt_tokens = prompt,
-            .output_tokens = output,
-            .at = world_.clock.now(),
-            .deadline = world_.clock.now() + std::chrono::seconds(60)};
-  }
-
-  const test::TempDir directory_;
-  test::World world_{directory_.path()};
-  const Call call_ = test::call();
-  const std::unique_ptr<sql::Database> db_ = test::database();
-  costs::Guard guard_;
-  traffic::Limiter limiter_;
-  traffic::Health health_;
-  resources::Service resources_{*db_, world_.clock};
-  costs::Service costs_{*db_, world_.clock, &guard_};
-  Admission admission_{guard_, limiter_, health_, world_.metrics, metered_of};
-  const std::shared_ptr<WordModel> words_ = std::make_shared<WordModel>();
-  std::shared_ptr<const LiveRoute> live_;
-};
 
 TEST_F(AdmissionTest, LetsEveryCallInWhereNothingIsDeclared) {
   serve([](RouteDeclaration&) {});
@@ -360,103 +218,6 @@ TEST_F(AdmissionTest, GivesBackWhatARefusedCallHadTaken) {
             *money_from("1.4"));  // of the first alone
 }
 
-TEST_F(AdmissionTest, AHardBudgetReservesWhatTheGraphAsksFor) {
-  apply(R"({"kind": "price_list", "name": "graphs", "owner": "finance", "currency": "USD",
-    "prices": [{"meter": "retrieval_calls", "price": "10", "from": "2013-01-01"},
-               {"meter": "reranker_calls", "price": "100", "from": "2013-01-01"}]})");
-  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
-            "hard": true, "action": "stop"})");
-  LiveRoute route = world_.route({{"flight-delay", 1, weight_total, Arm::live}});
-  Deployment with_graph = *route.targets.front().deployment;
-  with_graph.graph = test::must(graphs::Plan::make(test::must(graphs::read_graph(R"(
-nodes:
-  - {name: vector, kind: embed, route: e, text: "{{question}}"}
-  - {name: near, kind: retrieve, view: v, feature: f, vector: vector}
-  - {name: far, kind: retrieve, view: v, feature: f, vector: vector}
-  - {name: best, kind: rerank, route: r, query: "{{question}}", passages: near}
-messages: [{role: system, content: "{{best}}{{far}}"}]
-)"))));
-  route.targets.front().deployment = std::make_shared<const Deployment>(with_graph);
-  live_ = std::make_shared<const LiveRoute>(route);
-  const auto reserved = [&] { return guard_.list("p1", world_.clock.now()).at(0).reserved; };
-  const auto held = admission_.admit(wish(100, 100), world_.clock.now());
-  ASSERT_TRUE(std::holds_alternative<Grant>(held));
-  EXPECT_EQ(reserved(), *money_from("121.4"));
-  // Where it stands in for a route whose graph has run, those calls are on it too.
-  Wish second = wish(100, 100);
-  second.retrieval_calls = 3;
-  second.reranker_calls = 1;
-  const auto more = admission_.admit(second, world_.clock.now());
-  ASSERT_TRUE(std::holds_alternative<Grant>(more));
-  EXPECT_EQ(reserved(), *money_from("372.8"));
-}
-
-TEST_F(AdmissionTest, AHardBudgetReservesWhatGuardrailsMayAskAndMoreWhereTheyDo) {
-  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "60",
-            "hard": true, "action": "stop"})");
-  apply(R"({"kind": "budget", "name": "judge", "owner": "ana", "period": "day", "limit": "55",
-            "model": "toxicity", "hard": true, "action": "stop"})");
-  live_ = std::make_shared<const LiveRoute>(judged());
-  const std::vector<guardrails::Judged> most{{"tox", 3, 3'000'000}};
-  Wish asked = wish(0, 0);
-  asked.judgements = most;
-  auto entered = admission_.enter(asked, world_.clock);
-  ASSERT_TRUE(entered);
-  EXPECT_EQ(status(0).reserved, Money::whole(31));
-  EXPECT_EQ(status(1).reserved, Money::whole(30));
-  EXPECT_FALSE(admission_.enter(asked, world_.clock));
-  const auto may = [&] { return entered->held.may_judge("tox", world_.clock.now()); };
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(may());
-  EXPECT_EQ(status(0).reserved, Money::whole(31));
-  EXPECT_TRUE(may());
-  EXPECT_TRUE(may());
-  EXPECT_EQ(status(0).reserved, Money::whole(51));
-  EXPECT_FALSE(may()) << "of its own budget 5 are left";
-  EXPECT_FALSE(may());
-  EXPECT_TRUE(entered->held.may_judge("another", world_.clock.now()));
-  entered = Error{Code::internal, "gone"};
-  EXPECT_EQ(status(0).reserved + status(1).reserved, Money{});
-}
-
-TEST_F(AdmissionTest, GuardrailsThatDominateTheCostNeverOverspendAHardBudget) {
-  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "105",
-            "hard": true, "action": "stop"})");
-  world_.serve(judged());
-  std::atomic<int> answered{0}, blocked{0}, refused{0};
-  {
-    std::vector<std::jthread> callers;
-    for (int caller = 0; caller < 6; ++caller)
-      callers.emplace_back([&, caller] {
-        for (int i = 0; i < 10; ++i) {
-          const auto got = infer(i % 3 == 2 ? "vile" : "f" + std::to_string(caller * 10 + i));
-          ++(got ? answered : got.error().code == Code::invalid_argument ? blocked : refused);
-        }
-      });
-  }
-  EXPECT_GT(refused, 0);
-  EXPECT_EQ(words_->asked, answered + blocked) << "whom nobody pays nobody asks";
-  EXPECT_EQ(status().reserved, Money{});
-  EXPECT_EQ(status().pending, Money::whole(11 * answered + 10 * blocked));
-  EXPECT_LE(status().pending, Money::whole(105));
-  EXPECT_GT(status().pending, Money::whole(105 - 11));
-  post_all();
-  EXPECT_EQ(status().spent, Money::whole(11 * answered + 10 * blocked));
-  EXPECT_EQ(status().pending, Money{}) << "of blocked calls the ledger has the judgement alone";
-}
-
-TEST_F(AdmissionTest, ALongValueIsPaidForByTheWindow) {
-  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "50",
-            "hard": true, "action": "stop"})");
-  world_.serve(judged());
-  const std::string words = "many words of a long value, in windows of twenty characters";
-  const auto refused = infer(words);  // 59 characters are five windows at most
-  ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message.find("50 left, and this call may cost 51"), std::string::npos)
-      << refused.error().message;
-  ASSERT_TRUE(infer(words.substr(0, 41)));
-  EXPECT_EQ(status().pending, Money::whole(31)) << "it took three";
-}
-
 TEST_F(AdmissionTest, ARouteThatStandsInIsEnteredByItsOwnLimitsAndBudgets) {
   apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "25",
             "route": "second", "hard": true, "action": "stop"})");
@@ -486,19 +247,6 @@ TEST_F(AdmissionTest, ARouteThatStandsInIsEnteredByItsOwnLimitsAndBudgets) {
   EXPECT_EQ(status(0).spent, Money::whole(22));
   EXPECT_EQ(status(1).spent, Money::whole(52));
   EXPECT_EQ(status(0).pending + status(1).pending, Money{});
-}
-
-TEST_F(AdmissionTest, ModelsOfAGraphAreReservedWithIt) {
-  apply(R"({"kind": "budget", "name": "day", "owner": "ana", "period": "day", "limit": "1000",
-            "hard": true, "action": "stop"})");
-  LiveRoute route = judged();
-  Deployment graph = *route.targets.front().deployment;
-  graph.parts = {route.classifiers.at("tox"), route.classifiers.at("tox")};
-  route.targets.front().deployment = std::make_shared<const Deployment>(graph);
-  live_ = std::make_shared<const LiveRoute>(std::move(route));
-  const auto entered = admission_.enter(wish(0, 0), world_.clock);
-  ASSERT_TRUE(entered);
-  EXPECT_EQ(status().reserved, Money::whole(21));
 }
 
 TEST_F(AdmissionTest, WhoWaitsInVainOrLeavesGivesBackWhatItHadTaken) {
