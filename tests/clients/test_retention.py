@@ -66,6 +66,7 @@ def test_what_is_gone_is_said_to_be_gone(desk):
     assert (told["added"], told["unknown"]) == (1, 0)
     desk.server.wait(lambda: find(desk, ours).status_code == 404)
     assert time.time() - asked > KEEP
+    desk.server.wait(lambda: find(desk, "mine").status_code == 404)  # it came after the other
 
     said = find(desk, ours).json()["detail"]
     assert f"prediction {ours} of 20" in said and "older than the retention" in said, said
