@@ -1,5 +1,7 @@
 """A server with people at it: what tests of routes begin with, whatever answers behind them."""
 
+import contextlib
+import datetime
 import re
 import time
 from pathlib import Path
@@ -84,8 +86,30 @@ class Desk:
         assert approved.returncode == 0, approved.stderr
         return release
 
+    def materialize(self) -> None:
+        """All that the sources of features hold by now."""
+        until = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        filled = self.server.run("features", "materialize", "--until", until)
+        assert filled.returncode == 0, filled.stderr
+
     def targets(self, route: str) -> list:
         return self.ask("GET", f"/api/v1/routes/{route}").json()["targets"]
+
+
+@contextlib.contextmanager
+def desk_in(folder: Path, *start: str, config: str = "", kind=Server):
+    """A desk whose server, of that penstock.yaml, keeps its data below `folder`; it is stopped at the end, also where a set-up fails."""
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    if config:
+        (data / "penstock.yaml").write_text(config)
+    server = kind(data)
+    server.start(*start)
+    try:
+        yield Desk(server, folder)
+    finally:
+        if server.process.poll() is None:
+            server.stop()
 
 
 @pytest.fixture(scope="module")

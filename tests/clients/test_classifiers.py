@@ -7,8 +7,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from conftest import Server
-from desk import ROUTE, SAYS, UPSTREAM, Desk, client, nothing_wrong, prediction, remote, stand_in
+from desk import ROUTE, SAYS, UPSTREAM, client, desk_in, nothing_wrong, prediction, remote, stand_in
 
 GOOD = ["thank you for your help", "when does my flight leave", "hello there you are kind", "please tell me the gate",
         "a lovely day to fly", "you said hello there", "i am a stand-in for a language model", "not one of them"] * 3
@@ -62,32 +61,26 @@ def as_pyfunc(folder: Path, breaks: bool = False) -> Path:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory, stand_in):
     folder = tmp_path_factory.mktemp("classifiers")
-    data = folder / "data"
-    data.mkdir()
-    (data / "penstock.yaml").write_text(f"python: {{interpreter: {sys.executable}, run_time: 20s, workers: 1}}\n")
-    server = Server(data)
-    server.start()
-    one = Desk(server, folder)
-    one.apply(UPSTREAM.format(name="calm", url=stand_in.url, more=""))
-    for model in ("toxicity", "words", "fragile"):
-        one.apply(f"kind: model\nname: {model}\nowner: safety\n")
-    one.register("toxicity", as_onnx(folder / "toxicity", toxicity()))
-    one.register("words", as_pyfunc(folder / "words"))
-    one.register("fragile", as_pyfunc(folder / "fragile", breaks=True))
-    for name, more in (
-            ("no-insults", "side: input\naction: block\nmodel: toxicity@1\noutput: probabilities\nthreshold: 0.5\n"),
-            ("polite", "side: output\naction: mask\nmodel: toxicity@1\nlabels: [toxic]\nwindow: 40\n"),
-            ("told", "side: both\naction: flag\nmodel: words@1\nthreshold: 0.5\njudge: whole\n"),
-            ("strict", "side: output\naction: flag\nmodel: fragile@1\nthreshold: 0.5\njudge: whole\n"),
-            ("lenient", "side: output\naction: flag\nmodel: fragile@1\nthreshold: 0.5\njudge: whole\non_error: pass\n")):
-        one.apply(CLASSIFIER.format(name=name, more=more))
-    for route, more in (("guarded", "guardrails: [no-insults]\n"), ("polite", "guardrails: [polite]\n"),
-                        ("watched", "guardrails: [told]\n"), ("strict", "guardrails: [strict]\n"),
-                        ("lenient", "guardrails: [lenient]\n"), ("plain", "")):
-        one.apply(ROUTE.format(model=route, more=more))
-        one.start_release(route, one.register(route, remote(folder / route, "upstream: calm\nmodel: stand-in-small\n")))
-    yield one
-    server.stop()
+    with desk_in(folder, config=f"python: {{interpreter: {sys.executable}, run_time: 20s, workers: 1}}\n") as one:
+        one.apply(UPSTREAM.format(name="calm", url=stand_in.url, more=""))
+        for model in ("toxicity", "words", "fragile"):
+            one.apply(f"kind: model\nname: {model}\nowner: safety\n")
+        one.register("toxicity", as_onnx(folder / "toxicity", toxicity()))
+        one.register("words", as_pyfunc(folder / "words"))
+        one.register("fragile", as_pyfunc(folder / "fragile", breaks=True))
+        for name, more in (
+                ("no-insults", "side: input\naction: block\nmodel: toxicity@1\noutput: probabilities\nthreshold: 0.5\n"),
+                ("polite", "side: output\naction: mask\nmodel: toxicity@1\nlabels: [toxic]\nwindow: 40\n"),
+                ("told", "side: both\naction: flag\nmodel: words@1\nthreshold: 0.5\njudge: whole\n"),
+                ("strict", "side: output\naction: flag\nmodel: fragile@1\nthreshold: 0.5\njudge: whole\n"),
+                ("lenient", "side: output\naction: flag\nmodel: fragile@1\nthreshold: 0.5\njudge: whole\non_error: pass\n")):
+            one.apply(CLASSIFIER.format(name=name, more=more))
+        for route, more in (("guarded", "guardrails: [no-insults]\n"), ("polite", "guardrails: [polite]\n"),
+                            ("watched", "guardrails: [told]\n"), ("strict", "guardrails: [strict]\n"),
+                            ("lenient", "guardrails: [lenient]\n"), ("plain", "")):
+            one.apply(ROUTE.format(model=route, more=more))
+            one.start_release(route, one.register(route, remote(folder / route, "upstream: calm\nmodel: stand-in-small\n")))
+        yield one
 
 
 def ask(desk, route, text, **more):

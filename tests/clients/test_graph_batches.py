@@ -2,63 +2,16 @@
 
 import datetime
 
-import pyarrow as arrow
 import pyarrow.parquet as parquet
 import pytest
 
-from conftest import Server
-from desk import ROUTE, Desk
+from bank import BEGIN, VIEW, write
+from desk import ROUTE, desk_in
 from test_table_graphs import graph
 
-WORLD = """kind: source
-name: accounts
-owner: bank
-path: accounts.parquet
-format: parquet
-columns:
-  - {name: account, type: text, classification: internal}
-  - {name: seen, type: timestamp, classification: internal}
-  - {name: home, type: bigint, classification: internal}
----
-kind: source
-name: branches
-owner: bank
-path: branches.parquet
-format: parquet
-columns:
-  - {name: branch, type: bigint, classification: internal}
-  - {name: since, type: timestamp, classification: internal}
-  - {name: ceiling, type: double, classification: internal}
----
-kind: entity
-name: account
-owner: bank
-join_keys: [{name: account, type: text}]
----
-kind: entity
-name: branch
-owner: bank
-join_keys: [{name: branch, type: bigint}]
----
-kind: feature_view
-name: account_homes
-owner: bank
-entity: account
-sources: [accounts]
-sql: SELECT account, seen, home FROM accounts
-event_time: seen
-features: [{name: home, type: bigint}]
----
-kind: feature_view
-name: branch_ceilings
-owner: bank
-entity: branch
-sources: [branches]
-sql: SELECT branch, since, ceiling FROM branches
-event_time: since
-features: [{name: ceiling}]
----
-kind: feature_schema
+WORLD = VIEW.format(view="account_homes", source="accounts", key="account", key_type="text", time="seen", feature="home", type="bigint") + \
+    VIEW.format(view="branch_ceilings", source="branches", key="branch", key_type="bigint", time="since", feature="ceiling", type="double") + \
+    """kind: feature_schema
 name: homes
 owner: bank
 features: [{view: account_homes, feature: home}]
@@ -85,14 +38,12 @@ CEILINGS = [(1, 0, 100.0), (1, 20, 150.0), (2, 5, 300.0), (2, 40, 50.0)]  # bran
 
 
 def instant(hour):
-    return datetime.datetime(2026, 1, 1) + datetime.timedelta(hours=hour)
+    return BEGIN + datetime.timedelta(hours=hour)
 
 
-def write(sources, ceilings):
+def write_both(sources, ceilings):
     for name, key, time, value, rows in (("accounts", "account", "seen", "home", HOMES), ("branches", "branch", "since", "ceiling", ceilings)):
-        parquet.write_table(arrow.table({
-            key: [row[0] for row in rows], time: arrow.array([instant(row[1]) for row in rows], arrow.timestamp("us")),
-            value: [row[2] for row in rows]}), sources / f"{name}.parquet")
+        write(sources, name, {key: [row[0] for row in rows], value: [row[2] for row in rows]}, time, [row[1] for row in rows])
 
 
 def latest(rows, key, hour):
@@ -109,19 +60,13 @@ def expected(account, hour, ceilings):
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graph-batches")
-    data = folder / "data"
-    (data / "sources").mkdir(parents=True)
-    write(data / "sources", CEILINGS)
-    server = Server(data)
-    server.start("127.0.0.1:0", "--sources", str(data / "sources"))
-    one = Desk(server, folder)
-    one.apply(WORLD)
-    until = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert server.run("features", "materialize", "--until", until).returncode == 0
-    one.apply(ROUTE.format(model="allowed", more="feature_schema: homes\nentity_keys: [account]\nthreshold: 100\n"))
-    one.start_release("allowed", one.register("allowed", graph(folder / "v1", GRAPH)))
-    yield one
-    server.stop()
+    write_both(folder / "data" / "sources", CEILINGS)
+    with desk_in(folder) as one:
+        one.apply(WORLD)
+        one.materialize()
+        one.apply(ROUTE.format(model="allowed", more="feature_schema: homes\nentity_keys: [account]\nthreshold: 100\n"))
+        one.start_release("allowed", one.register("allowed", graph(folder / "v1", GRAPH)))
+        yield one
 
 
 ROWS = [(account, hour) for hour in (1, 4, 5, 19, 20, 29, 30, 39, 40, 47) for account in ("a", "b", "c") if (account, hour >= 10) != ("c", False)]
@@ -171,7 +116,7 @@ def test_the_same_again_is_published_once_and_what_the_graph_reads_is_part_of_th
     assert made["published"] == 2 and repeated["published"] == 0 and again == scores
     assert [one["digest"] for one in made["partitions"]] == [one["digest"] for one in repeated["partitions"]]
     changed = [*CEILINGS[:-1], (2, 40, 75.0)]  # of the second day alone
-    write(desk.server.data / "sources", changed)
+    write_both(desk.server.data / "sources", changed)
     later, other = batch(desk, "third")
     assert later == {f"{account}-{hour}": expected(account, hour, changed) for account, hour in ROWS}
     assert other["published"] == 1, "the first day is what it was"

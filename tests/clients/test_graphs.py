@@ -126,9 +126,7 @@ def desk(tmp_path_factory, stand_in):
     one = Desk(server, folder)
     one.apply(WORLD)
     one.apply(UPSTREAM.format(name="stand-in", url=stand_in.url, more="api_key: secret:stand-in\n"))
-    until = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    filled = server.run("features", "materialize", "--until", until)
-    assert filled.returncode == 0, filled.stderr
+    one.materialize()
     for route, model in (("vectors", "stand-in-embed"), ("order", "stand-in-rerank")):
         one.apply(ROUTE.format(model=route, more=""))
         one.start_release(route, one.register(route, remote(folder / route, f"upstream: stand-in\nmodel: {model}\n")))

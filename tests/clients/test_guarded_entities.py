@@ -1,41 +1,18 @@
 """Routes that read features by entity keys: guardrails look at the keys that callers send, and an answer is kept by what was read."""
 
 import datetime
-import re
 
 import numpy as np
 import pytest
 
-from conftest import Server
-from desk import ROUTE, Desk
+from bank import MEANS, write_means
+from desk import ROUTE, desk_in
 from test_classifiers import CLASSIFIER, as_onnx, toxicity
+from test_guarded_tables import event_of, said
+from test_v2 import Both
 
 onnx = pytest.importorskip("onnx")
-WORLD = """kind: source
-name: accounts
-owner: bank
-path: accounts.parquet
-format: parquet
-columns:
-  - {name: account, type: text, classification: internal}
-  - {name: seen, type: timestamp, classification: internal}
-  - {name: mean, type: double, classification: confidential}
----
-kind: entity
-name: account
-owner: bank
-join_keys: [{name: account, type: text}]
----
-kind: feature_view
-name: account_means
-owner: bank
-entity: account
-sources: [accounts]
-sql: SELECT account, seen, mean FROM accounts
-event_time: seen
-features: [{name: mean}]
----
-kind: feature_schema
+WORLD = MEANS + """kind: feature_schema
 name: means
 owner: bank
 inputs: [{name: amount, type: double}, {name: note, type: text, nullable: true}]
@@ -95,28 +72,17 @@ def adder(folder):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
     folder = tmp_path_factory.mktemp("entities")
-    data = folder / "data"
-    (data / "sources").mkdir(parents=True)
-    parquet.write_table(arrow.table({
-        "account": ["a", "b", "ana@example.com"], "mean": [10.0, 200.0, 5.0],
-        "seen": arrow.array([datetime.datetime(2026, 1, 1)] * 3, arrow.timestamp("us"))}), data / "sources" / "accounts.parquet")
-    server = Server(data)
-    server.start("127.0.0.1:0", "--sources", str(data / "sources"), "--grpc", "127.0.0.1:0")
-    one = Desk(server, folder)
-    one.grpc = re.search(r"grpc://(\S+)", server.out.read_text())[1]
-    one.apply(WORLD)
-    until = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert server.run("features", "materialize", "--until", until).returncode == 0
-    one.register("toxicity", as_onnx(folder / "toxicity", toxicity()))
-    one.apply(CLASSIFIER.format(name="insults", more="side: input\naction: block\nmodel: toxicity@1\nlabels: [toxic]\n"))
-    for route, more in (("guarded", "guardrails: [no-mail, falcon, insults]\n"), ("kept", "cache: {keep: 1h}\n")):
-        one.apply(ROUTE.format(model=route, more=READS + more))
-        one.start_release(route, one.register(route, adder(folder / route)))
-    yield one
-    server.stop()
+    write_means(folder / "data" / "sources", {"a": 10.0, "b": 200.0, "ana@example.com": 5.0})
+    with desk_in(folder, "127.0.0.1:0", "--grpc", "127.0.0.1:0", kind=Both) as one:
+        one.apply(WORLD)
+        one.materialize()
+        one.register("toxicity", as_onnx(folder / "toxicity", toxicity()))
+        one.apply(CLASSIFIER.format(name="insults", more="side: input\naction: block\nmodel: toxicity@1\nlabels: [toxic]\n"))
+        for route, more in (("guarded", "guardrails: [no-mail, falcon, insults]\n"), ("kept", "cache: {keep: 1h}\n")):
+            one.apply(ROUTE.format(model=route, more=READS + more))
+            one.start_release(route, one.register(route, adder(folder / route)))
+        yield one
 
 
 def infer(desk, route, accounts, amounts=None, notes=None, **more):
@@ -124,15 +90,6 @@ def infer(desk, route, accounts, amounts=None, notes=None, **more):
     inputs = [{"name": name, "datatype": "BYTES", "shape": [len(accounts)], "data": data}
               for name, data in (("account", accounts), ("amount", amounts), ("note", notes))]
     return desk.ask("POST", f"/v2/models/{route}/infer", {"inputs": inputs, **more})
-
-
-def said(answer):
-    assert answer.status_code == 200, answer.text
-    return {one["name"]: one["data"] for one in answer.json()["outputs"]}
-
-
-def event_of(desk, answer, row=0):
-    return desk.ask("GET", f"/api/v1/predictions/{said(answer)['prediction_id'][row]}").json()
 
 
 def test_a_key_that_is_personal_data_is_blocked_by_every_protocol(desk):
@@ -144,7 +101,7 @@ def test_a_key_that_is_personal_data_is_blocked_by_every_protocol(desk):
     assert rows.status_code == 400 and "guardrail no-mail blocks pii.email" in rows.text and "example" not in rows.text
     grpc = pytest.importorskip("tritonclient.grpc")
     from tritonclient.utils import InferenceServerException
-    client = grpc.InferenceServerClient(desk.grpc)
+    client = grpc.InferenceServerClient(desk.server.grpc)
     inputs = []
     for name, value in (("account", b"ana@example.com"), ("amount", b"1"), ("note", b"")):
         one = grpc.InferInput(name, [1], "BYTES")
@@ -176,7 +133,6 @@ def test_nothing_that_was_blocked_is_in_the_log(desk):
         return [path for path in paths if text in path.read_bytes()]
     assert holding(b"this may be kept") and holding(b"carla@example.net") == []
     desk.server.start("127.0.0.1:0", "--sources", str(desk.server.data / "sources"), "--grpc", "127.0.0.1:0")
-    desk.grpc = re.search(r"grpc://(\S+)", desk.server.out.read_text())[1]
 
 
 @pytest.mark.parametrize("name, says", [("masked", "masks (action: flag or block"), ("outward", "side: output")])

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from conftest import Server
-from desk import ROUTE, Desk, onnx_model
+from desk import ROUTE, desk_in, onnx_model
 
 KEEP = 4
 TOPIC = "penstock.inference"
@@ -16,19 +16,11 @@ TOPIC = "penstock.inference"
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("retention")
-    data = folder / "data"
-    data.mkdir()
-    (data / "penstock.yaml").write_text(f"retention: {{predictions: {KEEP}s}}\n")
-    server = Server(data)
-    server.start()
-    try:
-        desk = Desk(server, folder)
+    with desk_in(folder, config=f"retention: {{predictions: {KEEP}s}}\n") as desk:
         desk.apply(ROUTE.format(model="scorer", more="output: variable\n"))
         desk.start_release("scorer", desk.register("scorer", onnx_model(folder / "model", 3.0)))
-        server.wait(lambda: infer(desk).ok)
+        desk.server.wait(lambda: infer(desk).ok)
         yield desk
-    finally:
-        server.stop()
 
 
 def infer(desk, rows: int = 1, **more):

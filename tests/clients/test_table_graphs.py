@@ -1,41 +1,16 @@
 """A version that is a graph of others: features by entity key, expressions, a registered model, and what of them is the answer."""
 
-import datetime
 import json
 import math
 
 import numpy as np
 import pytest
 
-from conftest import Server
-from desk import ROUTE, Desk
+from bank import MEANS, write_means
+from desk import ROUTE, desk_in
 
 onnx = pytest.importorskip("onnx")
-WORLD = """kind: source
-name: accounts
-owner: bank
-path: accounts.parquet
-format: parquet
-columns:
-  - {name: account, type: text, classification: internal}
-  - {name: seen, type: timestamp, classification: internal}
-  - {name: mean, type: double, classification: confidential}
----
-kind: entity
-name: account
-owner: bank
-join_keys: [{name: account, type: text}]
----
-kind: feature_view
-name: account_means
-owner: bank
-entity: account
-sources: [accounts]
-sql: SELECT account, seen, mean FROM accounts
-event_time: seen
-features: [{name: mean}]
----
-kind: feature_schema
+WORLD = MEANS + """kind: feature_schema
 name: means
 owner: bank
 features: [{view: account_means, feature: mean}]
@@ -89,25 +64,15 @@ def graph(folder, text=GRAPH):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    import pyarrow as arrow
-    import pyarrow.parquet as parquet
     folder = tmp_path_factory.mktemp("table-graphs")
-    data = folder / "data"
-    (data / "sources").mkdir(parents=True)
-    parquet.write_table(arrow.table({
-        "account": ["a", "b"], "mean": [10.0, 200.0],
-        "seen": arrow.array([datetime.datetime(2026, 1, 1)] * 2, arrow.timestamp("us"))}), data / "sources" / "accounts.parquet")
-    server = Server(data)
-    server.start("127.0.0.1:0", "--sources", str(data / "sources"))
-    one = Desk(server, folder)
-    one.apply(WORLD)
-    until = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert server.run("features", "materialize", "--until", until).returncode == 0
-    one.register("odds", odds(folder / "odds"))
-    one.apply(ROUTE.format(model="payments", more="threshold: 3\n"))
-    one.start_release("payments", one.register("payments", graph(folder / "v1")))
-    yield one
-    server.stop()
+    write_means(folder / "data" / "sources", {"a": 10.0, "b": 200.0})
+    with desk_in(folder) as one:
+        one.apply(WORLD)
+        one.materialize()
+        one.register("odds", odds(folder / "odds"))
+        one.apply(ROUTE.format(model="payments", more="threshold: 3\n"))
+        one.start_release("payments", one.register("payments", graph(folder / "v1")))
+        yield one
 
 
 def infer(desk, accounts, amounts, **more):

@@ -18,7 +18,7 @@ import tritonclient.http as triton_http  # noqa: E402
 from mlflow.models import infer_signature  # noqa: E402
 from tritonclient.utils import InferenceServerException  # noqa: E402
 
-from desk import ROUTE, Desk, onnx_model  # noqa: E402
+from desk import ROUTE, desk_in, onnx_model  # noqa: E402
 from test_v2 import Both  # noqa: E402
 
 LIMITS = """output: variable
@@ -72,29 +72,24 @@ def desk(tmp_path_factory):
     import pandas as pd
 
     folder = tmp_path_factory.mktemp("tables")
-    data = folder / "data"
-    data.mkdir()
-    (data / "penstock.yaml").write_text(f"python: {{interpreter: {sys.executable}, run_time: 2m, workers: 1}}\n")
-    server = Both(data)
-    server.start("127.0.0.1:0", "--grpc", "127.0.0.1:0")
-    one = Desk(server, folder)
-    one.folder_of_gate = folder / "gate"
-    one.folder_of_gate.mkdir()
-    one.tenants = {
-        tenant: server.run("tokens", "create", tenant, "--actor", f"service:{tenant}", "--role", "developer", "--tenant", tenant)
-        .stdout.strip() for tenant in ("acme", "bolt", "core")}
-    one.apply(ROUTE.format(model="metered", more=LIMITS))
-    one.start_release("metered", one.register("metered", onnx_model(folder / "metered", 2.0)))
-    (folder / "gated.py").write_text(GATED % str(one.folder_of_gate))
-    rows = pd.DataFrame({"who": ["x"], "value": [1.0]})
-    mlflow.pyfunc.save_model(str(folder / "slow"), python_model=str(folder / "gated.py"), pip_requirements=[],
-                             signature=infer_signature(rows, pd.DataFrame({"score": [1.0]})))
-    one.apply(ROUTE.format(model="slow", more=QUEUE))
-    with Gate(one.folder_of_gate):
-        pass
-    one.start_release("slow", one.register("slow", folder / "slow"))
-    yield one
-    server.stop()
+    config = f"python: {{interpreter: {sys.executable}, run_time: 2m, workers: 1}}\n"
+    with desk_in(folder, "127.0.0.1:0", "--grpc", "127.0.0.1:0", config=config, kind=Both) as one:
+        one.folder_of_gate = folder / "gate"
+        one.folder_of_gate.mkdir()
+        one.tenants = {
+            tenant: one.server.run("tokens", "create", tenant, "--actor", f"service:{tenant}", "--role", "developer", "--tenant", tenant)
+            .stdout.strip() for tenant in ("acme", "bolt", "core")}
+        one.apply(ROUTE.format(model="metered", more=LIMITS))
+        one.start_release("metered", one.register("metered", onnx_model(folder / "metered", 2.0)))
+        (folder / "gated.py").write_text(GATED % str(one.folder_of_gate))
+        rows = pd.DataFrame({"who": ["x"], "value": [1.0]})
+        mlflow.pyfunc.save_model(str(folder / "slow"), python_model=str(folder / "gated.py"), pip_requirements=[],
+                                 signature=infer_signature(rows, pd.DataFrame({"score": [1.0]})))
+        one.apply(ROUTE.format(model="slow", more=QUEUE))
+        with Gate(one.folder_of_gate):
+            pass
+        one.start_release("slow", one.register("slow", folder / "slow"))
+        yield one
 
 
 class Refused(Exception):
