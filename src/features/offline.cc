@@ -25,6 +25,8 @@ constexpr std::string_view table_format =
     " (FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE 20480, WRITE_BLOOM_FILTER false)";
 constexpr std::string_view staging = "features-staged";
 constexpr int rows_looked_at = 10'000;
+// Whoever reads a table began before it was replaced, and has ended so long after.
+constexpr Micros reading_max = std::chrono::hours(1);
 
 // What follows the path of a table's file where its rejected rows are.
 constexpr const char* rejected_suffix = ".rejected.parquet";
@@ -219,7 +221,32 @@ Result<OfflineTable> Offline::make(const Call& call, const BoundView& view,
     static_cast<void>(blobs_.remove(table.path));
     return kept.error();
   }
+  drop_old_tables(*view.handle, table);
   return table;
+}
+
+// Each state of the sources left a table: without this a view whose source grows each minute would
+// fill the disk with copies of itself.
+void Offline::drop_old_tables(const ViewHandle& view, const OfflineTable& newest) {
+  auto all = blobs_.list("features/" + newest.project + "/" + view.reference());
+  if (!all) return;
+  std::ranges::sort(*all, {}, &blob::Entry::modified);
+  const Timestamp limit = clock_.now() - reading_max;
+  std::size_t replaced = 0;  // those before it, so long ago that nobody reads them
+  for (std::size_t i = 0; i < all->size(); ++i)
+    if ((*all)[i].modified < limit && !(*all)[i].path.ends_with(rejected_suffix)) replaced = i;
+  const auto moved = moved_from_ ? moved_from_(view) : std::optional<std::string>();
+  if (!moved) return;  // it cannot be asked now
+  for (std::size_t i = 0; i < replaced; ++i) {
+    const std::string name = files::path((*all)[i].path).filename().string();
+    const std::string digest = name.substr(0, name.find('.'));
+    if (digest == newest.digest || digest == *moved) continue;
+    {
+      const std::lock_guard hold(tables_turn_);
+      tables_.erase(digest);
+    }
+    static_cast<void>(blobs_.remove((*all)[i].path));
+  }
 }
 
 Result<void> Offline::keep_table(const Call& call, const BoundView& view, const OfflineTable& table,

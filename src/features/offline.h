@@ -25,6 +25,9 @@ class Offline {
   // One that was made before, by its digest; nothing where it is gone.
   Result<std::optional<OfflineTable>> kept_table(const Call& call, const ViewHandle& view,
                                                  const std::string& digest);
+  // Says which table the online rows were moved from: it stays. Before the first call.
+  using MovedFrom = std::function<Result<std::optional<std::string>>(const ViewHandle& view)>;
+  void keep_moved(MovedFrom moved_from) { moved_from_ = std::move(moved_from); }
   // What to select its rows from: "read_parquet('...')".
   std::string scan(const OfflineTable& table) const;
   // The same of the rows that gates rejected; for views that have such gates.
@@ -86,6 +89,7 @@ class Offline {
                         OfflineTable& table);
   // What is known of a view's rows before they are evaluated; likely to be so, and looked at after.
   OfflineRows& likely(olap::Session& session, const ViewHandle& handle);
+  void drop_old_tables(const ViewHandle& view, const OfflineTable& newest);
   Result<void> keep_table(const Call& call, const BoundView& view, const OfflineTable& table,
                           const Erasures& erasures);
   // `statement` gives the entity rows and the features of views: with the schema's transforms.
@@ -119,6 +123,7 @@ class Offline {
   std::map<std::string, OfflineRows> seen_;  // by prefix, of what was evaluated; under making_
   std::mutex tables_turn_;
   std::map<std::string, OfflineTable> tables_;  // by digest
+  MovedFrom moved_from_;
   EntityUploads uploads_;
 };
 

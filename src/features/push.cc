@@ -118,7 +118,13 @@ Result<std::vector<std::shared_ptr<const ViewHandle>>> Service::pushed_views(
         db_.read(call, [&](sql::Tx& tx) { return open_view(tx, call.project, input.view, 0); })));
     return out;
   }
-  for (const BoundView& view : TRY(chosen(call, {input.view}))) out.push_back(view.handle);
+  auto views = chosen(call, {input.view});
+  if (!views) {
+    Error error = views.error();
+    for (Violation& fault : error.violations) fault.field = "view";  // here there is one
+    return error;
+  }
+  for (const BoundView& view : *views) out.push_back(view.handle);
   return out;
 }
 

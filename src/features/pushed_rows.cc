@@ -11,6 +11,8 @@ namespace penstock::features {
 namespace {
 
 constexpr std::int64_t page_rows = 5'000;
+// Of one statement: so many or one, so that connections keep two of each kind and not hundreds.
+constexpr std::size_t rows_at_once = 100;
 
 std::string hex(std::uint64_t number) {
   char text[16];
@@ -92,6 +94,13 @@ Error too_many(const ViewHandle& view) {
           {{"rows", "are more than a view keeps"}}};
 }
 
+// $1, $2, ...: `count` of them, from `first` on.
+std::string marks(std::size_t first, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += (i == 0 ? "$" : ", $") + std::to_string(first + i);
+  return out;
+}
+
 // Rows in the order in which they are kept: of two of one entity and event time the later one
 // counts, as it does online, for it is kept a microsecond later.
 class Keeper {
@@ -105,40 +114,54 @@ class Keeper {
         erased_(std::move(erased)),
         now_(std::max(now, counts_.last_at + Micros(1))) {}
 
-  Result<std::optional<Timestamp>> keep(const Online::Row& row, const json::object& given) {
-    std::map<std::string, std::string> keys;
-    const auto spelt_keys = keys_in(view_, row.key);
-    for (std::size_t i = 0; i < view_.keys.size(); ++i) keys[view_.keys[i].name] = spelt_keys.at(i);
-    if (TRY(erased_.holds(keys, row.row.event_time))) return std::optional<Timestamp>();
-    PushedRow out{.project = call_.project,
-                  .view = view_.view.name,
-                  .id = event_id_of(view_, row, keys),
-                  .keys = std::move(keys),
-                  .event_time = row.row.event_time,
-                  .row_text = json::serialize(given)};
-    if (out.id) {
-      const auto there = TRY(
-          tx_.run("SELECT pushed_at FROM feature_pushed_rows WHERE project = $1 AND view = $2 AND "
-                  "id = $3",
-                  {out.project, out.view, *out.id}));
-      if (!there.empty()) {
-        Timestamp first;
-        sql::from_sql(there.front().at(0), first);
-        return std::optional(first);
-      }
+  // When events that are there already were kept.
+  Result<void> look_up(const std::vector<Online::Row>& rows) {
+    std::vector<std::string> ids;
+    for (const Online::Row& row : rows)
+      if (auto id = event_id_of(view_, row, keys_of(row))) ids.push_back(std::move(*id));
+    for (std::size_t begin = 0; begin < ids.size(); begin += rows_at_once) {
+      const std::size_t count = ids.size() == 1 ? 1 : rows_at_once;
+      sql::Row parameters{call_.project, view_.view.name};
+      for (std::size_t i = begin; i < begin + count; ++i)
+        parameters.emplace_back(ids[std::min(i, ids.size() - 1)]);
+      for (const sql::Row& row : TRY(tx_.run(
+               "SELECT id, pushed_at FROM feature_pushed_rows WHERE project = $1 AND view = $2 AND "
+               "id IN (" +
+                   marks(3, count) + ")",
+               parameters)))
+        sql::from_sql(row.at(1), first_[std::get<std::string>(row.at(0))]);
     }
+    return {};
+  }
+
+  Result<std::optional<Timestamp>> keep(const Online::Row& row, const json::object& given) {
+    std::map<std::string, std::string> keys = keys_of(row);
+    if (TRY(erased_.holds(keys, row.row.event_time))) return std::optional<Timestamp>();
+    auto id = event_id_of(view_, row, keys);
+    if (id)
+      if (const auto there = first_.find(*id); there != first_.end())
+        return std::optional(there->second);
     if (counts_.row_count >= pushed_rows_max) return too_many(view_);
-    out.number = ++counts_.last_number;
     ++counts_.row_count;
     ++kept;
-    out.pushed_at = now_ + Micros(seen_[{row.key, row.row.event_time}]++);
-    counts_.last_at = std::max(counts_.last_at, out.pushed_at);
-    TRY(sql::insert(tx_, "feature_pushed_rows", out));
-    return std::optional(out.pushed_at);
+    const Timestamp at = now_ + Micros(seen_[{row.key, row.row.event_time}]++);
+    counts_.last_at = std::max(counts_.last_at, at);
+    if (id) first_[*id] = at;
+    fresh_.push_back({.project = call_.project,
+                      .view = view_.view.name,
+                      .number = ++counts_.last_number,
+                      .id = std::move(id),
+                      .keys = std::move(keys),
+                      .event_time = row.row.event_time,
+                      .pushed_at = at,
+                      .row_text = json::serialize(given)});
+    if (fresh_.size() == rows_at_once) TRY(insert(std::exchange(fresh_, {})));
+    return std::optional(at);
   }
 
   Result<void> end() {
     if (kept == 0) return {};
+    for (PushedRow& row : fresh_) TRY(insert({std::move(row)}));
     ++counts_.changes;
     TRY(put_counts(tx_, counts_));
     return audit::record(tx_, call_, now_,
@@ -150,6 +173,28 @@ class Keeper {
   std::int64_t kept = 0;
 
  private:
+  std::map<std::string, std::string> keys_of(const Online::Row& row) const {
+    std::map<std::string, std::string> keys;
+    const auto spelt_keys = keys_in(view_, row.key);
+    for (std::size_t i = 0; i < view_.keys.size(); ++i) keys[view_.keys[i].name] = spelt_keys.at(i);
+    return keys;
+  }
+
+  Result<void> insert(const std::vector<PushedRow>& rows) {
+    std::string values;
+    sql::Row parameters;
+    for (const PushedRow& row : rows) {
+      const std::size_t before = parameters.size();
+      for_each_member(row,
+                      [&](auto, auto& field, auto&) { parameters.push_back(sql::to_sql(field)); });
+      values +=
+          (values.empty() ? "(" : ", (") + marks(before + 1, parameters.size() - before) + ")";
+    }
+    TRY(tx_.run("INSERT INTO feature_pushed_rows (" + columns<PushedRow>() + ") VALUES " + values,
+                parameters));
+    return {};
+  }
+
   sql::Tx& tx_;
   const Call& call_;
   const ViewHandle& view_;
@@ -157,6 +202,8 @@ class Keeper {
   Erased erased_;
   const Timestamp now_;
   std::map<std::pair<std::string, Timestamp>, std::int64_t> seen_;
+  std::map<std::string, Timestamp> first_;  // by id
+  std::vector<PushedRow> fresh_;            // that are not inserted yet
 };
 
 }  // namespace
@@ -183,6 +230,7 @@ Result<KeptRows> keep_pushed_rows(sql::Database& db, const Clock& clock, const C
     KeptRows out;
     Keeper keeper(tx, call, view, TRY(pushed_counts(tx, call.project, view.view.name)),
                   TRY(Erased::open(tx, call.project, view)), clock.now());
+    TRY(keeper.look_up(rows));
     for (std::size_t i = 0; i < rows.size(); ++i)
       out.at.push_back(TRY(keeper.keep(rows[i], *given[i])));
     TRY(keeper.end());

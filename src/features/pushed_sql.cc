@@ -1,6 +1,7 @@
 // Pushed rows beside those of a view's SQL, in the engine.
 #include <algorithm>
 
+#include "base/json.h"
 #include "features/join.h"
 #include "features/pushed_rows.h"
 #include "features/row_reader.h"
@@ -172,7 +173,9 @@ class Table {
   }
 
   void add(const PushedRow& pushed, olap::Chunk& out) {
-    const json::value given = json::parse(pushed.row_text);
+    boost::system::error_code fault;
+    const json::value given = parse_json(pushed.row_text, fault);
+    if (fault || !given.is_object()) return;
     const Online::Row row = reader_.read(given.as_object());
     if (!reader_.fits_but_for_columns()) return;
     out.columns.resize(view_.keys.size() + 2 + columns_.size());

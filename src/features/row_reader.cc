@@ -9,6 +9,9 @@ namespace penstock::features {
 namespace {
 
 constexpr std::size_t rejects_max = 1'000, value_max = 100, event_id_max = 1'000;
+// What is more, no store takes: one such row that is kept would stop its whole view. Names of later
+// versions of the view may be some characters longer.
+constexpr std::size_t key_max = kv::max_key - 64, row_max = kv::max_value / 2;
 constexpr std::string_view no_column = "is no column of the view";
 
 const json::value* field(const json::object& row, const std::string& name, std::size_t& known) {
@@ -41,6 +44,14 @@ Online::Row RowReader::read(const json::object& row) {
   else
     read_values(row, keys, known, out);
   if (known < row.size()) tell_unknown(row);
+  std::size_t bytes = 0;
+  for (const Scalar& value : out.row.values)
+    if (const auto* text = std::get_if<std::string>(&value)) bytes += text->size();
+  if (bytes > row_max)
+    faults.push_back({.field = "",
+                      .value = "",
+                      .reason = "has " + std::to_string(bytes) +
+                                " bytes of values, over the limit of " + std::to_string(row_max)});
   return out;
 }
 
@@ -78,6 +89,10 @@ Online::Row RowReader::read_head(const json::object& row, std::vector<std::strin
     keys.push_back(text.value_or(""));
   }
   out.key = row_key(view_, keys);
+  if (out.key.size() > key_max)
+    fault(view_.keys.front().name, row.if_contains(view_.keys.front().name),
+          "makes, with the other join keys, a key of " + std::to_string(out.key.size()) +
+              " bytes, over the limit of " + std::to_string(key_max));
   const json::value* event = field(row, view_.view.event_time, known);
   if (!event || event->is_null()) fault(view_.view.event_time, event, "is missing");
   out.row.event_time = time(view_.view.event_time, event).value_or(Timestamp{});

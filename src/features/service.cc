@@ -139,7 +139,12 @@ Service::Service(sql::Database& db, olap::Engine& olap, blob::Store& blobs, kv::
           .options = std::move(options),
           .in_use = [this](const Call& call) { return chosen(call, {}); },
           .verify = [this](const Call& call, const BoundView& view,
-                           std::int64_t sample) { return verify_one(call, view, sample); }})) {}
+                           std::int64_t sample) { return verify_one(call, view, sample); }})) {
+  offline_->keep_moved([this](const ViewHandle& view) -> Result<std::optional<std::string>> {
+    const auto watermark = TRY(online_->watermark(view));
+    return watermark ? std::optional(watermark->digest) : std::nullopt;
+  });
+}
 
 Service::~Service() = default;
 

@@ -37,7 +37,7 @@ Route feast_online_route(features::Service& features) {
 Route feast_push_route(features::Service& features) {
   return {.method = "POST",
           .path = "/push",
-          .summary = "Feast: write rows of a view into the online store",
+          .summary = "Feast: push rows of a view online, offline or both",
           .permission = Permission::write,
           .handle = [&features](const Call& call, const Request& request) {
             const auto value = request_value(request);
@@ -171,7 +171,7 @@ std::vector<Route> features_routes(features::Service& features) {
           Permission::read,
           [&](const Call& call, const NearestInput& in) { return features.nearest(call, in); }),
       route<PushInput, PushOutput>(
-          "POST", "/api/v1/features:push", "Write rows of a view into the online store",
+          "POST", "/api/v1/features:push", "Push rows of a view online, offline or both",
           Permission::write,
           [&](const Call& call, const PushInput& in) { return features.push(call, in); }),
       route<VerifyInput, VerifyOutput>(

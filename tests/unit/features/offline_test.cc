@@ -1,4 +1,5 @@
 #include <fstream>
+#include <set>
 
 #include "policies/service.h"
 #include "tests/unit/features/features_fixture.h"
@@ -218,6 +219,39 @@ TEST_F(OfflineTest, APolicyOfReadsIsAskedBeforeRowsAreGiven) {
   const auto session = test::must(olap_->session());
   EXPECT_FALSE(features_.historical_statement(ana_, *session, "features_v1", sql));
   EXPECT_TRUE(ask(sql));
+}
+
+// A source that grows leaves a table for each of its states; those that nobody reads any more go.
+TEST_F(OfflineTest, TablesOfOldStatesMakeRoom) {
+  test::must(apply(source() + views() + schema()));
+  const auto tables = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : test::must(blobs_->list("features/p1/place_heat@1")))
+      names.insert(entry.path);
+    return names;
+  };
+  const auto make = [&](double heat) {
+    given({{"a", 1, 10, 10, heat, "x"}});
+    return test::must(features_.materialize_offline(ana_, {.view = "place_heat"}));
+  };
+  const Timestamp now = SystemClock().now();
+  clock_.set(now);
+  const OfflineTable moved = make(1.0);
+  test::must(features_.materialize(ana_, {.views = {"place_heat"}, .until = at(100)}));
+  for (int i = 2; i <= 6; ++i) make(i);
+  EXPECT_EQ(tables().size(), 6u) << "somebody may read them";
+  clock_.set(now + std::chrono::hours(2));
+  const OfflineTable newest = make(7.0);
+  EXPECT_EQ(tables().size(), 2u) << "the newest, and what the online rows are from";
+  EXPECT_TRUE(tables().contains(moved.path));
+  EXPECT_TRUE(tables().contains(newest.path));
+  // One that is gone is made again where its state comes back.
+  const OfflineTable again = make(3.0);
+  EXPECT_TRUE(tables().contains(again.path));
+  EXPECT_EQ(rows("SELECT place_heat FROM read_parquet(" +
+                 olap::quoted_text(blobs_->uri(again.path)) + ")")[0][0],
+            Scalar(3.0));
+  test::must(features_.repair(ana_, {.views = {"place_heat"}}));
 }
 
 }  // namespace

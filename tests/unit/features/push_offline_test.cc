@@ -256,6 +256,62 @@ features:
   EXPECT_EQ(moved, pushed);
 }
 
+// What a store would refuse later must not stop the view then.
+TEST_F(PushOfflineTest, ARowThatNoStoreTakesIsRejectedAtOnce) {
+  const std::string zero("a\0b", 3);
+  const auto out = test::must(push(PushTo::online_and_offline,
+                                   {row(std::string(70'000, 'x'), 50, 1.0), row(zero, 50, 2.0)}));
+  EXPECT_EQ(out.rejected, 1);
+  EXPECT_EQ(out.kept, 1);
+  EXPECT_EQ(out.rejects.at(0).field, "place");
+  EXPECT_NE(out.rejects.at(0).reason.find("over the limit of 65472"), std::string::npos);
+  EXPECT_EQ(
+      test::must(push(PushTo::online, {row(std::string(70'000, 'x'), 50, 1.0), row("c", 1, 1.0)}))
+          .rejected,
+      1);
+  test::must(apply(R"(kind: feature_view
+name: notes
+owner: sensors
+entity: place
+sources: [readings]
+sql: SELECT place, seen, note FROM readings
+event_time: seen
+features: [{name: note, type: text}]
+)"));
+  EXPECT_EQ(features_
+                .push(ana_, {.view = "notes",
+                             .rows = {{{"place", "a"},
+                                       {"seen", to_rfc3339(at(50))},
+                                       {"note", std::string(9 << 20, 'y')}}},
+                             .to = PushTo::offline})
+                .error()
+                .code,
+            Code::invalid_argument);
+  materialize(100);
+  EXPECT_EQ(online(zero, 100), "PRESENT 2E0");
+  EXPECT_EQ(verify().causes, (std::map<std::string, std::int64_t>{{"pushed only", 1}}));
+}
+
+TEST_F(PushOfflineTest, AViewThatIsNoneIsNamedAsTheCallerNamedIt) {
+  for (const PushTo to : {PushTo::online, PushTo::online_and_offline})
+    EXPECT_EQ(
+        test::faults_of(
+            features_.push(ana_, {.view = "none", .rows = {row("a", 1, 1.0)}, .to = to}).error()),
+        "view is no online feature view\n");
+}
+
+TEST_F(PushOfflineTest, DoublesAreTheSameToTheLastBit) {
+  std::mt19937_64 engine(3);
+  std::uniform_real_distribution<double> any(-1e6, 1e6);
+  std::vector<json::object> some;
+  for (int i = 0; i < 500; ++i) some.push_back(row("p" + std::to_string(i), 50, any(engine)));
+  EXPECT_EQ(test::must(push(PushTo::online_and_offline, some)).kept, 500);
+  materialize(60);
+  const VerifyOutput found = verify();
+  EXPECT_EQ(found.differing, 0) << json::serialize(encode(found.differences.front()));
+  EXPECT_EQ(found.entities, 501);
+}
+
 // G3 and G4 with pushes of every kind between materializations: late, tied, again, to one side or
 // both. What is online is what offline says of now, once it was moved; and of what went to both
 // sides at any time.
