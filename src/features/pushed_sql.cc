@@ -17,7 +17,6 @@ using olap::Type;
 constexpr std::int64_t page_rows = 5'000;
 constexpr int digits_max = 38;
 constexpr const char* table = "penstock_pushed";
-constexpr const char* created_name = "penstock_created_time";
 
 std::string_view engine_type(Type type) {
   switch (type) {
@@ -159,7 +158,16 @@ std::vector<Column> columns_of(const ViewHandle& view, const std::vector<olap::C
 class Table {
  public:
   Table(const ViewHandle& view, std::vector<Column> columns)
-      : view_(view), columns_(std::move(columns)), reader_(view, true) {}
+      : view_(view), columns_(std::move(columns)), reader_(view, true) {
+    const auto taken = [&](const std::string& name) {
+      return name == view_.view.event_time ||
+             std::ranges::find(view_.keys, name, &catalog::JoinKey::name) != view_.keys.end() ||
+             std::ranges::find(columns_, name, &Column::name) != columns_.end();
+    };
+    while (taken(created_)) created_ += '_';
+  }
+  // The column of its statement() that says when a row was created.
+  const std::string& created() const { return created_; }
 
   std::string declaration() const {
     std::string text;
@@ -218,7 +226,7 @@ class Table {
            "k" + std::to_string(i));
     }
     both(view.event_time, as_timestamp(quoted_name(view.event_time)), "t");
-    both(created_name,
+    both(created_,
          view.created_time ? as_timestamp(quoted_name(*view.created_time))
                            : std::string("CAST(NULL AS TIMESTAMP)"),
          "c");
@@ -233,6 +241,7 @@ class Table {
   const ViewHandle& view_;
   std::vector<Column> columns_;
   RowReader reader_;
+  std::string created_ = "penstock_created_time";
 };
 
 }  // namespace
@@ -263,7 +272,7 @@ Result<ViewHandle> with_pushed_rows(sql::Database& db, olap::Session& session, c
   }
   ViewHandle out = view;
   out.view.sql = rows.statement();
-  out.view.created_time = created_name;
+  out.view.created_time = rows.created();
   return out;
 }
 

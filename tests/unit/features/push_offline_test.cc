@@ -300,6 +300,36 @@ TEST_F(PushOfflineTest, AViewThatIsNoneIsNamedAsTheCallerNamedIt) {
         "view is no online feature view\n");
 }
 
+TEST_F(PushOfflineTest, ColumnsMayBeCalledAsOurs) {
+  test::must(apply(R"(kind: entity
+name: odd
+owner: sensors
+join_keys: [{name: k1, type: text}]
+---
+kind: feature_view
+name: odd
+owner: sensors
+entity: odd
+sources: [readings]
+sql: SELECT place AS k1, seen AS t, heat AS k0, heat AS e, heat AS v0, heat AS penstock_created_time FROM readings
+event_time: t
+features: [{name: k0}, {name: e}, {name: v0}, {name: penstock_created_time}]
+)"));
+  test::must(features_.materialize(ana_, {.views = {"odd"}, .until = at(40)}));
+  const json::object one{{"k1", "a"}, {"t", to_rfc3339(at(50))},     {"k0", 1.0}, {"e", 2.0},
+                         {"v0", 3.0}, {"penstock_created_time", 4.0}};
+  EXPECT_EQ(test::must(features_.push(
+                           ana_, {.view = "odd", .rows = {one}, .to = PushTo::online_and_offline}))
+                .kept,
+            1);
+  for (const std::int64_t until : {40, 100}) {
+    test::must(features_.materialize(ana_, {.views = {"odd"}, .until = at(until)}));
+    const VerifyOutput found = test::must(features_.verify(ana_, {.name = "odd"}));
+    EXPECT_EQ(found.differing, 0) << json::serialize(encode(found.differences));
+    EXPECT_EQ(found.values, 4);
+  }
+}
+
 TEST_F(PushOfflineTest, DoublesAreTheSameToTheLastBit) {
   std::mt19937_64 engine(3);
   std::uniform_real_distribution<double> any(-1e6, 1e6);
