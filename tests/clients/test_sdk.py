@@ -158,6 +158,13 @@ def test_online_push_materialize_and_verify(client):
     gone = client.features.get_online([{"place": "p9"}], features=["place_heat:heat"], event_time=minutes(400))
     assert gone.statuses == [["NOT_FOUND"]]
     assert client.features.repair(["place_heat"])["views"][0]["written"] == 0
+    both = client.features.push("place_heat", [{"place": "p1", "seen": minutes(310), "heat": 2.5, "count": 9}], to="online_and_offline")
+    assert (both["written"], both["kept"]) == (1, 1)
+    served = client.features.get_online([{"place": "p1"}], features=["place_heat:heat"], event_time=minutes(400))
+    assert served.to_dicts() == [{"heat": 2.5}]
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
+    trained = client.features.get_historical(pa.table({"place": ["p1"], "event_time": [later]}), features=["place_heat:heat"])
+    assert trained["heat"].to_pylist() == [2.5]
     assert [view["view"]["name"] for view in client.features.list()] == ["place_heat"]
 
 
