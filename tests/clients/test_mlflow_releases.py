@@ -36,6 +36,7 @@ plan:
   stage: {calls: 5}
   bake: {calls: 5}
   watch: {calls: 5}
+  alpha: 0.000001  # who is drawn is chance: a version that is as good must not be rolled back by it here
   guards:
     - {name: wrong, quantity: wrong, safe_ratio: 1000}
 """

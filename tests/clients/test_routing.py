@@ -24,7 +24,8 @@ ROUTE = {
     "experiment": {"id": "desk-1"},
 }
 PLAN = {"shadow": {"calls": 0}, "canary": [5000], "stage": {"calls": 1000000}, "bake": {"calls": 5},
-        "watch": {"calls": 0}, "guards": [{"name": "wrong", "quantity": "wrong", "safe_ratio": 1000}]}
+        "watch": {"calls": 0}, "alpha": 1e-6,  # nothing is rolled back by the chance of a draw
+        "guards": [{"name": "wrong", "quantity": "wrong", "safe_ratio": 1000}]}
 
 
 def trained(slope: float):
