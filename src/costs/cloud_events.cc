@@ -49,7 +49,14 @@ std::optional<Money> decimal_of(const json::value& value) {
   const auto end =
       std::to_chars(buffer, buffer + sizeof buffer, value.get_double(), std::chars_format::fixed);
   if (end.ec != std::errc{}) return {};
-  return money_from(std::string_view(buffer, static_cast<std::size_t>(end.ptr - buffer)));
+  const std::string_view text(buffer, static_cast<std::size_t>(end.ptr - buffer));
+  // A second as a part of an hour has more places than a decimal here, and means no more by them.
+  const std::size_t point = text.find('.');
+  if (point == text.npos || text.size() - point <= 13) return money_from(text);
+  char rounded[400];
+  const auto cut = std::to_chars(rounded, rounded + sizeof rounded, value.get_double(),
+                                 std::chars_format::fixed, 12);
+  return money_from(std::string_view(rounded, static_cast<std::size_t>(cut.ptr - rounded)));
 }
 
 Result<std::int64_t> quantity_of(const json::value& value, const Unit& unit) {
@@ -80,13 +87,6 @@ Result<std::string> text_of(const json::object& event, const char* name, std::si
   return std::string(found->get_string());
 }
 
-Result<void> check_source(const std::string& source) {
-  if (source != "inference" && source != "inference.node" && source != "training" &&
-      !source.starts_with("share:"))
-    return {};
-  return fault("source", "must not be \"" + source + "\": that is one of our own meters");
-}
-
 Result<Timestamp> time_of(const std::string& text, Timestamp now) {
   if (text.empty()) return now;
   const auto at = from_rfc3339(text);
@@ -98,6 +98,13 @@ Result<Timestamp> time_of(const std::string& text, Timestamp now) {
 
 }  // namespace
 
+Result<void> check_source(const std::string& source, const std::string& field) {
+  if (source != "inference" && source != "inference.node" && source != "training" &&
+      !source.starts_with("share:"))
+    return {};
+  return fault(field, "must not be \"" + source + "\": that is one of our own meters");
+}
+
 Result<Usage> usage_of(const json::value& event, const Call& call, Timestamp now) {
   if (!event.is_object()) return fault("event", "must be an object");
   const json::object& object = event.get_object();
@@ -106,7 +113,7 @@ Result<Usage> usage_of(const json::value& event, const Call& call, Timestamp now
   Usage usage;
   usage.source = TRY(text_of(object, "source", 100, true));
   usage.id = TRY(text_of(object, "id", 200, true));
-  TRY(check_source(usage.source));
+  TRY(check_source(usage.source, "source"));
   const Unit unit = TRY(unit_of(TRY(text_of(object, "type", 200, true))));
   const std::string content = TRY(text_of(object, "datacontenttype", 100, false));
   if (!content.empty() && !content.starts_with("application/json"))

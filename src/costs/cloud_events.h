@@ -41,5 +41,8 @@ constexpr auto rules_of(const UsageData&) {
 // or hours, minutes or seconds of one: "gpu_hours", "com.example.human_review_minutes". Faults name
 // the attribute.
 Result<Usage> usage_of(const json::value& event, const Call& call, Timestamp now);
+// Whoever posts from outside speaks for none of our own meters: a line of theirs would stand in the
+// place of one of ours, which is then not counted.
+Result<void> check_source(const std::string& source, const std::string& field);
 
 }  // namespace penstock::costs

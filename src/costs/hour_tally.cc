@@ -1,11 +1,20 @@
 #include "costs/hour_tally.h"
 
 #include <algorithm>
+#include <map>
 
+#include "costs/posting.h"
 #include "costs/store.h"
 
 namespace penstock::costs {
 namespace {
+
+// Of an hour of a project: far beyond all that is used, and far below what a database's whole
+// numbers hold, which would say nothing where they overflow. What adds little is not looked at.
+constexpr Wide quantity_max_of_hour = Wide{100'000'000'000'000'000};
+constexpr Money amount_max_of_hour = Money::whole(1'000'000'000'000'000);
+constexpr Wide little = Wide{10'000'000'000'000};
+constexpr Money little_money = Money::whole(1'000'000'000);
 
 // A fraction is never negative: -0.5 is -1 + 0.5.
 void set_amount(auto& sum, Money amount) {
@@ -47,7 +56,37 @@ std::set<SpendingHour> HourTally::touched() const {
   return out;
 }
 
+Result<void> HourTally::check_room(sql::Tx& tx, const std::string& project) const {
+  struct Added {
+    Wide quantity = 0;
+    Money amount;
+  };
+  std::map<std::int64_t, Added> hours;
+  for (const auto& [keys, sums] : sums_)
+    for (const Sum& sum : sums) {
+      Added& added = hours[keys.hour];
+      added.quantity += std::max<std::int64_t>(sum.quantity, 0);
+      added.amount = added.amount + std::max(sum.amount, Money{});
+    }
+  for (const auto& [hour, added] : hours) {
+    if (added.quantity <= little && added.amount <= little_money) continue;
+    Wide quantity = added.quantity;
+    Money amount = added.amount;
+    for (const store::Sum& before : TRY(store::sums(tx, project, hour, hour + 1, {"meter"}))) {
+      quantity += before.quantity;
+      amount = amount + before.amount;
+    }
+    if (quantity > quantity_max_of_hour || amount > amount_max_of_hour)
+      return Error{Code::invalid_argument,
+                   "the hour from " + to_rfc3339(hour_at(hour)) +
+                       " would have used more than 10^17 units, or cost more than " +
+                       to_text(amount_max_of_hour) + ": are quantity and price in their units?"};
+  }
+  return {};
+}
+
 Result<void> HourTally::write(sql::Tx& tx, const std::string& project) const {
+  TRY(check_room(tx, project));
   std::vector<const Sums::value_type*> sorted;
   for (const auto& one : sums_) sorted.push_back(&one);
   std::sort(sorted.begin(), sorted.end(),

@@ -57,6 +57,7 @@ class HourTally {
             line.upstream_model};
   }
   Sum& sum_for(const Keys& keys, Meter meter, Pricing pricing);
+  Result<void> check_room(sql::Tx& tx, const std::string& project) const;
 
   Sums sums_;
   Sums::value_type* last_ = nullptr;  // lines of a call come one after the other

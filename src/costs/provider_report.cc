@@ -60,9 +60,9 @@ Result<ReportedUsage> row_of(const std::vector<std::string>& columns,
       return at_line(line,
                      "\"" + cell + "\" is no meter: as prompt_tokens, output_tokens, requests");
     if (column == "quantity") {
-      if (!number || number->units % Money::per_whole != 0 ||
+      if (!number || number->units % Money::per_whole != 0 || *number < Money{} ||
           *number > Money::whole(1'000'000'000'000'000'000))
-        return at_line(line, "the quantity \"" + cell + "\" is no whole number");
+        return at_line(line, "the quantity \"" + cell + "\" is no whole number from 0 to 10^18");
       row.quantity = static_cast<std::int64_t>(number->units / Money::per_whole);
     }
     if (column == "amount") {

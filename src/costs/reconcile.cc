@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t days_max = 366;
 constexpr std::size_t shown_max = 20;
+constexpr std::int64_t quantity_of_key_max = 1'000'000'000'000'000'000;
 constexpr std::int64_t listed_max = 10'000;
 
 using Key = std::tuple<std::string, std::string, std::string>;  // day, model, meter ("" is all)
@@ -60,7 +61,13 @@ Result<std::map<Key, ReportedUsage>> reported(const ReconcileInput& input,
     const auto [found, added] = out.try_emplace(key, row);
     if (added) continue;
     ReportedUsage& sum = found->second;
-    if (row.quantity) sum.quantity = sum.quantity.value_or(0) + *row.quantity;
+    if (row.quantity) {
+      if (sum.quantity.value_or(0) > quantity_of_key_max - *row.quantity)
+        return Error{Code::invalid_argument,
+                     "the rows of " + row.day + " and " + row.model + " add up to more than 10^18",
+                     {{field + ".quantity", "is too large beside those before"}}};
+      sum.quantity = sum.quantity.value_or(0) + *row.quantity;
+    }
     if (row.amount) sum.amount = sum.amount.value_or(Money{}) + *row.amount;
   }
   if (days.size() <= days_max) return out;

@@ -29,6 +29,18 @@ std::string id_of(const json::value& event) {
   return id && id->is_string() ? std::string(id->get_string()).substr(0, 200) : "";
 }
 
+// Sums are whole numbers of 64 bits; a post that may pass what they hold is a mistake.
+constexpr Wide quantity_max_of_post = Wide{100'000'000'000'000'000};
+
+Result<void> check_quantities(const std::vector<Usage>& usages) {
+  Wide sum = 0;
+  for (const Usage& usage : usages) sum += usage.quantity;
+  if (sum <= quantity_max_of_post) return {};
+  return Error{
+      Code::invalid_argument,
+      "the quantities of one post add up to more than 10^17: are they in the meter's unit?"};
+}
+
 }  // namespace
 
 std::vector<resources::KindHandler> Service::kinds() const {
@@ -42,6 +54,19 @@ Result<PostOutput> Service::post(const Call& call, const std::vector<Usage>& usa
   }));
   if (guard_) guard_->posted(call.project, usages);
   return posted;
+}
+
+Result<PostOutput> Service::post_outside(const Call& call, const std::vector<Usage>& usages) {
+  for (std::size_t at = 0; at < usages.size(); ++at) {
+    const std::string field = "usages[" + std::to_string(at) + "].";
+    TRY(check_source(usages[at].source, field + "source"));
+    if (usages[at].meter == Meter::shared_cost)
+      return Error{Code::invalid_argument,
+                   "a bill is split by POST /api/v1/costs/shares",
+                   {{field + "meter", "must not be shared_cost"}}};
+  }
+  TRY(check_quantities(usages));
+  return post(call, usages);
 }
 
 Result<EventsOutput> Service::post_events(const Call& call,
@@ -67,6 +92,7 @@ Result<EventsOutput> Service::post_events(const Call& call,
     if (events.size() == 1) faults.message = error.message;
   }
   if (usages.empty()) return faults;
+  TRY(check_quantities(usages));
   const PostOutput posted = TRY(db_.write(call, [&](sql::Tx& tx) {
     return costs::post(tx, call, clock_.now(), books_, usages, Unique::event);
   }));

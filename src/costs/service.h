@@ -54,6 +54,8 @@ class Service {
   // Prices and posts usages in one transaction, keeps the hourly sums with them, and judges the
   // budgets: an unknown price, a passed limit and a surprise each open an incident.
   Result<PostOutput> post(const Call& call, const std::vector<Usage>& usages);
+  // The same of meters that are not ours.
+  Result<PostOutput> post_outside(const Call& call, const std::vector<Usage>& usages);
   // CloudEvents, each as JSON. What is wrong with one keeps none of the others out; where all are
   // wrong, that is the error. (source, id) is counted once, whatever the meter.
   Result<EventsOutput> post_events(const Call& call, const std::vector<json::value>& events);

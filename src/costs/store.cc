@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "costs/packed_lines.h"
 
@@ -132,20 +133,30 @@ std::string added_amount(const std::string& table) {
          " / 1000000000000, fraction = " + fractions + " % 1000000000000";
 }
 
-// A database's sum of many integers may come as text.
 std::int64_t whole_number(const Scalar& scalar) {
   if (const auto* number = std::get_if<std::int64_t>(&scalar)) return *number;
   return 0;
 }
 
-// The sums of fractions are taken in two halves, so that no number of rows overflows.
+// Sums are taken in two halves, so that no number of rows overflows.
 constexpr std::string_view amount_columns =
-    "SUM(quantity), SUM(whole), SUM(fraction / 1000000), SUM(fraction % 1000000)";
+    "SUM(quantity / 1000000), SUM(quantity % 1000000), SUM(whole), SUM(fraction / 1000000), "
+    "SUM(fraction % 1000000)";
+
+Wide halves_at(const sql::Row& row, std::size_t first) {
+  return Wide{whole_number(row.at(first))} * 1'000'000 + whole_number(row.at(first + 1));
+}
+
+// Of more than a whole number holds, the most that it does.
+std::int64_t quantity_at(const sql::Row& row, std::size_t first) {
+  using Limits = std::numeric_limits<std::int64_t>;
+  return static_cast<std::int64_t>(
+      std::clamp<Wide>(halves_at(row, first), Limits::min(), Limits::max()));
+}
 
 Money money_at(const sql::Row& row, std::size_t first) {
   Money amount = Money::whole(whole_number(row.at(first)));
-  amount.units +=
-      Wide{whole_number(row.at(first + 1))} * 1'000'000 + whole_number(row.at(first + 2));
+  amount.units += halves_at(row, first + 1);
   return amount;
 }
 
@@ -387,8 +398,8 @@ Result<std::vector<Sum>> sums(sql::Tx& tx, const std::string& project, std::int6
                                                "other dimensions"};
   for (sql::Row& row : rows) {
     Sum& sum = out.emplace_back();
-    sum.quantity = whole_number(row.at(keys.size()));
-    sum.amount = money_at(row, keys.size() + 1);
+    sum.quantity = quantity_at(row, keys.size());
+    sum.amount = money_at(row, keys.size() + 2);
     row.resize(keys.size());
     sum.keys = std::move(row);
   }

@@ -24,9 +24,11 @@ std::vector<Route> cost_routes(costs::Service& costs) {
       route<LinesInput, Lines>(
           "GET", "/api/v1/costs/lines", "Show the ledger lines of one call", Permission::read,
           [&](const Call& call, const LinesInput& in) { return costs.lines(call, in); }),
-      route<PostInput, PostOutput>(
-          "POST", "/api/v1/costs/usages", "Post what an outside meter counted", Permission::write,
-          [&](const Call& call, const PostInput& in) { return costs.post(call, in.usages); }),
+      route<PostInput, PostOutput>("POST", "/api/v1/costs/usages",
+                                   "Post what an outside meter counted", Permission::write,
+                                   [&](const Call& call, const PostInput& in) {
+                                     return costs.post_outside(call, in.usages);
+                                   }),
       cost_events_route(costs),
       route<CorrectInput, CorrectOutput>(
           "POST", "/api/v1/costs/corrections", "Take lines back, and post what is right instead",

@@ -53,6 +53,51 @@ TEST_F(EventsTest, ReadsHoursMinutesAndCalls) {
   expect_sums_are_lines();
 }
 
+TEST_F(EventsTest, TakesWhatADivisionGives) {
+  take({event("gpu_hours", "a", R"({"value": 0.2777777777777778})"),
+        event("gpu_hours", "b", R"({"value": 0.30000000000000004})"),
+        event("gpu_seconds", "c", R"({"value": 1e-7})")});
+  EXPECT_EQ(lines("a", "scheduler").at(0).quantity, 1'000'000'000) << "1,000 seconds";
+  EXPECT_EQ(lines("b", "scheduler").at(0).quantity, 1'080'000'000);
+  EXPECT_EQ(lines("c", "scheduler").at(0).quantity, 0);
+}
+
+TEST_F(EventsTest, NoHourHasMoreThanItsSumHolds) {
+  const auto full = [&](const std::string& prefix, int count) {
+    std::vector<json::value> batch;
+    for (int i = 0; i < count; ++i)
+      batch.push_back(event("gpu_seconds", prefix + std::to_string(i), R"({"value": 1000000000})"));
+    return costs_.post_events(call_, batch);
+  };
+  EXPECT_EQ(full("a", 101).error().code, Code::invalid_argument) << "more than one post may have";
+  EXPECT_EQ(test::must(full("b", 60)).posted, 60);
+  const std::string before = total();
+  const auto over = full("c", 41);
+  ASSERT_FALSE(over);
+  EXPECT_NE(over.error().message.find("the hour from 2026-11-03T04:00:00Z"), std::string::npos);
+  EXPECT_EQ(total(), before) << "nothing of it was kept";
+  EXPECT_EQ(take({event("gpu_seconds", "d", R"({"value": 1})")}).posted, 1) << "the hour goes on";
+  expect_sums_are_lines();
+}
+
+TEST_F(EventsTest, NobodyOutsideSpeaksForOurMeters) {
+  Usage forged{.source = "inference",
+               .id = "my-own-call",
+               .meter = Meter::requests,
+               .at = *from_rfc3339("2026-11-03"),
+               .tenant = "t1"};
+  for (const char* source : {"inference", "inference.node", "training", "share:gpu"}) {
+    forged.source = source;
+    const auto got = costs_.post_outside(call_, {forged});
+    ASSERT_FALSE(got) << source;
+    EXPECT_NE(test::faults_of(got.error()).find("usages[0].source"), std::string::npos);
+  }
+  forged.source = "notebook";
+  EXPECT_TRUE(costs_.post_outside(call_, {forged}));
+  forged.meter = Meter::shared_cost;
+  EXPECT_FALSE(costs_.post_outside(call_, {forged}));
+}
+
 TEST_F(EventsTest, CountsASourcesIdOnceWhateverItSays) {
   const auto first = event("gpu_hours", "a", R"({"value": 1})");
   EXPECT_EQ(take({first, first}).posted, 1);
@@ -106,7 +151,7 @@ TEST_F(EventsTest, SaysWhatIsWrongWithAnEvent) {
       {"data_base64", "e30=", "data_base64 is not read"},
       {"data", json::object{}, "data.value must be a number"},
       {"data", json::object{{"value", -1}}, "data.value must be a number"},
-      {"data", json::object{{"value", 1e-13}}, "data.value must be a number"},
+      {"data", json::object{{"value", "0.0000000000001"}}, "data.value must be a number"},
       {"data", json::object{{"value", 277'778}}, "data.value must be a number"},
       {"data", json::object{{"value", 1e300}}, "data.value must be a number"},
       {"data", "text", "data.body must be an object"},

@@ -82,6 +82,7 @@ TEST_F(ReconcileTest, SaysWhatIsWrongWithAFile) {
            {"day,model,meter,quantity\n2026-11-02,m\n", "line 2: has 2 columns"},
            {"day,model,meter,quantity\n2026-11-02,m,red,1\n", "is no meter"},
            {"day,model,meter,quantity\n2026-11-02,m,requests,1.5\n", "is no whole number"},
+           {"day,model,meter,quantity\n2026-11-02,m,requests,-1\n", "is no whole number"},
            {"day,model,amount\n2026-11-02,m,a lot\n", "is no decimal number"},
            {"day,model,amount\n2026-11-02,\"m,1\n", "a quote is not closed"},
            {"[{\"day\": 3}]", "row 1: "},
@@ -98,6 +99,8 @@ TEST_F(ReconcileTest, SaysWhatIsWrongWithAFile) {
   };
   EXPECT_EQ(refused("day,model,amount\n2026-13-02,m,1\n"), Code::invalid_argument);
   EXPECT_EQ(refused("day,model,quantity\n2026-11-02,m,1\n"), Code::invalid_argument);
+  const std::string most = "2026-11-02,m,requests,1000000000000000000\n";
+  EXPECT_EQ(refused("day,model,meter,quantity\n" + most + most), Code::invalid_argument);
   EXPECT_EQ(refused("day,model,amount\n2026-11-02,m,\n"), Code::invalid_argument);
 }
 
