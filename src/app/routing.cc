@@ -33,13 +33,16 @@ void System::Parts::make_routing() {
   experiments =
       std::make_unique<serving::Experiments>(*db, rocks->log(), *serving, *reports, clock);
   payloads = std::make_unique<serving::Payloads>(*db, gateway->payloads(), clock);
-  gateway->mirrors().price_by([this](const serving::InferenceEvent& event) -> std::optional<Money> {
-    const auto known = prices.load();
-    const auto book = known ? known->find(event.project) : Prices::const_iterator();
-    if (!known || book == known->end()) return std::nullopt;
-    const auto cost = book->second.quote(monitor::usages_of(event));
-    return cost ? std::optional(*cost) : std::nullopt;
-  });
+  using Sum = std::optional<Money> (costs::PriceBook::*)(std::span<const costs::Usage>) const;
+  const auto by = [this](Sum sum) {
+    return [this, sum](const serving::InferenceEvent& event) -> std::optional<Money> {
+      const auto known = prices.load();
+      const auto book = known ? known->find(event.project) : Prices::const_iterator();
+      if (!known || book == known->end()) return std::nullopt;
+      return (book->second.*sum)(monitor::usages_of(event));
+    };
+  };
+  gateway->mirrors().price_by(by(&costs::PriceBook::cost_of), by(&costs::PriceBook::most_of));
   gateway->mirrors().spent_before(
       [this](const std::string& key, std::int64_t day) { return reports->spent(key, day); });
 }

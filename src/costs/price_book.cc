@@ -1,5 +1,6 @@
 #include "costs/price_book.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "resources/fingerprint.h"
@@ -11,6 +12,22 @@ namespace {
 constexpr Money price_max = Money::whole(1'000'000);
 constexpr std::int64_t unit_max = 1000;  // price / per
 constexpr std::size_t books_max = 64;    // kept of projects
+
+// What a token may be metered as, where nobody knows yet.
+std::initializer_list<Meter> other_kinds(Meter meter) {
+  static constexpr auto of_prompt = {Meter::cached_prompt_tokens, Meter::cache_write_tokens};
+  static constexpr auto of_output = {Meter::reasoning_tokens};
+  if (meter == Meter::prompt_tokens) return of_prompt;
+  if (meter == Meter::output_tokens) return of_output;
+  return {};
+}
+
+Metered metered(const Usage& usage, std::int64_t call_tokens) {
+  Metered out{.meter = usage.meter, .quantity = usage.quantity, .model = usage.model};
+  out.upstream_model = usage.upstream_model;
+  if (is_tokens(usage.meter)) out.call_tokens = call_tokens;
+  return out;
+}
 
 }  // namespace
 
@@ -148,6 +165,34 @@ std::optional<Money> PriceBook::most(const Metered& used, const Payer& payer) co
   for (const std::int64_t step : steps_of(used.meter).call) {
     if (step > used.call_tokens) break;
     if (const auto price = dearest(used, payer, step)) out = std::max(out.value_or(*price), *price);
+  }
+  return out;
+}
+
+std::optional<Money> PriceBook::cost_of(std::span<const Usage> usages) const {
+  const std::int64_t call_tokens = prompt_tokens_of(usages);
+  std::optional<Money> out;
+  for (const Usage& usage : usages)
+    if (const auto price = cost(metered(usage, call_tokens), {usage.tenant, usage.at}))
+      out = out.value_or(Money{}) + *price;
+  return out;
+}
+
+std::optional<Money> PriceBook::most_of(std::span<const Usage> usages) const {
+  const std::int64_t call_tokens = prompt_tokens_of(usages);
+  std::optional<Money> out;
+  for (const Usage& usage : usages) {
+    Metered used = metered(usage, call_tokens);
+    std::optional<Money> price = most(used, {usage.tenant, usage.at});
+    for (const Meter other : other_kinds(usage.meter)) {
+      used.meter = other;
+      if (const auto as_other = most(used, {usage.tenant, usage.at}))
+        price = std::max(price.value_or(*as_other), *as_other);
+    }
+    if (price)
+      out = out.value_or(Money{}) + *price;
+    else if (is_tokens(usage.meter))
+      return std::nullopt;
   }
   return out;
 }

@@ -41,6 +41,11 @@ class PriceBook {
   std::optional<Money> cost(const Metered& used, const Payer& payer) const;
   // The most that it costs with a prompt of at most so many tokens.
   std::optional<Money> most(const Metered& used, const Payer& payer) const;
+  // The same of the usages of one call. What no price covers costs nothing, as posts have it; none
+  // where no price covers any.
+  std::optional<Money> cost_of(std::span<const Usage> usages) const;
+  // Each token at the dearest that it may turn out to be; none where no price covers it.
+  std::optional<Money> most_of(std::span<const Usage> usages) const;
   // Whether a price of this meter depends on what the month used before.
   bool depends_on_month(Meter meter) const { return !steps_of(meter).month.empty(); }
 

@@ -208,6 +208,12 @@ Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp n
     return Error{Code::invalid_argument,
                  "id must have no control characters",
                  {{"id", "has a control character"}}};
+  // Such a one could be that of a shadow's event already, and a call under it would not be counted.
+  if (request.id.find(shadow_mark) != std::string::npos)
+    return Error{Code::invalid_argument,
+                 "id must not have " + std::string(shadow_mark) +
+                     " in it: shadows of a call have ids of that kind",
+                 {{"id", "has " + std::string(shadow_mark)}}};
   return request.id.empty() ? own_ids(rows, now) : ids_under(request.id, rows);
 }
 

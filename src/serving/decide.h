@@ -6,6 +6,9 @@
 
 namespace penstock::serving {
 
+// In the ids of shadows' events: behind that of the call, before the version.
+inline constexpr std::string_view shadow_mark = ".shadow.v";
+
 // One id for each row: the request's own or a new ULID, as `<id>.<row>` where it has several rows.
 // invalid_argument where the request has no rows, too many, or an id that is too long.
 Result<std::vector<std::string>> ids_of(const InferRequest& request, Timestamp now);

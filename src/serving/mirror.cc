@@ -73,7 +73,11 @@ std::optional<Money> Mirrors::worst_of(const LiveTarget& target,
     event.version = target.deployment->version;
     event.runtime = target.deployment->runtime_name;
     if (worst) event.generation = worst;
-    const auto one = cost_of(event);
+    // Prices may go by the upstream's name for the model.
+    const auto& remote = target.deployment->remote;
+    event.upstream = remote && remote->endpoint ? remote->endpoint->name : "";
+    if (event.generation) event.generation->upstream_model = remote ? remote->model.model : "";
+    const auto one = most_ ? most_(event) : std::nullopt;
     if (!one) return std::nullopt;
     all = all + *one;
   }
@@ -173,7 +177,7 @@ std::vector<InferenceEvent> Mirrors::prepare(const Mirrored& mirrored,
   const LiveTarget& target = *mirrored.target;
   const LiveRoute& route = *mirrored.route;
   const ShadowLimits& limits = route.declaration.shadow;
-  const std::string suffix = ".shadow.v" + std::to_string(target.deployment->version);
+  const std::string suffix = std::string(shadow_mark) + std::to_string(target.deployment->version);
   static const Classes unknown;
   std::vector<InferenceEvent> out = live;
   for (InferenceEvent& event : out) {

@@ -39,7 +39,12 @@ class Mirrors {
 
   Mirrors(const Clock& clock, Emit emit) : clock_(clock), emit_(std::move(emit)) {}
   // Before the first call.
-  void price_by(Price price) { price_ = std::move(price); }
+  void price_by(Price price) { price_by(price, price); }
+  // `most`: what a call costs at the most that uses what its event says.
+  void price_by(Price price, Price most) {
+    price_ = std::move(price);
+    most_ = std::move(most);
+  }
   void spent_before(Before before) { before_ = std::move(before); }
 
   // The shadows that get this call, one event for each row; counts those that do not. `own_input`:
@@ -76,7 +81,7 @@ class Mirrors {
   const Clock& clock_;
   const Timestamp began_ = clock_.now();
   Emit emit_;
-  Price price_;
+  Price price_, most_;
   Before before_;
   std::mutex turn_;
   std::map<std::string, std::shared_ptr<ShadowDay>> days_;  // by route_key

@@ -68,3 +68,9 @@ def test_an_id_that_could_not_be_asked_for_again_is_refused(desk):
     answer = call(desk, "table", id="a\u0000b")
     assert answer.status_code == 400 and "id must have no control characters" in answer.json()["error"]
     assert call(desk, "table", id="a\u00e9b").status_code == 200
+
+
+def test_an_id_of_a_shadow_is_nobodys(desk):
+    """Its lines are in the ledger already: a call under it would be counted nowhere."""
+    answer = call(desk, "table", id="a.shadow.v2")
+    assert answer.status_code == 400 and "must not have .shadow.v in it" in answer.json()["error"]

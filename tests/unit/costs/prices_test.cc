@@ -228,6 +228,30 @@ TEST_F(PricesTest, ANewFileKeepsTheOldPricesAndTheSameOneChangesNothing) {
   EXPECT_EQ(merged(both, dearer).size(), both.size());
 }
 
+TEST_F(PricesTest, KnowsTheMostThatACallMayCost) {
+  prices(R"(
+    {"meter": "prompt_tokens", "price": "1", "from": "2026-01-01", "per": 1},
+    {"meter": "prompt_tokens", "price": "2", "from": "2026-01-01", "per": 1, "above_call_tokens": 100},
+    {"meter": "cached_prompt_tokens", "price": "0.5", "from": "2026-01-01", "per": 1},
+    {"meter": "output_tokens", "price": "3", "from": "2026-01-01", "per": 1},
+    {"meter": "output_tokens", "price": "9", "from": "2026-01-01", "per": 1, "above_call_tokens": 50},
+    {"meter": "output_tokens", "price": "7", "from": "2026-01-01", "per": 1, "above_call_tokens": 100},
+    {"meter": "reasoning_tokens", "price": "4", "from": "2026-01-01", "per": 1})");
+  const auto book =
+      test::must(db_->read(call_, [&](sql::Tx& tx) { return PriceBook::read(tx, call_); }));
+  // Both parts of a prompt make it long; what no price covers adds nothing, as in the ledger.
+  std::vector<Usage> call{usage("b", Meter::prompt_tokens, 60),
+                          usage("b", Meter::cached_prompt_tokens, 60),
+                          usage("b", Meter::output_tokens, 10), usage("b", Meter::requests, 1)};
+  post(call);
+  EXPECT_EQ(to_text(book.cost_of(call).value_or(Money{})), total());
+  EXPECT_EQ(total(), "220");
+  EXPECT_EQ(to_text(book.most_of(call).value_or(Money{})), "240") << "60 * 2 + 60 * 0.5 + 10 * 9";
+  call[2].meter = Meter::cache_write_tokens;
+  EXPECT_FALSE(book.most_of(std::vector{call[2]})) << "nobody knows";
+  EXPECT_FALSE(book.cost_of(std::vector{call[2], call[3]}));
+}
+
 TEST_F(PricesTest, QuotesACallAsItWouldBePosted) {
   prices(R"(
     {"meter": "prompt_tokens", "price": "1", "from": "2026-01-01", "per": 1000},
