@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "graphs/plan.h"
@@ -248,6 +249,17 @@ void Service::load_missing(const std::vector<SavedRoute>& routes, Tried& tried) 
   for (const SavedRoute& route : routes) for_each_version(route, load_one);
 }
 
+namespace {
+
+std::string digest_of_guards(const SavedRoute& saved) {
+  std::string text;
+  for (const auto& declared : saved.guardrails) text += canonical(encode(declared));
+  for (const auto& classifier : saved.classifiers) text += canonical(encode(classifier));
+  return text.empty() ? text : sha256_hex(text);
+}
+
+}  // namespace
+
 Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& saved,
                                                             const Tried& tried) {
   auto live = std::make_shared<LiveRoute>();
@@ -276,9 +288,10 @@ Result<std::shared_ptr<const LiveRoute>> Service::make_live(const SavedRoute& sa
   TRY(check_sort(*live));
   TRY(add_guards(saved, tried, *live));
   if (saved.declaration.cache) {
-    // Kept over tables; one of another size begins anew.
+    // Kept over tables; one of another size begins anew, and so does one behind other guardrails,
+    // which have not seen what was kept.
     const std::int64_t bytes = saved.declaration.cache->max_bytes;
-    auto& cache = caches_[key + "#" + std::to_string(bytes)];
+    auto& cache = caches_[key + "#" + std::to_string(bytes) + "#" + digest_of_guards(saved)];
     if (!cache) cache = std::make_shared<AnswerCache>(bytes);
     live->cache = cache;
   }

@@ -204,3 +204,11 @@ def test_both_can_be_declared_later(desk):
     assert "x-penstock-cached" not in call(desk, "notes", ["again"]).headers
     assert "x-penstock-cached" in call(desk, "notes", ["again"]).headers
     assert call(desk, "notes", ["far too long " * 9]).status_code == 400
+    # A guardrail that comes later has not seen what was kept.
+    for _ in range(2):
+        kept = call(desk, "notes", ["an osprey"])
+    assert "x-penstock-cached" in kept.headers and said(kept)["said"] == ["an osprey"]
+    desk.apply("kind: guardrail\nname: no-birds\nowner: safety\nside: output\nrule: deny_list\naction: mask\nphrases: [osprey]\n---\n"
+               + ROUTE.format(model="notes", more="guardrails: [no-birds]\ncache: {keep: 1m}\n"))
+    later = call(desk, "notes", ["an osprey"])
+    assert "x-penstock-cached" not in later.headers and "osprey" not in said(later)["said"][0]
