@@ -66,6 +66,9 @@ class Forward {
   virtual Response started() = 0;
   // Appends to `out` what the caller gets for these bytes; may keep some back.
   virtual void piece(std::string_view bytes, std::string& out) = 0;
+  // Asked after piece(): nothing that may follow is of use. The attempt is closed, so that it costs
+  // no more, and last() comes.
+  virtual bool over() const { return false; }
   // The stream is at its end, or broke there: appends what is left to say. Where it broke and
   // nothing is appended, the caller's connection ends short of the last chunk.
   virtual void last(bool broke, std::string& out) = 0;

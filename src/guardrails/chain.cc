@@ -161,6 +161,12 @@ bool Chain::looks_at(Side side) const {
                      [side](const auto& rule) { return rule->looks_at(side); });
 }
 
+bool Chain::withholds(Side side) const {
+  return std::any_of(rules_.begin(), rules_.end(), [side](const auto& rule) {
+    return rule->looks_at(side) && rule->declared.action != Action::flag;
+  });
+}
+
 bool Chain::asks_models(Side side) const {
   return std::any_of(rules_.begin(), rules_.end(), [side](const auto& rule) {
     return rule->classifies() && rule->looks_at(side);

@@ -46,6 +46,8 @@ class Chain {
   Chain(const Chain&) = delete;
 
   bool looks_at(Side side) const;
+  // Whether it can do more than flag what it finds.
+  bool withholds(Side side) const;
   // Whether check() and a stream's functions block, since models judge.
   bool asks_models(Side side) const;
   Verdict check(Side side, std::string_view text, Timestamp deadline = Timestamp::max(),

@@ -250,11 +250,12 @@ void Drive::handle() {
   }
   struct Handled {
     std::string in, out;
-    bool cut_short = false;
+    bool cut_short = false, over = false;
   };
   const auto part = std::make_shared<Handled>(Handled{.in = std::exchange(later_, {})});
   auto job = [forward = forward_, part, finished = finished_] {
     if (!part->in.empty()) forward->piece(part->in, part->out);
+    part->over = !part->in.empty() && forward->over();
     if (!finished) return;
     const std::size_t before = part->out.size();
     forward->last(*finished, part->out);
@@ -267,6 +268,7 @@ void Drive::handle() {
       self.cut_short_ = part->cut_short;
       return self.tell();
     }
+    if (part->over) return self.stop();
     self.pace();
     if (!self.bytes_.empty()) self.tell();
     self.handle();
@@ -319,11 +321,26 @@ void Drive::Try::body(std::string_view bytes) {
     own.pace();
     return own.handle();
   }
-  if (!own.guarded([&] { own.forward_->piece(bytes, own.bytes_); })) return;
+  bool over = false;
+  if (!own.guarded([&] {
+        own.forward_->piece(bytes, own.bytes_);
+        over = own.forward_->over();
+      }))
+    return;
+  if (over) return own.stop();
   if (own.detached_) own.bytes_.clear();
   if (own.bytes_.empty()) return;
   own.pace();
   own.tell();
+}
+
+// The Forward wants no more of a stream.
+void Drive::stop() {
+  close_tries();
+  later_.clear();
+  if (!guarded([&] { forward_->last(false, bytes_); })) return;
+  stage_ = Stage::streamed;
+  tell();
 }
 
 void Drive::Try::end() {

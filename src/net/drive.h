@@ -110,6 +110,7 @@ class Drive final : public std::enable_shared_from_this<Drive> {
   void pace();
   void wait(Micros time, void (Drive::*then)());
   void hedge();
+  void stop();
   void answer(api::Response response);
   void tell();
   void close_tries();

@@ -112,6 +112,8 @@ void Admitted::settle(std::span<const InferenceEvent> events, Timestamp now) {
   reservation_.settle(std::move(parts), last, now);
 }
 
+bool Admitted::may_repeat(Timestamp now) { return reservation_.extend(once_, now); }
+
 void Admitted::leave(std::span<const InferenceEvent> used, Timestamp now) {
   if (!admission_) return;
   permit_.settle(0, now);
@@ -249,21 +251,24 @@ Admission::Refused Admission::budget(const Wish& wish, Grant& grant, Timestamp n
   for (const bool downgraded : {false, true}) {
     std::vector<costs::Part> others;
     if (prices) others = asides_of(wish, *deployment, *prices, now);
-    auto reservation =
-        guard_.reserve({.project = wish.route.project,
-                        .id = wish.id,
-                        .tenant = wish.call.tenant,
-                        .route = wish.route.declaration.name,
-                        .model = deployment->model,
-                        .version = deployment->version,
-                        .worst = prices ? worst_of(wish, *deployment, *prices, now) : std::nullopt,
-                        .at = wish.at,
-                        .deadline = wish.deadline,
-                        .others = others},
-                       now, downgraded);
+    const auto worst = prices ? worst_of(wish, *deployment, *prices, now) : std::nullopt;
+    auto reservation = guard_.reserve({.project = wish.route.project,
+                                       .id = wish.id,
+                                       .tenant = wish.call.tenant,
+                                       .route = wish.route.declaration.name,
+                                       .model = deployment->model,
+                                       .version = deployment->version,
+                                       .worst = worst,
+                                       .at = wish.at,
+                                       .deadline = wish.deadline,
+                                       .others = others},
+                                      now, downgraded);
     if (reservation.decision == costs::Decision::allow) {
       grant.must_be_bounded = grant.must_be_bounded || reservation.hard;
-      if (reservation.hard) grant.held.judges_ = judges_of(wish, now);
+      if (reservation.hard) {
+        grant.held.judges_ = judges_of(wish, now);
+        grant.held.once_ = {deployment->model, worst.value_or(Money{})};
+      }
       grant.held.reservation_ = std::move(reservation);
       return {};
     }

@@ -59,6 +59,8 @@ class Admitted {
   // Another route stands in: it holds its place no longer, and of what was reserved only what it
   // has used, until it is settled.
   void leave(std::span<const InferenceEvent> used, Timestamp now);
+  // Before the whole call is made once more: false where a hard budget does not cover that.
+  bool may_repeat(Timestamp now);
   // Before a guardrail's model is asked: false where that is more than was reserved, and the budget
   // does not cover it.
   bool may_judge(const std::string& guardrail, Timestamp now);
@@ -72,6 +74,7 @@ class Admitted {
   traffic::Permit permit_;
   traffic::Place place_;
   costs::Reservation reservation_;
+  costs::Part once_;  // the most that its runtime costs once
 };
 
 struct Grant {

@@ -14,6 +14,12 @@ bool is_stream(const http::Fields& headers) {
   return false;
 }
 
+// An answer that a guardrail withheld was one: whoever has it written must not close the upstream
+// to everybody.
+Outcome outcome_of(const Failure& failure) {
+  return failure.code == "upstream_broken" ? Outcome::failed : Outcome::answered;
+}
+
 Failure failure_of_fault(Fault fault, const std::string& upstream) {
   switch (fault) {
     case Fault::refused:
@@ -39,7 +45,7 @@ Failure failure_of_fault(Fault fault, const std::string& upstream) {
 }  // namespace
 
 Reading Exchange::head(int status, const http::Fields& headers, bool /*hedged*/) {
-  settle_hedge();
+  if (settle_hedge()) ++given_up_;  // the slower one of the two
   relay_->tally().head(headers);
   if (status >= 200 && status < 300) {
     streaming_ = asked_.stream && is_stream(headers);
@@ -57,8 +63,9 @@ Reading Exchange::head(int status, const http::Fields& headers, bool /*hedged*/)
 
 void Exchange::failed(Fault fault, std::string_view /*detail*/) {
   failure_ = failure_of_fault(fault, endpoint().name);
-  close_try(fault == Fault::timed_out || fault == Fault::deadline ? Outcome::timed_out
-                                                                  : Outcome::failed);
+  const bool given_up = fault == Fault::timed_out || fault == Fault::deadline;
+  close_try(given_up ? Outcome::timed_out : Outcome::failed);
+  given_up_ += given_up;
   planned_ = fault != Fault::deadline && fault != Fault::too_large && plan({});
 }
 
@@ -69,7 +76,7 @@ Response Exchange::whole(http::Answer answer) {
   }
   auto body = relay_->whole(answer.body);
   if (auto* broken = std::get_if<Failure>(&body)) {
-    close_try(Outcome::failed);
+    close_try(outcome_of(*broken));
     return refuse(*broken);
   }
   close_try(Outcome::answered);
@@ -104,7 +111,7 @@ void Exchange::last(bool broke, std::string& out) {
   keep_answer(std::string_view(out).substr(before));
   sent_ += static_cast<std::int64_t>(out.size() - before);
   failure_ = relay_->failure();
-  close_try(failure_ ? Outcome::failed : Outcome::answered);
+  close_try(failure_ ? outcome_of(*failure_) : Outcome::answered);
 }
 
 Response Exchange::refuse(const Failure& failure) {
@@ -125,6 +132,17 @@ void Exchange::add_headers(Response& response) const {
   if (!leg_.experiment.empty()) headers.emplace_back(serving::experiment_header, leg_.experiment);
 }
 
+// Of routes that another one stood in for: the events of those that failed.
+std::vector<serving::InferenceEvent> Exchange::settle_left(Timestamp now) {
+  std::vector<serving::InferenceEvent> events;
+  for (Left& one : std::exchange(left_, {})) {
+    if (!one.event) continue;
+    if (one.pass && one.event->generation) one.pass->settle(*one.event, now);
+    events.push_back(std::move(*one.event));
+  }
+  return events;
+}
+
 std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   if (!leg_.target) return {};
   if (mirrored_ && attempts_ == 0 && !failure_) {  // there were too many
@@ -140,11 +158,11 @@ std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
   close_try(ending == Ending::answered ? Outcome::answered : Outcome::abandoned);
   const Timestamp now = plane_.clock.now();
   serving::InferenceEvent told = event(ending, now);
-  for (auto& [route, pass] : left_)
-    if (!pass_ && route == leg_.route) pass_ = std::move(pass);
+  for (Left& one : left_)
+    if (!pass_ && one.route == leg_.route) pass_ = std::move(one.pass);
   if (pass_) pass_->settle(told, now);
   pass_.reset();
-  left_.clear();
+  std::vector<serving::InferenceEvent> events = settle_left(now);
   if (mirrored_) {
     finish_shadow(std::move(told));
     return {};
@@ -155,7 +173,6 @@ std::vector<std::unique_ptr<Forward>> Exchange::ended(Ending ending) {
     leg_.route->seconds->observe(static_cast<double>(told.total_micros) * 1e-6);
   keep_payload(told);
   auto after = mirrors(told);
-  std::vector<serving::InferenceEvent> events;
   events.push_back(std::move(told));
   plane_.put(std::move(events));
   return after;

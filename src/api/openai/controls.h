@@ -39,6 +39,9 @@ class Pass {
   // The call goes on on another route, under another pass; this one keeps what it used until it is
   // settled, or gone.
   virtual void leave(const serving::InferenceEvent& /*used*/, Timestamp /*now*/) {}
+  // Before one more try, beside one or behind one that may have cost what it could; false where no
+  // hard budget covers both.
+  virtual bool may_repeat(Timestamp /*now*/) { return true; }
   // Before a guardrail's model is asked; false where no budget covers it.
   virtual bool may_judge(const std::string& /*guardrail*/, Timestamp /*now*/) { return true; }
 };

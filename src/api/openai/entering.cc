@@ -71,19 +71,34 @@ void Exchange::refuse_entry(std::optional<Failure> failure) {
   entry_ = Entry::refused;
 }
 
+// What a guardrail cannot read must not pass it.
+std::optional<Failure> Exchange::cannot_judge() const {
+  const guardrails::Chain& guards = *leg_.route->guards;
+  const auto refused = [&](const std::string& field, const std::string& what,
+                           const std::string& instead) {
+    return failure_of(Error{Code::invalid_argument,
+                            field + ": guardrails of route " + leg_.route->declaration.name +
+                                " cannot judge " + what + "; " + instead,
+                            {{field, "cannot be judged on this route"}}});
+  };
+  if (guards.looks_at(guardrails::Side::input) && asked_.token_numbers)
+    return refused(task_ == Task::embeddings ? "input" : "prompt", "numbers of tokens",
+                   "send texts");
+  if (!guards.looks_at(guardrails::Side::output)) return {};
+  if (task_ == Task::responses && asked_.stream)
+    return refused("stream", "a stream of responses",
+                   "ask without stream, or call /v1/chat/completions");
+  if (asked_.sound) return refused("modalities", "sound", "ask for text alone");
+  return {};
+}
+
 // On a worker, where models judge.
 void Exchange::check() {
   texts_.clear();
   entry_ = Entry::checked;
   const auto& guards = leg_.route->guards;
   if (!guards) return;
-  if (task_ == Task::responses && asked_.stream && guards->looks_at(guardrails::Side::output))
-    return refuse_entry(
-        failure_of(Error{Code::invalid_argument,
-                         "stream: guardrails of route " + leg_.route->declaration.name +
-                             " cannot judge a stream of responses; ask without stream, or call "
-                             "/v1/chat/completions",
-                         {{"stream", "must be false on this route"}}}));
+  if (auto unfit = cannot_judge()) return refuse_entry(std::move(unfit));
   CheckedInput checked =
       check_input(*guards, asked_, deadline_,
                   [this](const std::string& guardrail) { return may_judge(guardrail); });
@@ -112,6 +127,26 @@ bool Exchange::may_judge(const std::string& guardrail) {
   return !pass_ || pass_->may_judge(guardrail, plane_.clock.now());
 }
 
+// The prediction's own id belongs to the event that answers; monitors and guards of the route that
+// failed see this one. What was used on the way is billed with what answers, but for tries that
+// were given up.
+void Exchange::put_aside() {
+  serving::InferenceEvent event;
+  fill_new(event);
+  event.id += left_.empty() ? ".failed" : ".failed." + event.route;
+  event.at = plane_.clock.now();
+  event.total_micros = (event.at - start_).count();
+  event.upstream_micros = upstream_time_.count();
+  event.attempts = leg_.tried;
+  if (leg_.tried > 0) event.upstream = endpoint().name;
+  event.error = name_of(code_of(failure_->status));
+  serving::Generation read;
+  if (add_given_up(read)) event.generation = std::move(read);
+  ++leg_.target->counters->errors;
+  left_.push_back({.route = leg_.route, .event = std::move(event), .given_up = given_up_});
+  given_up_ = 0;
+}
+
 // Nothing came of it but what was used on the way; that is billed with what answers in the end.
 void Exchange::leave() {
   if (!pass_) return;
@@ -121,8 +156,12 @@ void Exchange::leave() {
   used.retrieval_calls = retrieval_calls_;
   used.reranker_calls = reranker_calls_;
   used.nodes = nodes_;
+  Left& left = !left_.empty() && left_.back().route == leg_.route
+                   ? left_.back()
+                   : left_.emplace_back(Left{.route = leg_.route});
+  if (left.event) used.generation = left.event->generation;
   pass_->leave(used, plane_.clock.now());
-  left_.emplace_back(leg_.route, std::move(pass_));
+  left.pass = std::move(pass_);
 }
 
 void Exchange::admit() {
@@ -187,13 +226,15 @@ std::optional<Failure> Exchange::reach() {
 // take time.
 bool Exchange::plan_fallback() {
   const auto table = plane_.table.get();
-  if (!before_ || entry_ == Entry::done) before_ = leg_;
+  bool ran = entry_ == Entry::done;
+  if (!before_ || ran) before_ = leg_;
   may_stand_in_ = true;
   while (!fallbacks_.empty()) {
     const std::string name = std::move(fallbacks_.back());
     fallbacks_.pop_back();
     const auto found = table->routes.find(serving::route_key(call_.project, name));
     if (found == table->routes.end()) continue;
+    if (std::exchange(ran, false)) put_aside();
     leave();
     Leg leg{.route = found->second};
     if (choose(leg)) continue;
@@ -210,6 +251,12 @@ bool Exchange::plan_fallback() {
   }
   if (leg_.route != before_->route) leave();
   leg_ = *before_;
+  for (Left& one : left_) {  // it is what answers after all
+    if (one.route != leg_.route || !one.event) continue;
+    one.event.reset();
+    given_up_ += std::exchange(one.given_up, 0);
+    --leg_.target->counters->errors;
+  }
   return false;
 }
 

@@ -12,12 +12,26 @@ bool has_shadows(const serving::LiveRoute& route) {
                      [](const auto& target) { return target.arm == serving::Arm::shadow; });
 }
 
+// False where there were none. Nobody tells what they cost; they read the prompt.
+bool Exchange::add_given_up(serving::Generation& out) const {
+  if (given_up_ == 0) return false;
+  out.prompt_tokens = out.prompt_tokens.value_or(0) + given_up_ * asked_.prompt_tokens;
+  out.estimated = true;
+  if (out.finish_reason.empty()) out.finish_reason = "given_up";
+  out.upstream_model = deployment().remote->model.model;
+  return true;
+}
+
 void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) const {
   if (attempts_ == 0) return;  // nothing was sent, so nothing was read or written
   const Tally& tally = relay_->tally();
   const bool answered = relay_->began() || (!failure_ && relay_->complete());
   // A refusal costs nothing; a caller who left while the model was reading did cost it.
-  if (failure_ && !answered) return;
+  if (failure_ && !answered) {
+    serving::Generation read;
+    if (add_given_up(read)) event.generation = std::move(read);
+    return;
+  }
   serving::Generation out{.streamed = streaming_, .first_piece_micros = first_piece_};
   const auto most = std::max(context_tokens(),
                              static_cast<std::int64_t>(body_->size() + front_.value_or("").size()));
@@ -37,6 +51,7 @@ void Exchange::fill_generation(serving::InferenceEvent& event, Ending ending) co
   const bool left = ending != Ending::answered && !relay_->complete();
   out.finish_reason = left ? "hung_up" : tally.finish_reason();
   out.upstream_model = deployment().remote->model.model;
+  add_given_up(out);
   event.generation = std::move(out);
 }
 

@@ -10,6 +10,7 @@ namespace penstock::api::openai {
 namespace {
 
 constexpr std::size_t text_kept = 64 << 10;  // of an answer that shadows are compared with
+constexpr std::int64_t room_for_echo = 64;   // tokens that a template puts around a prompt
 
 }  // namespace
 
@@ -152,7 +153,9 @@ Exchange::Most Exchange::most_of(const serving::Deployment& by) const {
                                  ? model.context_tokens
                                  : std::min(asked_.prompt_tokens_max, model.context_tokens)};
   if (writes(task_))
-    most.output_tokens = asked_.choices * asked_.output_bound.value_or(model.output_tokens_max);
+    most.output_tokens =
+        asked_.choices *
+        std::max(asked_.output_bound.value_or(model.output_tokens_max), asked_.other_bound);
   return most;
 }
 
@@ -172,7 +175,9 @@ bool Exchange::plan_retry(std::optional<Micros> wanted_pause) {
   if (wanted_pause) pause = std::max(pause, *wanted_pause);
   // A pause that leaves no time to answer is of no use; rather another route now.
   if (pause > (deadline_ - now) / 2) return false;
-  if (!plane_.controls.may_retry(*leg_.route) || reach()) return false;
+  if (!plane_.controls.may_retry(*leg_.route)) return false;
+  if (given_up_ > 0 && pass_ && !pass_->may_repeat(now)) return false;
+  if (reach()) return false;
   pause_ = pause;
   return true;
 }
@@ -195,31 +200,40 @@ Attempt Exchange::attempt() {
   if (!call_.trace.empty()) out.request.headers.emplace_back("traceparent", call_.trace);
   const auto& retries = leg_.route->declaration.retries;
   if (!mirrored_ && retries && retries->hedge_after && plane_.controls.may_hedge(*leg_.route)) {
-    out.hedge = std::make_shared<Attempt>(out);
-    out.hedge_after = *retries->hedge_after;
-    hedge_after_ = out.hedge_after;
+    if (pass_ && !pass_->may_repeat(plane_.clock.now())) {
+      plane_.controls.did_not_hedge(*leg_.route);
+    } else {
+      out.hedge = std::make_shared<Attempt>(out);
+      out.hedge_after = *retries->hedge_after;
+      hedge_after_ = out.hedge_after;
+    }
   }
   ++leg_.tried;
   ++attempts_;
   try_start_ = plane_.clock.now() + out.delay;
   relay_.emplace(asked_, asked_.model, remote.endpoint, leg_.route->guards, deadline_,
                  [this](const std::string& guardrail) { return may_judge(guardrail); });
+  if (asked_.output_bound || must_be_bounded_)  // and what it echoes
+    relay_->bound(most_of(deployment()).output_tokens +
+                  asked_.choices * (asked_.prompt_tokens + room_for_echo));
   if (mirrored_ || has_shadows(*leg_.route)) relay_->tally().keep_text(text_kept);
   return out;
 }
 
 // Whether the second try beside a slow first one went out is seen by the time that the head took.
-void Exchange::settle_hedge() {
+bool Exchange::settle_hedge() {
   const auto after = std::exchange(hedge_after_, {});
-  if (!after || !try_start_) return;
-  if (plane_.clock.now() - *try_start_ >= *after)
+  if (!after || !try_start_) return false;
+  const bool sent = plane_.clock.now() - *try_start_ >= *after;
+  if (sent)
     ++attempts_;
   else
     plane_.controls.did_not_hedge(*leg_.route);
+  return sent;
 }
 
 void Exchange::close_try(traffic::Outcome outcome) {
-  settle_hedge();
+  if (settle_hedge() && outcome != traffic::Outcome::failed) ++given_up_;  // two, of which one
   const Timestamp now = plane_.clock.now();
   if (try_start_) {
     last_try_ = std::max(now - *try_start_, Micros(0));

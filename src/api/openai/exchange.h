@@ -48,6 +48,7 @@ class Exchange final : public Forward {
   Response whole(http::Answer answer) override;
   Response started() override;
   void piece(std::string_view bytes, std::string& out) override;
+  bool over() const override { return relay_->failure().has_value(); }
   void last(bool broke, std::string& out) override;
   void failed(Fault fault, std::string_view detail) override;
   std::vector<std::unique_ptr<Forward>> ended(Ending ending) override;
@@ -76,12 +77,14 @@ class Exchange final : public Forward {
   std::optional<Step> enter();
   bool advance();
   void check();
+  std::optional<Failure> cannot_judge() const;
   void admit();
   void accept(std::variant<Granted, Failure> answer);
   void refuse_entry(std::optional<Failure> failure);
   std::vector<guardrails::Judged> judgements(const Most& most) const;
   bool may_judge(const std::string& guardrail);
   void leave();
+  void put_aside();
   std::optional<Failure> reach();
   bool judged_by_models(guardrails::Side side) const;
   std::optional<Failure> check_graph(const serving::Deployment& found) const;
@@ -95,10 +98,12 @@ class Exchange final : public Forward {
   Attempt attempt();
   Response refuse(const Failure& failure);
   void add_headers(Response& response) const;
-  void settle_hedge();
+  bool settle_hedge();
   void close_try(traffic::Outcome outcome);
 
   serving::InferenceEvent event(Ending ending, Timestamp now) const;
+  std::vector<serving::InferenceEvent> settle_left(Timestamp now);
+  bool add_given_up(serving::Generation& out) const;
   void fill_new(serving::InferenceEvent& event) const;
   void fill_generation(serving::InferenceEvent& event, Ending ending) const;
   void finish_shadow(serving::InferenceEvent event);
@@ -143,13 +148,21 @@ class Exchange final : public Forward {
   std::int64_t retrieval_calls_ = 0, reranker_calls_ = 0;  // of fallbacks too
   Micros graph_time_{};
   std::unique_ptr<Pass> pass_;
-  // Of routes that failed: they hold what was used there.
-  std::vector<std::pair<std::shared_ptr<const serving::LiveRoute>, std::unique_ptr<Pass>>> left_;
+  // Routes that another one stood in for: their passes hold what was used there.
+  struct Left {
+    std::shared_ptr<const serving::LiveRoute> route;
+    std::unique_ptr<Pass> pass;                    // may be null
+    std::optional<serving::InferenceEvent> event;  // of a route that failed, and was not refused
+    std::int64_t given_up = 0;
+  };
+  std::vector<Left> left_;
   bool begun_ = false, planned_ = false, may_try_ = false, must_be_bounded_ = false,
        from_cache_ = false;
   Micros pause_{};
   std::optional<Micros> hedge_after_;  // of the try that runs, until it is known whether it came
   std::int64_t attempts_ = 0;
+  // Tries on this leg that were sent and not waited for: the upstream has read what they ask.
+  std::int64_t given_up_ = 0;
   std::optional<Timestamp> try_start_;  // of the one that runs
   Micros upstream_time_{}, last_try_{};
   std::optional<Relay> relay_;

@@ -11,6 +11,7 @@ struct Held final : Pass {
   void leave(const serving::InferenceEvent& used, Timestamp now) override {
     admitted.leave({&used, 1}, now);
   }
+  bool may_repeat(Timestamp now) override { return admitted.may_repeat(now); }
   bool may_judge(const std::string& guardrail, Timestamp now) override {
     return admitted.may_judge(guardrail, now);
   }

@@ -11,11 +11,27 @@ using guardrails::Side;
 
 // What a model says in words, beside the arguments of its calls.
 constexpr std::array text_fields = {"content", "reasoning_content", "reasoning", "refusal", "text"};
+// And what stands whole in whole answers: arguments, what is spoken, thoughts of each item.
+constexpr std::array whole_fields = {"arguments", "input", "transcript", "summary", "output"};
+// What of an answer may hold them.
+constexpr std::array holders = {"message",       "content", "tool_calls", "function",  "custom",
+                                "function_call", "audio",   "summary",    "reasoning", "output"};
+// What says again what the text says.
+constexpr std::array again_fields = {"logprobs", "token_ids", "reasoning_details"};
+constexpr int walk_depth = 6;
 constexpr std::size_t arguments_max = 1 << 20;  // held back of one choice
 constexpr std::size_t calls_max = 128;
 
 bool is_text_field(std::string_view key) {
   return std::find(text_fields.begin(), text_fields.end(), key) != text_fields.end();
+}
+
+bool is_whole_field(std::string_view key) {
+  return std::find(whole_fields.begin(), whole_fields.end(), key) != whole_fields.end();
+}
+
+bool is_holder(std::string_view key) {
+  return std::find(holders.begin(), holders.end(), key) != holders.end();
 }
 
 void add(std::vector<std::string>& known, const std::vector<Hit>& hits) {
@@ -134,33 +150,36 @@ void OutputGuard::check(const Site& site, std::string_view literal) {
     site.put(literal, literal_of(verdict.text));
 }
 
-void OutputGuard::whole_fields(const Site& site, std::string_view holder) {
+// Null, or empty, in the place of what says the text once more.
+bool OutputGuard::withheld(const Site& site, std::string_view key, std::string_view value) const {
+  if (std::find(again_fields.begin(), again_fields.end(), key) == again_fields.end()) return false;
+  if (!is_list(value) && !is_object(value)) return false;
+  if (chain_->withholds(Side::output)) site.put(value, is_list(value) ? "[]" : "null");
+  return true;
+}
+
+// Every text that the model wrote, wherever in an answer's choice or item it stands.
+void OutputGuard::walk(const Site& site, std::string_view holder, int depth) {
+  if (is_list(holder)) {
+    for (Items items(holder); items.next();)
+      if (is_object(items.value())) walk(site, items.value(), depth);
+    return;
+  }
   for (Members members(holder); members.next();) {
-    if (is_text_field(members.key())) check(site, members.value());
-    if (members.key() != "tool_calls" || !is_list(members.value())) continue;
-    for (Items calls(members.value()); calls.next();)
-      check(site, member(member(calls.value(), "function"), "arguments"));
+    const std::string_view key = members.key(), value = members.value();
+    if (withheld(site, key, value)) continue;
+    if (is_text(value) && (is_text_field(key) || is_whole_field(key))) check(site, value);
+    if (depth > 0 && (is_object(value) || is_list(value)) && is_holder(key))
+      walk(site, value, depth - 1);
   }
 }
 
 void OutputGuard::whole(std::string_view object, std::vector<Splice>& out) {
   if (!chain_->looks_at(Side::output)) return;
   const Site site{object, out};
-  for (const char* list : {"choices", "output"}) {
-    const std::string_view choices = member(object, list);
-    if (!is_list(choices)) continue;
-    for (Items items(choices); items.next();) {
-      if (!is_object(items.value())) continue;
-      whole_fields(site, items.value());
-      if (const std::string_view said = member(items.value(), "message"); is_object(said))
-        whole_fields(site, said);
-      // Of OpenAI's responses: parts of text.
-      const std::string_view parts = member(items.value(), "content");
-      if (!is_list(parts)) continue;
-      for (Items texts(parts); texts.next();)
-        if (is_object(texts.value())) whole_fields(site, texts.value());
-    }
-  }
+  for (const char* list : {"choices", "output"})
+    if (const std::string_view choices = member(object, list); is_list(choices))
+      walk(site, choices, walk_depth);
 }
 
 // ---- streams ----
@@ -180,16 +199,26 @@ void OutputGuard::choice_piece(const Site& site, std::string_view choice) {
   Choice& known = choices_[index];
   const bool last = is_text(member(choice, "finish_reason"));
   const std::string_view delta = member(choice, "delta");
-  for (const std::string_view holder : {choice, delta}) {
-    if (!is_object(holder)) continue;
-    for (Members members(holder); members.next();) {
-      if (is_text_field(members.key()) && is_text(members.value()))
-        text_piece(site, known, members.key(), members.value(), last);
-      if (members.key() == "tool_calls" && is_list(members.value()))
-        arguments_piece(site, known, members.value());
-    }
-  }
+  for (const std::string_view holder : {choice, delta})
+    if (is_object(holder)) delta_piece(site, known, holder, last);
   if (last && !blocked_) rest(site, known, choice, delta);
+}
+
+void OutputGuard::delta_piece(const Site& site, Choice& known, std::string_view holder, bool last) {
+  for (Members members(holder); members.next() && !blocked_;) {
+    const std::string_view key = members.key(), value = members.value();
+    if (withheld(site, key, value)) continue;
+    if (is_text_field(key) && is_text(value)) text_piece(site, known, key, value, last);
+    // A list of parts, as some write what was thought and what is said.
+    if (is_text_field(key) && is_list(value))
+      for (Items parts(value); parts.next() && !blocked_;)
+        if (const std::string_view said = member(parts.value(), "text"); is_text(said))
+          text_piece(site, known, key, said, last);
+    if (key == "tool_calls" && is_list(value)) arguments_piece(site, known, value);
+    if (key == "function_call")
+      if (const std::string_view said = member(value, "arguments"); is_text(said))
+        if (hold(known, known.called, said) && !last) site.put(said, "\"\"");
+  }
 }
 
 void OutputGuard::text_piece(const Site& site, Choice& known, std::string_view field,
@@ -210,18 +239,61 @@ void OutputGuard::text_piece(const Site& site, Choice& known, std::string_view f
   known.texts.erase(found);
 }
 
+// False where it is too much to keep.
+bool OutputGuard::hold(Choice& known, std::string& of, std::string_view literal) {
+  const std::string text = text_of(literal);
+  known.held += text.size();
+  if (known.held > arguments_max) {
+    block({});
+    return false;
+  }
+  of += text;
+  return true;
+}
+
 void OutputGuard::arguments_piece(const Site& site, Choice& known, std::string_view calls) {
   for (Items items(calls); items.next();) {
-    const std::string_view said = member(member(items.value(), "function"), "arguments");
+    std::int64_t call = index_of(items.value()) * 2;
+    std::string_view said = member(member(items.value(), "function"), "arguments");
+    if (const auto custom = member(member(items.value(), "custom"), "input"); is_text(custom)) {
+      said = custom;
+      ++call;
+    }
     if (!is_text(said)) continue;
-    const std::int64_t call = index_of(items.value());
     if (known.arguments.size() >= calls_max && !known.arguments.contains(call)) return block({});
-    const std::string text = text_of(said);
-    known.held += text.size();
-    if (known.held > arguments_max) return block({});
-    known.arguments[call] += text;
-    if (!text.empty()) site.put(said, "\"\"");
+    if (!hold(known, known.arguments[call], said)) return;
+    if (said.size() > 2) site.put(said, "\"\"");
   }
+}
+
+// As items of tool_calls; empty where nothing was held, or where it is blocked.
+std::string OutputGuard::held_calls(Choice& known) {
+  std::string out;
+  for (const auto& [call, text] : std::exchange(known.arguments, {})) {
+    guardrails::Verdict verdict = judge(text);
+    if (verdict.blocked) {
+      block(verdict.hits);
+      return "";
+    }
+    const std::string& free = verdict.changed ? verdict.text : text;
+    if (free.empty()) continue;
+    out.append(out.empty() ? "{\"index\":" : ",{\"index\":").append(std::to_string(call / 2));
+    out.append(call % 2 == 0 ? ",\"function\":{\"arguments\":" : ",\"custom\":{\"input\":");
+    out.append(literal_of(free)).append("}}");
+  }
+  return out;
+}
+
+// As the arguments of function_call.
+std::string OutputGuard::held_call(Choice& known) {
+  const std::string text = std::exchange(known.called, {});
+  if (text.empty()) return "";
+  guardrails::Verdict verdict = judge(text);
+  if (verdict.blocked) {
+    block(verdict.hits);
+    return "";
+  }
+  return literal_of(verdict.changed ? verdict.text : text);
 }
 
 // What was held back of a choice goes into its last piece.
@@ -240,24 +312,29 @@ void OutputGuard::rest(const Site& site, Choice& known, std::string_view choice,
   }
   for (const auto& [field, stream] : known.texts) close(*stream);
   known.texts.clear();
-  std::string calls;
-  for (const auto& [call, text] : known.arguments) {
-    guardrails::Verdict verdict = judge(text);
-    if (verdict.blocked) return block(verdict.hits);
-    const std::string& free = verdict.changed ? verdict.text : text;
-    if (free.empty()) continue;
-    calls += (calls.empty() ? "{\"index\":" : ",{\"index\":") + std::to_string(call) +
-             ",\"function\":{\"arguments\":" + literal_of(free) + "}}";
-  }
-  known.arguments.clear();
-  if (!calls.empty()) {
+  const auto add = [&](const std::string& field, std::string value) {
+    front += (front.empty() ? "" : ",") + literal_of(field) + ":" + std::move(value);
+  };
+  if (std::string calls = held_calls(known); !calls.empty()) {
     if (const std::string_view there = member(holder, "tool_calls"); is_list(there))
       site.put_first(there, std::move(calls));
     else if (!there.empty())
       site.put(there, "[" + calls + "]");
     else
-      front += (front.empty() ? "" : ",") + ("\"tool_calls\":[" + calls + "]");
+      add("tool_calls", "[" + calls + "]");
   }
+  if (std::string call = held_call(known); !call.empty()) {
+    const std::string_view there = member(holder, "function_call");
+    if (const std::string_view said = member(there, "arguments"); !said.empty())
+      site.put(said, std::move(call));
+    else if (is_object(there))
+      site.put_first(there, "\"arguments\":" + call);
+    else if (!there.empty())
+      site.put(there, "{\"arguments\":" + call + "}");
+    else
+      add("function_call", "{\"arguments\":" + call + "}");
+  }
+  if (blocked_) return;
   if (!front.empty()) site.put_first(holder, std::move(front));
 }
 

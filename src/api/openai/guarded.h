@@ -19,7 +19,9 @@ CheckedInput check_input(const guardrails::Chain& chain, const Asked& asked, Tim
                          const guardrails::MayJudge& may_judge = {});
 
 // Of one answer, whole or in pieces. What is held back of a text comes with the piece that ends its
-// choice; arguments of a tool are judged as a whole, since half of a JSON text is of no use.
+// choice; arguments of a tool are judged as a whole, since half of a JSON text is of no use. What
+// says the text once more (log probabilities of its tokens, their numbers) does not pass where a
+// rule may withhold some of it.
 class OutputGuard {
  public:
   OutputGuard(std::shared_ptr<const guardrails::Chain> chain, Timestamp deadline,
@@ -39,16 +41,22 @@ class OutputGuard {
   struct Choice {
     std::map<std::string, std::unique_ptr<guardrails::Stream>, std::less<>> texts;  // by field
     std::map<std::int64_t, std::string> arguments;                                  // by call
+    std::string called;    // arguments of a function_call, as chats had it before tools
     std::size_t held = 0;  // bytes of arguments
   };
   struct Site;  // where a piece stands
 
   void check(const Site& site, std::string_view literal);
-  void whole_fields(const Site& site, std::string_view holder);
+  void walk(const Site& site, std::string_view holder, int depth);
+  bool withheld(const Site& site, std::string_view key, std::string_view value) const;
   void choice_piece(const Site& site, std::string_view choice);
   void text_piece(const Site& site, Choice& known, std::string_view field, std::string_view literal,
                   bool last);
+  void delta_piece(const Site& site, Choice& known, std::string_view holder, bool last);
+  bool hold(Choice& known, std::string& of, std::string_view literal);
   void arguments_piece(const Site& site, Choice& known, std::string_view calls);
+  std::string held_calls(Choice& known);
+  std::string held_call(Choice& known);
   void rest(const Site& site, Choice& known, std::string_view choice, std::string_view delta);
   void block(const std::vector<guardrails::Hit>& hits);
   void note(const std::vector<guardrails::Hit>& hits);

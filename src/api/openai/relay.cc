@@ -140,6 +140,12 @@ void Relay::event(const StreamEvent& event, std::string& out) {
     return;
   }
   if (tally_.piece(parts, task_)) began_ = true;
+  if (bound_ && tally_.passes(*bound_)) {
+    fail(broken("upstream " + from_->name +
+                " goes on behind the tokens that it was told to keep to"),
+         out);
+    return;
+  }
   if (!usage_wanted_ && is_usage_only(parts)) return;
   const std::string text = relabelled(parts, true);
   if (guard_ && guard_->blocked())

@@ -18,6 +18,8 @@ class Relay {
   Relay(const Asked& asked, std::string_view model, std::shared_ptr<const http::Endpoint> from,
         std::shared_ptr<const guardrails::Chain> guards = nullptr,
         Timestamp deadline = Timestamp::max(), guardrails::MayJudge may_judge = {});
+  // A stream that goes on behind so many tokens, which it was told to keep to, ends there.
+  void bound(std::int64_t tokens) { bound_ = tokens; }
 
   Tally& tally() { return tally_; }
   const Tally& tally() const { return tally_; }
@@ -56,6 +58,7 @@ class Relay {
   std::optional<OutputGuard> guard_;
   Tally tally_;
   EventReader events_;
+  std::optional<std::int64_t> bound_;
   bool began_ = false, done_ = false;
   std::optional<Failure> failure_;
 };

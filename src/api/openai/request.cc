@@ -1,7 +1,9 @@
 #include "api/openai/request.h"
 
 #include <algorithm>
+#include <array>
 #include <list>
+#include <span>
 
 namespace penstock::api::openai {
 namespace {
@@ -38,6 +40,45 @@ struct Where {
 
 Error wrong(const Where& where, const std::string& problem) { return wrong(where.text(), problem); }
 
+bool has_capital(std::string_view key) {
+  return std::any_of(key.begin(), key.end(), [](char at) { return at >= 'A' && at <= 'Z'; });
+}
+
+// Some upstreams (those in Go) read "Max_Tokens" as max_tokens, and of two the last. What limits,
+// budgets and guardrails look at has one spelling, so that they see what the upstream sees.
+std::string_view known_as(std::string_view key) {
+  static constexpr std::array<std::string_view, 25> names{"model",
+                                                          "messages",
+                                                          "prompt",
+                                                          "suffix",
+                                                          "input",
+                                                          "query",
+                                                          "documents",
+                                                          "instructions",
+                                                          "user",
+                                                          "stream",
+                                                          "stream_options",
+                                                          "include_usage",
+                                                          "max_tokens",
+                                                          "n_predict",
+                                                          "max_output_tokens",
+                                                          "max_completion_tokens",
+                                                          "n",
+                                                          "best_of",
+                                                          "role",
+                                                          "content",
+                                                          "text",
+                                                          "refusal",
+                                                          "tool_calls",
+                                                          "function_call",
+                                                          "background"};
+  std::string lower(key);
+  for (char& letter : lower)
+    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter + ('a' - 'A'));
+  const auto found = std::find(names.begin(), names.end(), lower);
+  return found == names.end() ? std::string_view() : *found;
+}
+
 // The members of an object, read once.
 class Object {
  public:
@@ -53,6 +94,10 @@ class Object {
       // One with an escape is not in the text as it reads.
       if (key.data() < text.data() || key.data() >= text.data() + text.size())
         key = out.decoded_.emplace_back(key);
+      if (has_capital(key))
+        if (const std::string_view meant = known_as(key); !meant.empty())
+          return wrong((where.text().empty() ? "" : where.text() + ".") + std::string(key),
+                       "must be written " + std::string(meant));
       out.members_.emplace_back(key, members.value());
     }
     std::sort(out.members_.begin(), out.members_.end(), before);
@@ -126,6 +171,47 @@ struct Reader {
     return {};
   }
 
+  // Is looked at by guardrails; its letters were counted, or are few.
+  Result<void> look(std::string_view value, const Where& where) {
+    if (!is_text(value)) return {};
+    if (out.texts.size() == texts_max) return wrong(where, "has more than 100000 texts");
+    out.texts.push_back(value);
+    return {};
+  }
+
+  Result<void> look_within(std::string_view object, std::string_view key, const Where& where) {
+    if (!is_object(object)) return {};
+    return look(TRY(Object::read(object, where))[key], where);
+  }
+
+  // What else of a message the model reads: what it thought and called before, what tools said.
+  Result<void> beside_content(const Object& message, Where here) {
+    for (const std::string_view field : {"name", "reasoning_content", "reasoning", "refusal"}) {
+      here.member = field;
+      TRY(look(message[field], here));
+    }
+    here.member = "tool_calls";
+    if (const std::string_view calls = message["tool_calls"]; is_list(calls))
+      for (Items items(calls); items.next();) {
+        TRY(look_within(member(items.value(), "function"), "arguments", here));
+        TRY(look_within(member(items.value(), "custom"), "input", here));
+      }
+    here.member = "function_call";
+    TRY(look_within(message["function_call"], "arguments", here));
+    if (out.task != Task::responses) return {};
+    // Items of the responses API: calls, what they gave, what was thought.
+    for (const std::string_view field : {"arguments", "input"}) {
+      here.member = field;
+      if (is_text(message[field])) TRY(text(message[field], here));
+    }
+    here.member = "output";
+    TRY(content(message["output"], here));
+    here.member = "summary";
+    TRY(content(message["summary"], here));
+    out.media = out.media || text_or_empty(message["type"]) == "item_reference";
+    return {};
+  }
+
   Result<void> messages(std::string_view value, std::string_view field) {
     Where here{.field = field};
     if (!is_list(value)) return wrong(here, "must be a list of messages");
@@ -140,6 +226,7 @@ struct Reader {
         out.question_from = from;
         out.question_end = out.texts.size();
       }
+      TRY(beside_content(message, here));
       // Calls of tools go back to the model with their arguments.
       letters.plain += static_cast<std::int64_t>(message["tool_calls"].size()) + 12;
     }
@@ -171,14 +258,36 @@ struct Reader {
     }
     if (found == 0 && numbers == 0) return wrong(Where{.field = field}, "must not be empty");
     ids += numbers;
+    out.token_numbers = out.token_numbers || ids > 0;
     return std::max<std::int64_t>(found, 1);
   }
 };
 
-// What bounds the answer of one choice.
-std::string_view bound_field(Task task) {
-  if (task == Task::chat) return "max_completion_tokens";
-  return task == Task::responses ? "max_output_tokens" : "max_tokens";
+// What bounds the answer of one choice. A field of another task bounds nothing: no upstream reads
+// it.
+std::span<const std::string_view> bound_fields(Task task) {
+  static constexpr std::array<std::string_view, 2> of_chats{"max_completion_tokens", "max_tokens"};
+  static constexpr std::array<std::string_view, 1> of_texts{"max_tokens"};
+  static constexpr std::array<std::string_view, 1> of_responses{"max_output_tokens"};
+  if (task == Task::chat) return of_chats;
+  if (task == Task::responses) return of_responses;
+  return of_texts;
+}
+std::string_view bound_field(Task task) { return bound_fields(task).front(); }
+
+// Of the responses API: what the upstream keeps, and what it reads that is not in the body.
+Result<void> read_kept(const Object& body, Asked& out) {
+  if (TRY(flag(body["background"], "background")))
+    return wrong("background",
+                 "must be false: what is written once the call is over is metered nowhere");
+  for (const char* field : {"previous_response_id", "conversation", "prompt"})
+    out.media = out.media || !(body[field].empty() || is_null(body[field]));
+  if (const auto tools = body["tools"]; is_list(tools))
+    for (Items items(tools); items.next();) {
+      const std::string type = text_or_empty(member(items.value(), "type"));
+      out.media = out.media || (type != "function" && type != "custom");
+    }
+  return {};
 }
 
 Result<void> read_prompt(const Object& body, Reader& reader) {
@@ -189,10 +298,18 @@ Result<void> read_prompt(const Object& body, Reader& reader) {
         return wrong("messages", "is missing; it must be a list of messages");
       TRY(reader.messages(body["messages"], "messages"));
       out.messages = body["messages"];
+      if (const auto expected = body["prediction"]; is_object(expected))
+        TRY(reader.content(member(expected, "content"),
+                           {.field = "prediction", .member = "content"}));
+      if (const auto ways = body["modalities"]; is_list(ways))
+        for (Items items(ways); items.next();)
+          out.sound = out.sound || text_or_empty(items.value()) != "text";
       break;
     case Task::completions:
       if (const auto prompt = body["prompt"]; !prompt.empty() && !is_null(prompt))
         out.choices *= TRY(reader.prompts(prompt, "prompt"));
+      if (const auto after = body["suffix"]; is_text(after))
+        TRY(reader.text(after, {.field = "suffix"}));
       break;
     case Task::embeddings:
       if (body["input"].empty())
@@ -205,6 +322,7 @@ Result<void> read_prompt(const Object& body, Reader& reader) {
       if (is_text(input)) TRY(reader.text(input, {.field = "input"}));
       if (const auto said = body["instructions"]; is_text(said))
         TRY(reader.text(said, {.field = "instructions"}));
+      TRY(read_kept(body, out));
       break;
     }
     case Task::rerank:
@@ -226,11 +344,14 @@ Result<void> read_bounds(const Object& body, Asked& out) {
   } else if (!out.stream_options.empty() && !is_null(out.stream_options)) {
     return wrong("stream_options", "must be an object");
   }
-  for (const char* field : {"max_completion_tokens", "max_tokens", "max_output_tokens"}) {
-    if (field == bound_field(out.task)) out.bound_value = body[field];
+  if (!writes(out.task)) return {};
+  out.bound_value = body[bound_field(out.task)];
+  for (const std::string_view field : bound_fields(out.task))
     if (const auto bound = TRY(count(body[field], field, 0, output_bound_max)))
       out.output_bound = std::max(out.output_bound.value_or(0), *bound);
-  }
+  // llama.cpp reads this one before its others; below zero it says: without end.
+  if (const auto predicted = whole_number(body["n_predict"]))
+    out.other_bound = *predicted < 0 ? output_bound_max : std::min(*predicted, output_bound_max);
   for (const char* field : {"n", "best_of"})
     if (const auto choices = TRY(count(body[field], field, 1, choices_max)))
       out.choices = std::max(out.choices, *choices);

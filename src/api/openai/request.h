@@ -29,12 +29,16 @@ struct Asked {
   bool usage_wanted = false;                 // in the stream, by the caller itself
   std::int64_t choices = 1;                  // n, for each prompt
   std::optional<std::int64_t> output_bound;  // of one choice, where the caller sets one
-  std::vector<std::string_view> texts;       // literals that the model reads as its input
+  std::int64_t other_bound = 0;  // the same, by a field that only some runtimes read; 0: none
+  std::vector<std::string_view> texts;  // literals that the model reads as its input
   // Of `texts`: those of a chat's last message of role user.
   std::size_t question_from = 0, question_end = 0;
   std::int64_t prompt_tokens = 0;      // about
   std::int64_t prompt_tokens_max = 0;  // never more, but for what is no text
-  bool media = false;                  // images, sound, files: tokens are not in the text
+  // Images, sound, files, what the upstream keeps of before: tokens are not in the text.
+  bool media = false;
+  bool token_numbers = false;  // texts came as numbers of tokens, which nobody here can read
+  bool sound = false;          // the answer is asked for as sound
   // Where they stand; empty: nowhere. `bound_value` is of the field that output_bound would fill.
   std::string_view object, model_value, stream_options, bound_value, messages;
 };

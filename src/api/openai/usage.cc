@@ -64,8 +64,10 @@ std::optional<Usage> usage_of(std::string_view object) {
   out.prompt = first_of({prompt, input}, bad);
   out.output = first_of({completion, output}, bad);
   if (!out.prompt) return {};
-  // Embeddings write nothing.
-  if (!out.output && !total.empty()) out.output = 0;
+  // What is not told beside a total; embeddings write nothing.
+  if (!out.output)
+    if (const auto all = first_of({total}, bad); all && *all >= *out.prompt)
+      out.output = *all - *out.prompt;
   for (const std::string_view details : {prompt_details, input_details}) {
     if (!is_object(details)) continue;
     constexpr std::array<std::string_view, 3> parts{"cached_tokens", "cache_write_tokens",
@@ -224,11 +226,25 @@ bool Tally::piece(const Parts& parts, Task task) {
   return wrote_;
 }
 
+namespace {
+
+// No token has more than 128 letters, and four are counted as one here.
+constexpr std::int64_t most_in_a_token = 32;
+
+}  // namespace
+
+bool Tally::passes(std::int64_t bound) const {
+  const std::int64_t counted = letters_.tokens();
+  return counted / most_in_a_token > bound || std::min(counted, pieces_) / 4 > bound;
+}
+
 Tally::Count Tally::count(const Asked& asked, std::int64_t most) const {
   Count out{.disbelieved = bad_usage_};
   if (const std::optional<Usage>& said = usage_ ? usage_ : timings_) {
-    const bool fits =
-        said->prompt.value_or(0) <= most && said->output.value_or(0) <= most * asked.choices;
+    const bool fits = said->prompt.value_or(0) <= most &&
+                      said->output.value_or(0) <= most * asked.choices &&
+                      (said->prompt.value_or(1) > 0 || asked.prompt_tokens == 0) &&
+                      letters_.tokens() <= said->output.value_or(most) * most_in_a_token;
     out.disbelieved = out.disbelieved || !fits;
     if (fits) {
       out.usage = *said;

@@ -49,6 +49,8 @@ class Tally {
     bool disbelieved = false;
   };
   Count count(const Asked& asked, std::int64_t most) const;
+  // Whether a stream has certainly more in it than so many tokens, however they may be cut.
+  bool passes(std::int64_t bound) const;
 
   const std::string& finish_reason() const { return finish_reason_; }
   const std::string& text() const { return text_; }

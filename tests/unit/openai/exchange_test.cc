@@ -245,11 +245,137 @@ TEST_F(ExchangeTest, FallsBackToTheNextRouteUnderTheNameThatWasAsked) {
   EXPECT_NE(seen.attempts[2].request.body.find("real-5"), std::string::npos);
   EXPECT_NE(seen.body.find("\"model\":\"helper\""), std::string::npos);
   EXPECT_EQ(seen.header("x-penstock-route"), "spare");
-  const auto event = world_.event();
+  const auto events = world_.take_events();
+  ASSERT_EQ(events.size(), 2u);
+  const auto& event = events[1];
   EXPECT_EQ(event.route, "spare");
   EXPECT_EQ(event.fallback_of, "helper");
   EXPECT_EQ(event.version, 5);
   EXPECT_EQ(event.attempts, 3);
+  // What watches the route that failed sees that it did.
+  EXPECT_EQ(events[0].id, event.id + ".failed");
+  EXPECT_EQ(events[0].route, "helper");
+  EXPECT_EQ(events[0].version, 1);
+  EXPECT_EQ(events[0].error, "unavailable");
+  EXPECT_EQ(events[0].attempts, 2);
+  EXPECT_EQ(events[0].fallback_of, "");
+  EXPECT_FALSE(events[0].generation) << "nothing was read or written";
+}
+
+TEST_F(ExchangeTest, EachRouteThatFailedIsTold) {
+  std::vector<serving::LiveRoute> routes;
+  for (const char* name : {"helper", "spare", "last"})
+    routes.push_back(world_.route(name, {{.upstream = name}}));
+  routes[0].declaration.fallbacks = {"spare", "last"};
+  world_.serve(std::move(routes));
+  const auto told = [&](std::vector<Reply> replies) {
+    world_.chat(chat_body(), std::move(replies));
+    std::vector<std::string> out;
+    auto events = world_.take_events();
+    for (const auto& event : events)
+      out.push_back(event.route + (event.error.empty() ? " answered" : " failed") +
+                    event.id.substr(events.back().id.size()));
+    return out;
+  };
+  const Reply no = json_reply("", 500);
+  EXPECT_EQ(told({no, no, no, no, json_reply(chat_answer)}),
+            (std::vector<std::string>{"helper failed.failed", "spare failed.failed.spare",
+                                      "last answered"}));
+  EXPECT_EQ(told({no, no, no, no, no, no}),
+            (std::vector<std::string>{"helper failed.failed", "spare failed.failed.spare",
+                                      "last failed"}));
+}
+
+TEST_F(ExchangeTest, TriesThatWereGivenUpCostWhatTheyRead) {
+  serve(world_.route("helper", {{}}));
+  const std::int64_t read = must(read_request(Task::chat, chat_body())).prompt_tokens;
+  const Seen seen =
+      world_.chat(chat_body(), {fault_reply(Fault::timed_out), json_reply(chat_answer)});
+  EXPECT_EQ(seen.status, 200);
+  auto event = world_.event();
+  EXPECT_EQ(event.generation->prompt_tokens, 9 + read);
+  EXPECT_EQ(event.generation->output_tokens, 2);
+  EXPECT_TRUE(event.generation->estimated);
+  // Where none answers, too: the caller gave it no more time.
+  EXPECT_EQ(world_.chat(chat_body(), {fault_reply(Fault::deadline)}).status, 504);
+  event = world_.event();
+  EXPECT_EQ(event.error, "deadline_exceeded");
+  ASSERT_TRUE(event.generation);
+  EXPECT_EQ(event.generation->prompt_tokens, read);
+  EXPECT_EQ(event.generation->output_tokens.value_or(0), 0);
+  EXPECT_EQ(event.generation->finish_reason, "given_up");
+
+  serving::LiveRoute hedged = world_.route("helper", {{}});
+  hedged.declaration.retries =
+      serving::RetryOptions{.attempts = 1, .hedge_after = std::chrono::milliseconds(5)};
+  hedged.declaration.fallbacks = {"spare"};
+  std::vector<serving::LiveRoute> routes;
+  routes.push_back(std::move(hedged));
+  routes.push_back(world_.route("spare", {{.upstream = "second"}}));
+  world_.serve(std::move(routes));
+  world_.chat(chat_body(), {slow_reply(json_reply(chat_answer), std::chrono::milliseconds(3))});
+  EXPECT_EQ(world_.event().generation->prompt_tokens, 9) << "no second one went out";
+  world_.chat(chat_body(), {slow_reply(json_reply(chat_answer), std::chrono::milliseconds(7))});
+  EXPECT_EQ(world_.event().generation->prompt_tokens, 9 + read) << "the slower one read it too";
+  world_.chat(chat_body(), {slow_reply(fault_reply(Fault::timed_out), std::chrono::milliseconds(7)),
+                            json_reply(chat_answer)});
+  const auto events = world_.take_events();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].generation->prompt_tokens, 2 * read) << "of the route that they were made on";
+  EXPECT_EQ(events[1].generation->prompt_tokens, 9);
+  world_.chat(chat_body(), {slow_reply(fault_reply(Fault::refused), std::chrono::milliseconds(7)),
+                            json_reply(chat_answer)});
+  EXPECT_FALSE(world_.take_events().at(0).generation) << "nobody has read it";
+}
+
+TEST_F(ExchangeTest, DoesNotBelieveLessThanThereCanBe) {
+  serve(world_.route("helper", {{}}));
+  const std::string usage = chat_answer.substr(chat_answer.find(",\"usage\""));
+  struct Case {
+    std::string usage, content;
+    bool believed;
+    std::int64_t output;
+  };
+  const std::string longer(1'000, 'a');
+  const Case cases[] = {
+      {R"({"prompt_tokens":0,"completion_tokens":2,"total_tokens":2})", "Good day", false, 2},
+      {R"({"prompt_tokens":9,"completion_tokens":0,"total_tokens":9})", "Good day", false, 2},
+      {R"({"prompt_tokens":9,"completion_tokens":0,"total_tokens":9})", "", true, 0},
+      {R"({"prompt_tokens":9,"completion_tokens":7,"total_tokens":16})", longer, false, 250},
+      {R"({"prompt_tokens":9,"completion_tokens":8,"total_tokens":17})", longer, true, 8},
+      {R"({"prompt_tokens":9,"total_tokens":12})", "Good day", true, 3},
+      {R"({"prompt_tokens":9,"total_tokens":4})", "Good day", false, 2},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.usage + c.content.substr(0, 9));
+    std::string answer = chat_answer;
+    answer.replace(answer.find(usage), usage.size(), ",\"usage\":" + c.usage + "}");
+    answer.replace(answer.find("Good day"), 8, c.content);
+    EXPECT_EQ(world_.chat(chat_body(), {json_reply(answer)}).status, 200);
+    const auto event = world_.event();
+    EXPECT_EQ(event.generation->estimated, !c.believed);
+    EXPECT_EQ(event.generation->output_tokens, c.output);
+  }
+}
+
+TEST_F(ExchangeTest, AStreamThatGoesOnBehindItsBoundEndsThere) {
+  serve(world_.route("helper", {{}}));
+  const auto streamed = [&](const std::string& piece, const std::string& more) {
+    return world_.chat(chat_body(R"(,"stream":true)" + more),
+                       {stream_reply(std::vector<std::string>(10'000, chunk(piece)))});
+  };
+  const Seen words = streamed(" on and on", R"(,"max_tokens":10)");
+  EXPECT_LT(words.pieces, 500u);
+  EXPECT_NE(words.body.find("goes on behind the tokens"), std::string::npos);
+  EXPECT_EQ(words.body.find("[DONE]"), std::string::npos);
+  EXPECT_EQ(world_.event().error, "unavailable");
+  EXPECT_LT(streamed(std::string(9'000, 'a'), R"(,"max_tokens":10)").pieces, 10u);
+  world_.take_events();
+  EXPECT_EQ(streamed(" on and on", R"(,"max_tokens":10000)").pieces, 10'000u);
+  // Letter by letter it is no more than it may be.
+  const Seen letters = world_.chat(chat_body(R"(,"stream":true,"max_tokens":300)"),
+                                   {stream_reply(std::vector<std::string>(1'200, chunk("a")))});
+  EXPECT_EQ(letters.pieces, 1'200u);
 }
 
 TEST_F(ExchangeTest, SaysWhoFailedWhereAllHave) {

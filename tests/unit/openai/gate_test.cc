@@ -23,6 +23,7 @@ class Ledger final : public Controls {
     void leave(const serving::InferenceEvent& used, Timestamp) override {
       gate.left.push_back(used);
     }
+    bool may_repeat(Timestamp) override { return gate.repeats-- > 0; }
     bool may_judge(const std::string&, Timestamp) override { return gate.judgements-- > 0; }
     Ledger& gate;
   };
@@ -49,6 +50,7 @@ class Ledger final : public Controls {
   bool retries = true;
   int held = 0;
   std::int64_t judgements = 1'000;  // that may be made
+  std::int64_t repeats = 1'000;     // of calls that may have cost what they could
   std::vector<guardrails::Judged> most_judged;
   std::vector<std::vector<serving::NodeUse>> spent;
   std::vector<serving::InferenceEvent> settled, left;
@@ -120,6 +122,57 @@ TEST_F(GateTest, DoesNotTryAgainWithoutBudget) {
   EXPECT_EQ(seen.status, 500);
   EXPECT_EQ(message(seen), "boom");
   EXPECT_EQ(gate_.told, (std::vector<std::pair<std::string, Outcome>>{{"first", Outcome::failed}}));
+}
+
+TEST_F(GateTest, AnAnswerThatWasWithheldIsNoFailureOfTheUpstream) {
+  serving::LiveRoute route = world_.route("helper", {{}});
+  guardrails::GuardrailDeclaration declared{.name = "words",
+                                            .side = guardrails::Side::output,
+                                            .rule = guardrails::What::deny_list,
+                                            .action = guardrails::Action::block,
+                                            .phrases = {"good day"}};
+  route.guards = must(guardrails::Chain::make({declared}));
+  serve(std::move(route));
+  EXPECT_EQ(code(chat(chat_body(), {json_reply(chat_answer)})), "content_filter");
+  chat(chat_body(R"(,"stream":true)"), {stream_reply({chunk("Good day "), done_chunk})});
+  EXPECT_EQ(gate_.told, (std::vector<std::pair<std::string, Outcome>>{
+                            {"first", Outcome::answered}, {"first", Outcome::answered}}));
+  gate_.told.clear();
+  chat(chat_body(), {json_reply("garbage")});
+  EXPECT_EQ(gate_.told, (std::vector<std::pair<std::string, Outcome>>{{"first", Outcome::failed}}));
+}
+
+TEST_F(GateTest, AsksTheBudgetBeforeATryThatIsPaidTwice) {
+  serving::LiveRoute route = world_.route("helper", {{}});
+  route.declaration.fallbacks = {"spare"};
+  std::vector<serving::LiveRoute> routes;
+  routes.push_back(route);
+  routes.push_back(world_.route("spare", {{.upstream = "second"}}));
+  world_.serve(std::move(routes));
+  gate_.repeats = 0;
+  const auto tries = [&](Reply first) {
+    const auto attempts = chat(chat_body(), {std::move(first), json_reply(chat_answer)}).attempts;
+    world_.take_events();
+    return std::pair(attempts.size(), attempts.back().endpoint->name);
+  };
+  EXPECT_EQ(tries(fault_reply(api::Fault::refused)),
+            std::pair(std::size_t{2}, std::string("first")))
+      << "nothing was read";
+  EXPECT_EQ(tries(fault_reply(api::Fault::timed_out)),
+            std::pair(std::size_t{2}, std::string("second")));
+  ASSERT_EQ(gate_.left.size(), 1U);
+  EXPECT_TRUE(gate_.left[0].generation) << "it stays reserved until it is settled";
+  ASSERT_EQ(gate_.settled.size(), 3U);
+  EXPECT_EQ(gate_.settled[1].route, "spare");
+  EXPECT_EQ(gate_.settled[2].route, "helper");
+  EXPECT_EQ(gate_.settled[2].id, gate_.settled[1].id + ".failed");
+  EXPECT_EQ(gate_.held, 0);
+
+  route.declaration.retries = serving::RetryOptions{.hedge_after = std::chrono::milliseconds(5)};
+  serve(route);
+  EXPECT_FALSE(chat(chat_body(), {json_reply(chat_answer)}).attempts.at(0).hedge);
+  gate_.repeats = 1;
+  EXPECT_TRUE(chat(chat_body(), {json_reply(chat_answer)}).attempts.at(0).hedge);
 }
 
 class WordModel final : public guardrails::Classifier {

@@ -130,7 +130,10 @@ TEST_F(GraphTest, AFallbackAnswersWhereAGraphFails) {
   EXPECT_EQ(seen.status, 200) << seen.body;
   EXPECT_EQ(seen.header("x-penstock-route"), "plain");
   EXPECT_EQ(seen.attempts.at(0).request.body.find("system"), std::string::npos);
-  EXPECT_EQ(world_.event().fallback_of, "helper");
+  const auto events = world_.take_events();
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].route + " " + events[0].error, "helper unavailable");
+  EXPECT_EQ(events[1].fallback_of, "helper");
 }
 
 TEST_F(GraphTest, AFallbackRunsItsOwnGraphAndARetryTheSameOnce) {
@@ -149,7 +152,9 @@ TEST_F(GraphTest, AFallbackRunsItsOwnGraphAndARetryTheSameOnce) {
   EXPECT_NE(seen.attempts[2].request.body.find("spare :"), std::string::npos);
   EXPECT_EQ(seen.attempts[2].request.body.find("v1 :"), std::string::npos);
   EXPECT_EQ(library_.asked.size(), 2U);
-  EXPECT_EQ(world_.event().retrieval_calls, 2) << "both were done for this call";
+  const auto events = world_.take_events();
+  EXPECT_EQ(events.at(0).retrieval_calls, 0) << "they are told and paid once";
+  EXPECT_EQ(events.at(1).retrieval_calls, 2) << "both were done for this call";
 }
 
 TEST_F(GraphTest, ShadowsRunTheirOwn) {

@@ -154,6 +154,123 @@ TEST_F(GuardedTest, JudgesArgumentsOfToolsAsAWhole) {
   }
 }
 
+TEST_F(GuardedTest, MasksWhatToolsWereGivenAndSaid) {
+  serve({mail(Side::input, Action::mask)});
+  const Seen seen = world_.chat(
+      R"({"model":"helper","messages":[{"role":"user","content":"x"},{"role":"assistant","content":)"
+      R"(null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":"{\"to\":\"a@b.org\"}"}}]},)"
+      R"({"role":"tool","tool_call_id":"1","content":"ok"}]})",
+      {json_reply(chat_answer)});
+  const std::string& sent = seen.attempts.at(0).request.body;
+  EXPECT_EQ(sent.find("a@b.org"), std::string::npos) << sent;
+  EXPECT_FALSE(object_fault(sent));
+}
+
+TEST_F(GuardedTest, RefusesWhatItCannotRead) {
+  serve({mail(Side::both, Action::mask)});
+  struct Case {
+    Task task;
+    std::string body, field;
+  };
+  for (const Case& c :
+       {Case{Task::completions, R"({"model":"helper","prompt":[1,2]})", "prompt"},
+        Case{Task::embeddings, R"({"model":"helper","input":[[1],[2]]})", "input"},
+        Case{Task::chat, chat_body(R"(,"modalities":["text","audio"])"), "modalities"}}) {
+    const Seen seen = world_.send(c.task, c.body, {});
+    EXPECT_EQ(seen.status, 400);
+    EXPECT_EQ(json::parse(seen.body).at("error").at("param").as_string(), c.field) << seen.body;
+  }
+  serve({secret(Action::block)});  // of the output alone: nobody has to read what goes in
+  EXPECT_EQ(world_
+                .send(Task::completions, R"({"model":"helper","prompt":[1,2]})",
+                      {json_reply(R"({"choices":[{"text":"hello","index":0}]})")})
+                .status,
+            200);
+}
+
+TEST_F(GuardedTest, MasksWhereverTheModelMayWrite) {
+  const std::string written = "bo@example.org";
+  const std::string before = R"({"model":"real-1","choices":[{"index":0,"finish_reason":"stop",)";
+  const std::pair<Task, std::string> answers[] = {
+      {Task::chat,
+       before + R"("message":{"content":[{"type":"text","text":"bo@example.org"}]}}]})"},
+      {Task::chat,
+       before + R"("message":{"function_call":{"name":"f","arguments":"bo@example.org"}}}]})"},
+      {Task::chat,
+       before + R"("message":{"tool_calls":[{"custom":{"input":"bo@example.org"}}]}}]})"},
+      {Task::chat,
+       before + R"("message":{"content":"x","audio":{"transcript":"bo@example.org"}}}]})"},
+      {Task::chat,
+       before +
+           R"("logprobs":{"content":[{"token":"bo@example.org"}]},"message":{"content":"x"}}]})"},
+      {Task::completions, before + R"("text":"x","logprobs":{"tokens":["bo@example.org"]}}]})"},
+      {Task::responses, R"({"output":[{"type":"function_call","arguments":"bo@example.org"}]})"},
+      {Task::responses,
+       R"({"output":[{"type":"reasoning","summary":[{"text":"bo@example.org"}]}]})"},
+      {Task::responses,
+       R"({"output":[{"type":"message","content":[{"text":"x","logprobs":[{"token":"bo@example.org"}]}]}]})"},
+  };
+  serve({mail(Side::output, Action::mask)});
+  for (const auto& [task, answer] : answers) {
+    SCOPED_TRACE(answer);
+    const std::string body = task == Task::chat          ? chat_body()
+                             : task == Task::completions ? R"({"model":"helper","prompt":"x"})"
+                                                         : R"({"model":"helper","input":"x"})";
+    const Seen seen = world_.send(task, body, {json_reply(answer)});
+    EXPECT_EQ(seen.status, 200) << seen.body;
+    EXPECT_EQ(seen.body.find(written), std::string::npos) << seen.body;
+    EXPECT_FALSE(object_fault(seen.body)) << seen.body;
+  }
+  // What is only flagged may be said twice.
+  serve({mail(Side::output, Action::flag)});
+  EXPECT_NE(world_.chat(chat_body(), {json_reply(answers[4].second)}).body.find(written),
+            std::string::npos);
+}
+
+TEST_F(GuardedTest, StreamsNothingBesideTheTextThatItJudges) {
+  serve({mail(Side::output, Action::mask)});
+  const auto piece = [](const std::string& more) {
+    return R"(data: {"choices":[{"index":0,)" + more + "}]}\n\n";
+  };
+  const Seen likely = world_.chat(
+      chat_body(R"(,"stream":true)"),
+      {stream_reply(
+          {piece(R"("delta":{"content":"bo@exam"},"logprobs":{"content":[{"token":"bo@exam"}]})"),
+           piece(R"("delta":{"content":"ple.org"},"finish_reason":"stop")"), done_chunk})});
+  EXPECT_EQ(likely.body.find("bo@exam"), std::string::npos) << likely.body;
+  EXPECT_TRUE(assembled(likely.body).starts_with("[")) << likely.body;
+
+  const Seen parts =
+      world_.chat(chat_body(R"(,"stream":true)"),
+                  {stream_reply({piece(R"("delta":{"content":[{"type":"text","text":"bo@exam"}]})"),
+                                 piece(R"("delta":{"content":[{"type":"text","text":"ple.org"}]})"),
+                                 piece(R"("delta":{},"finish_reason":"stop")"), done_chunk})});
+  EXPECT_EQ(parts.body.find("bo@exam"), std::string::npos) << parts.body;
+
+  for (const std::string end :
+       {R"("delta":{},"finish_reason":"function_call")",
+        R"("delta":{"function_call":{"arguments":""}},"finish_reason":"stop")",
+        R"("delta":{"function_call":null},"finish_reason":"stop")"}) {
+    const Seen called = world_.chat(
+        chat_body(R"(,"stream":true)"),
+        {stream_reply(
+            {piece(R"("delta":{"function_call":{"name":"f","arguments":"{\"a\":\"bo@exam"}})"),
+             piece(R"("delta":{"function_call":{"arguments":"ple.org\"}"}})"), piece(end),
+             done_chunk})});
+    EXPECT_EQ(called.body.find("bo@exam"), std::string::npos) << called.body;
+    EXPECT_NE(called.body.find(R"("arguments":"{\"a\":\"[)"), std::string::npos) << called.body;
+    EXPECT_NE(called.body.find(R"("name":"f")"), std::string::npos);
+  }
+}
+
+TEST_F(GuardedTest, ReadsNoMoreOfAStreamThatItBlocked) {
+  serve({secret(Action::block)});
+  std::vector<std::string> pieces(500, chunk(" more"));
+  pieces[3] = chunk(" blue falcon ");
+  const Seen seen = world_.chat(chat_body(R"(,"stream":true)"), {stream_reply(pieces)});
+  EXPECT_LT(seen.pieces, 10u) << "what nobody will see costs no more";
+}
+
 TEST_F(GuardedTest, LetsNoStreamThroughThatItCannotJudge) {
   serve({mail(Side::output, Action::mask)});
   const Seen seen =

@@ -175,7 +175,7 @@ TEST_F(QueueTest, AFallbackWaitsInItsOwnQueue) {
   EXPECT_EQ(call->woken, 1);
   EXPECT_TRUE(tries(*call));
   finish(*call);
-  EXPECT_EQ(world_.take_events().at(1).fallback_of, "helper");
+  EXPECT_EQ(world_.take_events().back().fallback_of, "helper");
 }
 
 TEST_F(QueueTest, AFallbackThatDoesNotLetItInLeavesTheFirstFailure) {
@@ -194,7 +194,10 @@ TEST_F(QueueTest, AFallbackThatDoesNotLetItInLeavesTheFirstFailure) {
   EXPECT_NE(refused->body.find("answered with status 500"), std::string::npos) << refused->body;
   call->exchange->ended(api::Ending::answered);
   finish(*before);
-  EXPECT_EQ(world_.take_events().at(0).route, "helper");
+  const auto events = world_.take_events();
+  ASSERT_EQ(events.size(), 2U) << "its failure is told once";
+  EXPECT_EQ(events[0].route + " " + events[0].error, "helper unavailable");
+  EXPECT_EQ(events[0].id.find(".failed"), std::string::npos);
 }
 
 }  // namespace

@@ -79,6 +79,16 @@ TEST(LanguageRequest, RefusesAndNamesTheField) {
       {R"({"model":"a","input":[]})", "input", "not be empty", Task::embeddings},
       {R"({"model":"a","input":{}})", "input", "must be a text", Task::embeddings},
       {R"({"model":"a","prompt":[true]})", "prompt", "must be a text", Task::completions},
+      // As some upstreams would read them.
+      {R"({"model":"a","max_tokens":1,"Max_Tokens":9000,)" + messages + "}", "Max_Tokens",
+       "must be written max_tokens"},
+      {R"({"model":"a","MESSAGES":[],)" + messages + "}", "MESSAGES", "must be written messages"},
+      {R"({"model":"a","messages":[{"content":"a","Content":"b"}]})", "messages[0].Content",
+       "must be written content"},
+      {R"({"model":"a","messages":[{"tool_calls":[{"function":{"arguments":"a","arguments":"b"}}]}]})",
+       "messages[0].tool_calls.arguments", "stands twice"},
+      {R"({"model":"a","input":"x","background":true})", "background", "metered nowhere",
+       Task::responses},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.body.substr(0, 90));
@@ -136,6 +146,85 @@ TEST(LanguageRequest, BoundsTheOutputAndPutsTextsInPlace) {
   EXPECT_EQ(
       changed(own, must(read_request(Task::completions, own)), {.model = "m", .output_bound = 64}),
       R"({"model":"m","prompt":"x","max_tokens":7})");
+}
+
+TEST(LanguageRequest, IsBoundByWhatTheUpstreamReadsAlone) {
+  struct Case {
+    Task task;
+    std::string body;
+    std::optional<std::int64_t> bound;
+    std::int64_t other = 0;
+    bool media = false;
+  };
+  const std::string chat = R"({"model":"a","messages":[{"role":"user","content":"x"}],)";
+  const std::string text = R"({"model":"a","prompt":"x",)", item = R"({"model":"a","input":"x",)";
+  const Case cases[] = {
+      {Task::chat, chat + R"("max_tokens":5,"max_completion_tokens":7})", 7},
+      {Task::chat, chat + R"("max_output_tokens":5})", {}},
+      {Task::chat, chat + R"("max_output_tokens":"of another task"})", {}},
+      {Task::completions, text + R"("max_completion_tokens":5,"max_output_tokens":6})", {}},
+      {Task::responses, item + R"("max_tokens":5,"max_completion_tokens":5})", {}},
+      {Task::responses, item + R"("max_output_tokens":5})", 5},
+      {Task::chat, chat + R"("n_predict":9,"max_tokens":5})", 5, 9},
+      {Task::chat, chat + R"("n_predict":-1})", {}, 100'000'000},
+      {Task::chat, chat + R"("n_predict":"x"})", {}},
+      {Task::responses, item + R"("previous_response_id":"resp_1"})", {}, 0, true},
+      {Task::responses, item + R"("previous_response_id":null})", {}},
+      {Task::responses, item + R"("conversation":{"id":"c"}})", {}, 0, true},
+      {Task::responses, item + R"("prompt":{"id":"p"}})", {}, 0, true},
+      {Task::responses, item + R"("tools":[{"type":"function"},{"type":"custom"}]})", {}},
+      {Task::responses, item + R"("tools":[{"type":"web_search"}]})", {}, 0, true},
+      {Task::responses,
+       R"({"model":"a","input":[{"type":"item_reference","id":"i"}]})",
+       {},
+       0,
+       true},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.body);
+    const Asked asked = must(read_request(c.task, c.body));
+    EXPECT_EQ(asked.output_bound, c.bound);
+    EXPECT_EQ(asked.other_bound, c.other);
+    EXPECT_EQ(asked.media, c.media);
+  }
+}
+
+TEST(LanguageRequest, FindsEveryTextThatTheModelReads) {
+  struct Case {
+    Task task;
+    std::string body;
+    std::vector<std::string_view> texts;
+    bool numbers = false, sound = false;
+  };
+  const std::string words = R"({"model":"a","messages":[{"role":"user","content":"1"})";
+  const Case cases[] = {
+      {Task::chat,
+       words +
+           R"(,{"role":"assistant","content":null,"reasoning_content":"2","tool_calls":[)"
+           R"({"function":{"name":"f","arguments":"3"}},{"custom":{"input":"4"}}]},)"
+           R"({"role":"assistant","function_call":{"name":"g","arguments":"5"}},)"
+           R"({"role":"tool","content":"6","name":"7"}],"prediction":{"content":[{"text":"8"}]}})",
+       {"\"1\"", "\"2\"", "\"3\"", "\"4\"", "\"5\"", "\"6\"", "\"7\"", "\"8\""}},
+      {Task::chat, words + R"(],"modalities":["text","audio"]})", {"\"1\""}, false, true},
+      {Task::completions, R"({"model":"a","prompt":"1","suffix":"2"})", {"\"1\"", "\"2\""}},
+      {Task::completions, R"({"model":"a","prompt":[1,2]})", {}, true},
+      {Task::embeddings, R"({"model":"a","input":[[1],[2]]})", {}, true},
+      {Task::responses,
+       R"({"model":"a","instructions":"9","input":[{"role":"user","content":"1"},)"
+       R"({"type":"function_call","arguments":"2"},{"type":"function_call_output","output":"3"},)"
+       R"({"type":"custom_tool_call","input":"4"},{"type":"reasoning","summary":[{"text":"5"}]},)"
+       R"({"type":"custom_tool_call_output","output":[{"type":"input_text","text":"6"}]}]})",
+       {"\"1\"", "\"2\"", "\"3\"", "\"4\"", "\"5\"", "\"6\"", "\"9\""}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.body);
+    const Asked asked = must(read_request(c.task, c.body));
+    EXPECT_EQ(asked.texts, c.texts);
+    EXPECT_EQ(asked.token_numbers, c.numbers);
+    EXPECT_EQ(asked.sound, c.sound);
+    EXPECT_EQ(asked.question_end - asked.question_from,
+              c.task == Task::completions || c.task == Task::embeddings ? 0u : 1u);
+  }
 }
 
 TEST(LanguageRequest, CutsALongUserBetweenLetters) {

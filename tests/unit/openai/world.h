@@ -21,6 +21,11 @@ struct Reply {
   Micros takes{};
 };
 
+inline Reply slow_reply(Reply reply, Micros takes) {
+  reply.takes = takes;
+  return reply;
+}
+
 inline Reply json_reply(std::string body, int status = 200) { return {status, {std::move(body)}}; }
 inline Reply stream_reply(std::vector<std::string> pieces) {
   return {200, std::move(pieces), {{"content-type", "text/event-stream; charset=utf-8"}}};
@@ -34,6 +39,7 @@ struct Seen {
   api::Fields headers;
   std::vector<api::Attempt> attempts;
   std::vector<Seen> shadows;
+  std::size_t pieces = 0;  // that were read of a stream
   std::string header(std::string_view name) const {
     for (const auto& [key, value] : headers)
       if (key == name) return value;
@@ -168,7 +174,11 @@ class LanguageWorld {
         }
         case api::Reading::pieces:
           answer(forward.started());
-          for (const std::string& piece : reply.pieces) forward.piece(piece, seen.body);
+          for (const std::string& piece : reply.pieces) {
+            ++seen.pieces;
+            forward.piece(piece, seen.body);
+            if (forward.over()) break;
+          }
           if (reply.hang_up)
             ending = api::Ending::hung_up;
           else
