@@ -199,6 +199,7 @@ void OutputGuard::choice_piece(const Site& site, std::string_view choice) {
   Choice& known = choices_[index];
   const bool last = is_text(member(choice, "finish_reason"));
   const std::string_view delta = member(choice, "delta");
+  known.has_delta = is_object(delta);
   for (const std::string_view holder : {choice, delta})
     if (is_object(holder)) delta_piece(site, known, holder, last);
   if (last && !blocked_) rest(site, known, choice, delta);
@@ -336,6 +337,24 @@ void OutputGuard::rest(const Site& site, Choice& known, std::string_view choice,
   }
   if (blocked_) return;
   if (!front.empty()) site.put_first(holder, std::move(front));
+}
+
+bool OutputGuard::holds_back(const Choice& known) const {
+  return !known.texts.empty() || !known.arguments.empty() || !known.called.empty();
+}
+
+std::vector<std::string> OutputGuard::finish() {
+  std::vector<std::string> out;
+  for (auto& [index, known] : choices_) {
+    if (blocked_) break;
+    if (!holds_back(known)) continue;
+    const std::string choice =
+        "{\"index\":" + std::to_string(index) + (known.has_delta ? ",\"delta\":{}}" : "}");
+    std::vector<Splice> splices;
+    rest({choice, splices}, known, choice, member(choice, "delta"));
+    if (!blocked_ && !splices.empty()) out.push_back(spliced(choice, splices));
+  }
+  return out;
 }
 
 }  // namespace penstock::api::openai

@@ -31,6 +31,8 @@ class OutputGuard {
   // Adds what must change in `object`.
   void whole(std::string_view object, std::vector<Splice>& out);
   void piece(std::string_view object, std::vector<Splice>& out);
+  // At the end of a stream: choices with what is held back of those that no piece ended.
+  std::vector<std::string> finish();
   // Nothing more may go out.
   const std::optional<Failure>& blocked() const { return blocked_; }
   std::vector<std::string> hits() const;
@@ -41,8 +43,9 @@ class OutputGuard {
   struct Choice {
     std::map<std::string, std::unique_ptr<guardrails::Stream>, std::less<>> texts;  // by field
     std::map<std::int64_t, std::string> arguments;                                  // by call
-    std::string called;    // arguments of a function_call, as chats had it before tools
-    std::size_t held = 0;  // bytes of arguments
+    std::string called;     // arguments of a function_call, as chats had it before tools
+    std::size_t held = 0;   // bytes of arguments
+    bool has_delta = true;  // and not its text in the choice itself
   };
   struct Site;  // where a piece stands
 
@@ -55,6 +58,7 @@ class OutputGuard {
   void delta_piece(const Site& site, Choice& known, std::string_view holder, bool last);
   bool hold(Choice& known, std::string& of, std::string_view literal);
   void arguments_piece(const Site& site, Choice& known, std::string_view calls);
+  bool holds_back(const Choice& known) const;
   std::string held_calls(Choice& known);
   std::string held_call(Choice& known);
   void rest(const Site& site, Choice& known, std::string_view choice, std::string_view delta);

@@ -116,12 +116,26 @@ void Relay::fail(Failure failure, std::string& out) {
   failure_ = std::move(failure);
 }
 
+// What is held back of choices that never said that they end. False where it may not go out.
+bool Relay::end_guard(std::string& out) {
+  for (const std::string& choice : guard_->finish())
+    (((out += "data: {\"object\":\"") +=
+      task_ == Task::chat ? "chat.completion.chunk" : "text_completion") += "\",\"model\":")
+        .append(model_literal_)
+        .append(",\"choices\":[")
+        .append(choice)
+        .append("]}\n\n");
+  if (guard_->blocked()) fail(*guard_->blocked(), out);
+  return !failure_;
+}
+
 void Relay::event(const StreamEvent& event, std::string& out) {
   if (!event.has_data) {
     write_event(out, event);
     return;
   }
   if (event.data == "[DONE]") {
+    if (guard_ && !end_guard(out)) return;
     done_ = true;
     write_event(out, event);
     return;

@@ -47,6 +47,7 @@ class Relay {
  private:
   void event(const StreamEvent& event, std::string& out);
   void fail(Failure failure, std::string& out);
+  bool end_guard(std::string& out);
   // What of it goes on: the object with its splices made.
   std::string relabelled(const Parts& parts, bool in_stream);
 

@@ -263,6 +263,35 @@ TEST_F(GuardedTest, StreamsNothingBesideTheTextThatItJudges) {
   }
 }
 
+// Some servers end a stream without a word of why its choices end.
+TEST_F(GuardedTest, GivesWhatItHeldBackWhereNoPieceEndsTheChoice) {
+  serve({secret(Action::mask)});
+  const Seen held = world_.chat(chat_body(R"(,"stream":true)"),
+                                {stream_reply({chunk("I like the blue fal"), done_chunk})});
+  EXPECT_EQ(assembled(held.body), "I like the blue fal") << held.body;
+  EXPECT_TRUE(held.body.ends_with("data: [DONE]\n\n"));
+  const Seen masked =
+      world_.chat(chat_body(R"(,"stream":true)"),
+                  {stream_reply({chunk("the blue fal"), chunk("con"), done_chunk})});
+  EXPECT_EQ(masked.body.find("blue falcon"), std::string::npos) << masked.body;
+  EXPECT_TRUE(assembled(masked.body).starts_with("the [")) << masked.body;
+
+  const std::string call =
+      R"(data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":"f",)"
+      R"("arguments":"{}"}}]}}]})"
+      "\n\n";
+  const Seen called =
+      world_.chat(chat_body(R"(,"stream":true)"), {stream_reply({call, done_chunk})});
+  EXPECT_EQ(assembled(called.body, "arguments"), "{}") << called.body;
+
+  serve({secret(Action::block)});
+  const Seen blocked =
+      world_.chat(chat_body(R"(,"stream":true)"),
+                  {stream_reply({chunk("the blue fal"), chunk("con"), done_chunk})});
+  EXPECT_EQ(blocked.body.find("[DONE]"), std::string::npos) << blocked.body;
+  EXPECT_NE(blocked.body.find("blocks"), std::string::npos) << blocked.body;
+}
+
 TEST_F(GuardedTest, ReadsNoMoreOfAStreamThatItBlocked) {
   serve({secret(Action::block)});
   std::vector<std::string> pieces(500, chunk(" more"));
