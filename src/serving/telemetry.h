@@ -19,8 +19,10 @@ class EventReader;
 struct TelemetryOptions {
   std::size_t waiting_max = 64 << 20;  // bytes of events that wait; what comes beyond is dropped
   std::size_t group_max = 4 << 20;     // bytes of one write, about
-  Micros linger = std::chrono::milliseconds(2);  // that the first event waits for others
-  Micros stuck = std::chrono::seconds(5);        // a write that takes longer is trouble
+  // That the first event waits for others; where calls are rare up to five times that, as the
+  // writer looks for them more seldom.
+  Micros linger = std::chrono::milliseconds(2);
+  Micros stuck = std::chrono::seconds(5);  // a write that takes longer is trouble
 };
 
 // That events wait for a log that cannot take them, or are lost; told once, and once it is over.
